@@ -1,0 +1,228 @@
+//! Ways to reach the kernel, behind one trait.
+//!
+//! A [`Backend`] does four things: it takes commands through its [`Port`], flushes them, waits
+//! until a deadline while handing each event to the worker as it comes, and gives out a [`Waker`]
+//! that other threads may call. What it cannot do it says in [`Capabilities`].
+//!
+//! A backend owns the memory it receives into and hands received datagrams over in place, in
+//! buffers of the worker's pool; it takes buffers to be sent by value. So one that completes
+//! operations later (io_uring), or that owns frames (AF_XDP), fits the same trait.
+//!
+//! All unsafe code of the project is in here, most of it in `sys`.
+
+use core::fmt;
+use core::str::FromStr;
+use std::sync::Arc;
+
+use crate::buffer::BufferPool;
+use crate::net::{NetworkCommand, NetworkCounters, NetworkError, NetworkEvent};
+use crate::time::{Clock, Timestamp};
+use crate::transmit::TransmitBuffer;
+
+#[cfg(feature = "poll")]
+pub mod poll;
+#[cfg(feature = "poll")]
+mod sys;
+#[cfg(feature = "poll")]
+mod udp;
+
+/// One way to reach the kernel.
+pub trait Backend {
+    /// The half that takes commands. The other half hands out events meanwhile.
+    type Port: Port;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Where commands go.
+    fn port(&mut self) -> &mut Self::Port;
+
+    /// Sends what is queued, as far as the kernel takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] if the backend can do nothing more. Failures of single sends are events.
+    fn flush(&mut self) -> Result<(), BackendError>;
+
+    /// Waits for events until `until` (for ever if `None`; not at all if that has passed), for a
+    /// [`Waker`], or for what it has to tell already. Hands at most a bounded batch of events from
+    /// each source to `on_event`, one after the other, together with the time and the port that
+    /// takes what the event causes.
+    ///
+    /// The time is asked of `clock` once, after the wait, and returned.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] if the backend can do nothing more.
+    fn wait(
+        &mut self,
+        until: Option<Timestamp>,
+        clock: &impl Clock,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut Self::Port),
+    ) -> Result<Timestamp, BackendError>;
+
+    /// Ends a wait early, from any thread.
+    fn waker(&self) -> Waker;
+
+    /// What passed through all its sockets, closed ones included.
+    fn counters(&self) -> NetworkCounters;
+}
+
+/// Where a worker's commands go.
+pub trait Port {
+    /// Memory for the next datagram, if its task wants to write it in place.
+    fn lend(&mut self) -> TransmitBuffer<'_>;
+
+    /// Takes one command. What comes of it is an event, handed over by the next
+    /// [`Backend::wait`].
+    fn submit(&mut self, command: NetworkCommand);
+}
+
+/// What a backend can do on the machine it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Datagrams that arrive together are received as one run (GRO).
+    pub runs_in: bool,
+    /// A run is sent with one system call (GSO).
+    pub runs_out: bool,
+    /// Several datagrams are received or sent with one system call.
+    pub batches: bool,
+    /// Each datagram says to which address of ours it was sent, and its ECN bits.
+    pub packet_info: bool,
+}
+
+/// How a backend is set up.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackendConfig {
+    /// Where received datagrams are put.
+    pub buffers: BufferPool,
+    /// Messages (datagrams, or runs of them) taken from one socket at one wake-up.
+    pub receive_batch_max: usize,
+    /// Whether runs are received and sent as one where the kernel can. Off is for kernels that
+    /// get it wrong.
+    pub offload: Offload,
+}
+
+impl BackendConfig {
+    /// Buffers of `buffers`, batches of 64, offload where the kernel has it.
+    #[must_use]
+    pub const fn new(buffers: BufferPool) -> Self {
+        Self {
+            buffers,
+            receive_batch_max: 64,
+            offload: Offload::WhereAvailable,
+        }
+    }
+}
+
+/// Whether the kernel is to join and split runs of datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "on or off")]
+pub enum Offload {
+    /// Where it can.
+    WhereAvailable,
+    /// Never.
+    Off,
+}
+
+/// A backend can do nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("backend failed: {operation}: {error}")]
+pub struct BackendError {
+    /// What it was doing, as the system calls it.
+    pub operation: &'static str,
+    /// What the system said.
+    pub error: NetworkError,
+}
+
+/// Ends a backend's wait from another thread. Several wakes before the wait ends are one.
+#[derive(Clone)]
+pub struct Waker(Arc<dyn Wake>);
+
+impl Waker {
+    /// A waker that does `wake`.
+    #[must_use]
+    pub fn new(wake: Arc<dyn Wake>) -> Self {
+        Self(wake)
+    }
+
+    /// Makes the current wait, or the next one, end at once.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
+/// What is behind a [`Waker`].
+pub trait Wake: Send + Sync {
+    /// Makes the current wait, or the next one, end at once.
+    fn wake(&self);
+}
+
+/// A backend, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// Raw `poll(2)`.
+    #[cfg(feature = "poll")]
+    Poll,
+}
+
+impl BackendKind {
+    /// All that this build has.
+    pub const ALL: &[Self] = &[
+        #[cfg(feature = "poll")]
+        Self::Poll,
+    ];
+
+    /// Its name, as [`BackendKind::from_str`] takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "poll")]
+            Self::Poll => "poll",
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBackend> {
+        let found = Self::ALL.iter().copied().find(|kind| kind.name() == name);
+        found.ok_or_else(|| UnknownBackend {
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// No backend of this build has that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownBackend {
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for UnknownBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown backend `{}`; this build has:", self.name)?;
+        BackendKind::ALL
+            .iter()
+            .try_for_each(|kind| write!(f, " {kind}"))
+    }
+}
+
+impl core::error::Error for UnknownBackend {}

@@ -1,0 +1,1 @@
+//! The raw `poll(2)` backend.

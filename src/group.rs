@@ -1,0 +1,340 @@
+//! Groups: many tasks of one type, driven one at a time.
+//!
+//! A [`TaskGroup`] keeps its tasks in generational slots and their deadlines in a queue. Insert,
+//! remove, deliver and find-next-due never scan over tasks. A worker hosts groups; a task may
+//! hold one itself, for children. Either way the group takes one input and gives out everything
+//! that it causes, through [`GroupOutputs`], before it returns: there is no way to hand it a second
+//! input in between, because it is borrowed for as long.
+
+use core::fmt;
+
+use crate::buffer::BufferPool;
+use crate::entropy::{Entity, Entropy, Site};
+use crate::id::TaskId;
+use crate::slots::{Key, Slots};
+use crate::state::{TaskState, Way, WorkerState};
+use crate::task::{App, Context, End, Input, Output, Task};
+use crate::time::{Deadline, Timestamp};
+use crate::transmit::TransmitBuffer;
+
+mod timer;
+mod turn;
+
+use timer::TimerQueue;
+pub(crate) use turn::guard;
+
+/// What a task's driver does with what it gives out.
+///
+/// A panic in here is the driver's own: it passes through the group, which stays as it is, and
+/// what the task still has to give comes out first at the next call.
+pub trait GroupOutputs<A: App> {
+    /// Memory for the datagram that a task may now write in place.
+    fn lend(&mut self) -> TransmitBuffer<'_>;
+
+    /// Takes one output. A payload that is not a buffer is in the memory lent last.
+    fn output(&mut self, task: TaskId, output: Output<A>);
+
+    /// Is told that a task is no more. Its id is stale.
+    fn ended(&mut self, task: TaskId, end: End);
+}
+
+/// What bounds the tasks of a group, and where they get chance and memory from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GroupConfig {
+    /// Outputs that a task may give for one input. One more, and it is stopped.
+    pub outputs_max: u32,
+    /// Tasks that may live at a time.
+    pub tasks_max: u32,
+    /// Where the tasks' chance comes from.
+    pub entropy: Entropy,
+    /// Whose chance it is; each task draws as a part of it.
+    pub entity: Entity,
+    /// Where the tasks' buffers come from.
+    pub buffers: BufferPool,
+}
+
+impl GroupConfig {
+    /// The default limits: 10,000 outputs for one input, 2^24 tasks.
+    #[must_use]
+    pub fn new(entropy: Entropy, entity: Entity) -> Self {
+        Self {
+            outputs_max: 10_000,
+            tasks_max: 1 << 24,
+            entropy,
+            entity,
+            buffers: BufferPool::new(),
+        }
+    }
+}
+
+/// Tasks of one type.
+pub struct TaskGroup<T: Task> {
+    tasks: Slots<Member<T>>,
+    timers: TimerQueue,
+    state: WorkerState,
+    /// The turn that a panic in the driver broke off, to be gone on with.
+    open_turn: Option<Turn>,
+    now: Timestamp,
+    started: u64,
+    worker: u16,
+    index: u16,
+    site: Site,
+    config: GroupConfig,
+}
+
+/// One task and what its group knows of it.
+struct Member<T> {
+    task: T,
+    state: TaskState,
+    reason: &'static str,
+}
+
+/// One input to one task, until it is drained.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    key: Key,
+    way: Way,
+    outputs: u32,
+}
+
+/// The id names no task: it ended, or never was here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{task} is no more")]
+pub struct StaleTask {
+    /// The id that was used.
+    pub task: TaskId,
+}
+
+/// The group holds as many tasks as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("group full: {tasks_max} tasks")]
+pub struct GroupFull {
+    /// How many that is.
+    pub tasks_max: u32,
+}
+
+impl<T: Task> TaskGroup<T> {
+    /// An empty group on its own, for a task's children.
+    #[must_use]
+    pub fn new(config: GroupConfig) -> Self {
+        Self::hosted(0, 0, config)
+    }
+
+    /// An empty group, as the `index`-th of a worker.
+    pub(crate) fn hosted(worker: u16, index: u16, config: GroupConfig) -> Self {
+        Self {
+            tasks: Slots::new(),
+            timers: TimerQueue::new(),
+            state: WorkerState::Waiting,
+            open_turn: None,
+            now: Timestamp::EPOCH,
+            started: 0,
+            worker,
+            index,
+            site: config.entropy.site("task"),
+            config,
+        }
+    }
+
+    /// How many tasks live.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether no task lives.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A look at a task.
+    #[must_use]
+    pub fn get(&self, task: TaskId) -> Option<&T> {
+        Some(&self.tasks.get(self.key_of(task)?)?.task)
+    }
+
+    /// All tasks, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (TaskId, &T)> {
+        self.tasks
+            .iter()
+            .map(|(key, member)| (self.id(key), &member.task))
+    }
+
+    /// Where a task stands. `None` if it is no more.
+    #[must_use]
+    pub fn task_state(&self, task: TaskId) -> Option<TaskState> {
+        Some(self.tasks.get(self.key_of(task)?)?.state)
+    }
+
+    /// Where the group stands. Other than [`WorkerState::Waiting`] only after a panic in the
+    /// driver.
+    #[must_use]
+    pub const fn state(&self) -> WorkerState {
+        self.state
+    }
+
+    /// The first deadline among the tasks. O(1).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let (at, slot) = self.timers.first()?;
+        let reason = self
+            .tasks
+            .key_at(slot)
+            .and_then(|key| self.tasks.get(key))?
+            .reason;
+        Some(Deadline { at, reason })
+    }
+
+    /// Takes in a task, tells it that it has started, and drains it.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupFull`]; the task is dropped.
+    pub fn insert(
+        &mut self,
+        now: Timestamp,
+        task: T,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> Result<TaskId, GroupFull> {
+        self.finish_open_turn(outputs);
+        let id = self.attach(task)?;
+        self.start(now, id, None, outputs);
+        Ok(id)
+    }
+
+    /// Gives a task one input, and drains it.
+    ///
+    /// # Errors
+    ///
+    /// [`StaleTask`] if `task` is no more; the input is dropped.
+    pub fn handle_input(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        input: Input<T::App>,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> Result<(), StaleTask> {
+        self.finish_open_turn(outputs);
+        let key = self
+            .key_of(task)
+            .filter(|&key| self.tasks.get(key).is_some());
+        let key = key.ok_or(StaleTask { task })?;
+        self.state.enter(WorkerState::OnInput);
+        self.turn(now, key, Way::Input, input, outputs);
+        Ok(())
+    }
+
+    /// Gives each task whose deadline has passed its timeout, the most overdue first, and drains
+    /// it before the next; at most `tasks_max` of them. How many it were.
+    pub fn handle_timeout(
+        &mut self,
+        now: Timestamp,
+        tasks_max: u32,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> u32 {
+        self.finish_open_turn(outputs);
+        self.state.enter(WorkerState::OnTick);
+        let mut ticked = 0;
+        while ticked < tasks_max
+            && let Some((at, slot)) = self.timers.first()
+            && at <= now
+            && let Some(key) = self.tasks.key_at(slot)
+        {
+            self.turn(now, key, Way::Tick, Input::Timeout, outputs);
+            ticked += 1;
+        }
+        self.state.enter(WorkerState::Waiting);
+        ticked
+    }
+
+    /// Removes a task, whatever it is doing. It is told nothing; `outputs` is.
+    ///
+    /// # Errors
+    ///
+    /// [`StaleTask`] if `task` is no more.
+    pub fn remove(
+        &mut self,
+        task: TaskId,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> Result<(), StaleTask> {
+        self.finish_open_turn(outputs);
+        let key = self
+            .key_of(task)
+            .filter(|&key| self.tasks.get(key).is_some());
+        self.end(key.ok_or(StaleTask { task })?, End::Removed, outputs);
+        Ok(())
+    }
+
+    /// Gives a task its place. It is told nothing yet.
+    pub(crate) fn attach(&mut self, task: T) -> Result<TaskId, GroupFull> {
+        let full = GroupFull {
+            tasks_max: self.config.tasks_max,
+        };
+        if self.tasks.len() >= self.config.tasks_max as usize {
+            return Err(full);
+        }
+        let member = Member {
+            task,
+            state: TaskState::Created,
+            reason: "",
+        };
+        self.tasks
+            .insert(member)
+            .map(|key| self.id(key))
+            .ok_or(full)
+    }
+
+    /// Tells an attached task that it has started, and drains it.
+    pub(crate) fn start(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        parent: Option<TaskId>,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) {
+        let Some(member) = self.tasks.get_mut(task.key) else {
+            return;
+        };
+        member.state.enter(TaskState::Waiting);
+        let random = self.site.source(self.config.entity.part(self.started));
+        self.started += 1;
+        let context = Context::new(task, parent, random, self.config.buffers.clone());
+        self.state.enter(WorkerState::OnInput);
+        self.turn(now, task.key, Way::Input, Input::Started(context), outputs);
+    }
+
+    /// Takes what a panic in the driver left undrained.
+    pub(crate) fn resume(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
+        self.finish_open_turn(outputs);
+    }
+
+    /// The first task at or after `slot`.
+    pub(crate) fn next_from(&self, slot: u32) -> Option<TaskId> {
+        self.tasks.next_from(slot).map(|key| self.id(key))
+    }
+
+    const fn id(&self, key: Key) -> TaskId {
+        TaskId {
+            worker: self.worker,
+            group: self.index,
+            key,
+        }
+    }
+
+    /// The key of an id, if the id is one of this group's.
+    fn key_of(&self, task: TaskId) -> Option<Key> {
+        (task.worker == self.worker && task.group == self.index).then_some(task.key)
+    }
+}
+
+impl<T: Task> fmt::Debug for TaskGroup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup")
+            .field("tasks", &self.tasks.len())
+            .field("state", &self.state)
+            .field("first_deadline", &self.poll_timeout())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! One input to one task, and its drain: the heart of the runtime.
+//!
+//! The task is given its input, then asked for output until it has none, then for its deadline.
+//! Each of these calls is a task boundary: a panic stops there and ends this task alone (law 6).
+//! Panics of the driver are not caught; they leave `open_turn` behind, which is gone on with
+//! before anything else is done.
+
+use core::any::Any;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use super::{GroupOutputs, TaskGroup, Turn};
+use crate::slots::Key;
+use crate::state::{TaskState, Way, WorkerState};
+use crate::task::{End, Input, Output, Task};
+use crate::time::Timestamp;
+
+impl<T: Task> TaskGroup<T> {
+    /// Gives the task at `key`, which lives and waits, one input, and drains it.
+    pub(super) fn turn(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        way: Way,
+        input: Input<T::App>,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) {
+        assert!(
+            now >= self.now,
+            "time runs backwards: {now} after {}",
+            self.now
+        );
+        self.now = now;
+        let Some(member) = self.tasks.get_mut(key) else {
+            return;
+        };
+        self.state.enter(way.single_task());
+        member.state.enter(way.task());
+        let given = guard(|| member.task.handle_input(now, input));
+        self.state.enter(way.pop_output());
+        match given {
+            Ok(()) => {
+                self.open_turn = Some(Turn {
+                    key,
+                    way,
+                    outputs: 0,
+                });
+                self.drain(outputs);
+            }
+            Err(panic) => {
+                self.state.enter(way.drained());
+                self.end(key, panic, outputs);
+            }
+        }
+    }
+
+    /// Goes on with the turn that a panic in the driver broke off, if there is one.
+    pub(super) fn finish_open_turn(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
+        self.drain(outputs);
+        if self.state == WorkerState::OnTick {
+            self.state.enter(WorkerState::Waiting);
+        }
+    }
+
+    /// Asks the task of the open turn for output until it has none.
+    fn drain(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
+        while let Some(Turn {
+            key,
+            way,
+            outputs: given,
+        }) = self.open_turn
+        {
+            let polled = self.poll_output(key, given, outputs);
+            match polled {
+                Ok(Some(output)) => {
+                    self.open_turn = Some(Turn {
+                        key,
+                        way,
+                        outputs: given + 1,
+                    });
+                    outputs.output(self.id(key), output);
+                }
+                Ok(None) => {
+                    self.open_turn = None;
+                    self.state.enter(way.drained());
+                    if let Err(end) = self.rest(key, way) {
+                        self.end(key, end, outputs);
+                    }
+                }
+                Err(end) => {
+                    self.open_turn = None;
+                    self.state.enter(way.drained());
+                    self.end(key, end, outputs);
+                }
+            }
+        }
+    }
+
+    /// One output of the task, none if it is drained, or its end.
+    fn poll_output(
+        &mut self,
+        key: Key,
+        given: u32,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> Result<Option<Output<T::App>>, End> {
+        let (now, outputs_max) = (self.now, self.config.outputs_max);
+        let Some(member) = self.tasks.get_mut(key) else {
+            return Ok(None);
+        };
+        let mut transmit = outputs.lend();
+        let output = guard(|| member.task.poll_output(now, &mut transmit))?;
+        match &output {
+            None => return Ok(None),
+            Some(Output::Finished) => return Err(End::Finished),
+            Some(_) if given == outputs_max => return Err(End::Runaway { outputs_max }),
+            Some(Output::Transmit(sent)) => {
+                if let Some(len) = sent.payload.lent()
+                    && transmit.written() != Some(len)
+                {
+                    let message = "sent a payload that is not what it has just written into the \
+                        lent memory; send it with the same call, or keep a `Buffer`";
+                    return Err(End::Panicked {
+                        message: message.to_owned(),
+                    });
+                }
+            }
+            Some(_) => {}
+        }
+        member.state.enter(TaskState::PopOutput);
+        Ok(output)
+    }
+
+    /// The task is drained: arms its deadline and lets it wait.
+    fn rest(&mut self, key: Key, way: Way) -> Result<(), End> {
+        let now = self.now;
+        let Some(member) = self.tasks.get_mut(key) else {
+            return Ok(());
+        };
+        let deadline = guard(|| member.task.poll_timeout())?;
+        member.state.enter(TaskState::Waiting);
+        match deadline {
+            Some(deadline) if way == Way::Tick && deadline.at <= now => {
+                let reason = deadline.reason;
+                let at = deadline.at;
+                let message = format!(
+                    "would spin: given its timeout at {now}, it wants another at {at} ({reason})"
+                );
+                return Err(End::Panicked { message });
+            }
+            Some(deadline) => {
+                member.reason = deadline.reason;
+                self.timers.set(key.slot, Some(deadline.at));
+            }
+            None => self.timers.set(key.slot, None),
+        }
+        Ok(())
+    }
+
+    /// The task is no more: its timer, its slot and its id go, and the driver releases the rest.
+    pub(super) fn end(
+        &mut self,
+        key: Key,
+        end: End,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) {
+        self.timers.set(key.slot, None);
+        let member = self.tasks.remove(key);
+        // Dropping it runs the task's code, so that is a boundary too.
+        let dropped = guard(|| drop(member));
+        let end = match dropped {
+            Err(panic) if !end.is_failure() => panic,
+            Ok(()) | Err(_) => end,
+        };
+        outputs.ended(self.id(key), end);
+    }
+}
+
+/// Calls into a task; its panic becomes its end.
+pub(crate) fn guard<R>(call: impl FnOnce() -> R) -> Result<R, End> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let message = panic_message(payload.as_ref());
+        // A payload may itself panic when it is dropped. What that leaves is never dropped.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Box::leak(second);
+        }
+        End::Panicked { message }
+    })
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "(a payload that is no text)".to_owned())
+}

@@ -1,0 +1,52 @@
+//! A runtime for sans-I/O protocols.
+//!
+//! A protocol is written once as a [`Task`]: a plain state machine, with no sockets, no clock and
+//! no threads. The same task, inside the same [`Worker`], then runs over real sockets, or in a
+//! test over a simulated network where one seed decides everything (crate `stillpoint-sim`).
+//!
+//! The name says the rule at its heart: a worker takes its next input only at the still point,
+//! when all output of the last one is drained.
+//!
+//! # Where to look
+//!
+//! - [`Task`], [`Input`], [`Output`], [`Outbox`], [`Context`]: what you write.
+//! - [`DatagramRun`], [`Transmit`], [`Buffer`]: what goes in and out.
+//! - [`Worker`], [`TaskGroup`]: what drives tasks, for those who bring their own event loop.
+//! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
+//! - [`backend`]: the ways to reach the kernel, behind one trait.
+//!
+//! Without features the crate is its core: pure, without I/O, threads, clock or system
+//! randomness, and without unsafe code.
+#![deny(unsafe_code)]
+
+#[cfg(feature = "runtime")]
+pub mod backend;
+mod buffer;
+mod entropy;
+mod group;
+mod id;
+mod net;
+mod slots;
+mod state;
+mod task;
+mod time;
+mod transmit;
+mod worker;
+
+pub use buffer::{Buffer, BufferPool};
+pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
+pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
+pub use id::{SocketId, TaskId};
+pub use net::{
+    DATAGRAM_BYTES_MAX, DatagramRun, Ecn, NetworkCommand, NetworkCounters, NetworkError,
+    NetworkEvent, Sharing, Token, Transmit, UdpOpen, segment_count, segments,
+};
+pub use slots::Key;
+pub use state::{TaskState, WorkerState};
+pub use task::{Adopted, App, Context, End, Input, Outbox, Output, Task};
+pub use time::{Clock, Deadline, Timestamp};
+pub use transmit::{Payload, PayloadTooLong, TransmitBuffer};
+pub use worker::{
+    SpawnError, SpawnFn, Spawned, Spawner, Worker, WorkerConfig, WorkerInput, WorkerOutput,
+    WorkerOutputs,
+};

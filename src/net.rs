@@ -1,0 +1,489 @@
+//! Datagrams: runs, what a task asks of the network, and what it is told.
+//!
+//! A *run* is a row of datagrams of one peer and one size that travel together: what the kernel
+//! hands over in one go (GRO) or takes in one go (GSO). A single datagram is a run of one. All
+//! datagrams of a run have the *segment size*, but for the last, which may be shorter.
+//!
+//! Sources: RFC 768 (UDP), `udp(7)` for `UDP_SEGMENT` and `UDP_GRO`, RFC 3168 (ECN).
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::buffer::Buffer;
+use crate::id::SocketId;
+use crate::transmit::Payload;
+
+/// The longest payload of a datagram over IPv4, in bytes; what every backend carries whole.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// Explicit congestion notification: the two bits of RFC 3168 in the IP header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "two bits have four values")]
+pub enum Ecn {
+    /// The transport does not take part.
+    #[default]
+    NotCapable = 0b00,
+    /// Capable, codepoint ECT(1).
+    Capable1 = 0b01,
+    /// Capable, codepoint ECT(0).
+    Capable0 = 0b10,
+    /// Congestion was met on the way.
+    CongestionExperienced = 0b11,
+}
+
+impl Ecn {
+    /// The ECN field of a traffic class (IPv6) or type of service (IPv4) byte.
+    #[must_use]
+    pub const fn from_traffic_class(byte: u8) -> Self {
+        match byte & 0b11 {
+            0b00 => Self::NotCapable,
+            0b01 => Self::Capable1,
+            0b10 => Self::Capable0,
+            _ => Self::CongestionExperienced,
+        }
+    }
+}
+
+/// Datagrams that arrived from one peer in one go.
+///
+/// # Example
+///
+/// ```
+/// use stillpoint::{Buffer, DatagramRun};
+///
+/// let peer = "192.0.2.1:9".parse().expect("an address");
+/// let run = DatagramRun::new(peer, Buffer::copy_from(b"abcabcab"), 3);
+/// let datagrams: Vec<&[u8]> = run.iter().collect();
+/// assert_eq!(datagrams, [b"abc", b"abc", &b"ab"[..]]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DatagramRun {
+    /// Who sent them.
+    pub peer: SocketAddr,
+    /// The address of ours that they were sent to, where the backend can tell.
+    pub local: Option<IpAddr>,
+    /// What the IP headers said of congestion.
+    pub ecn: Ecn,
+    /// The datagrams, end to end.
+    pub payload: Buffer,
+    /// Length in bytes of each datagram but the last.
+    pub segment_size: usize,
+}
+
+impl DatagramRun {
+    /// A run from `peer` with datagrams of `segment_size` bytes. A size of 0 or beyond the
+    /// payload makes it a single datagram.
+    #[must_use]
+    pub const fn new(peer: SocketAddr, payload: Buffer, segment_size: usize) -> Self {
+        Self {
+            peer,
+            local: None,
+            ecn: Ecn::NotCapable,
+            payload,
+            segment_size,
+        }
+    }
+
+    /// How many datagrams there are: at least one, which may be empty.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        segment_count(self.payload.len(), self.segment_size)
+    }
+
+    /// The datagrams, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        segments(&self.payload, self.segment_size)
+    }
+
+    /// The datagrams, each as a buffer of its own that shares the memory.
+    pub fn buffers(&self) -> impl Iterator<Item = Buffer> {
+        let step = segment_step(self.payload.len(), self.segment_size);
+        (0..self.count()).filter_map(move |index| {
+            let start = index * step;
+            self.payload
+                .slice(start..self.payload.len().min(start + step))
+        })
+    }
+}
+
+/// The datagrams inside `payload`, of `segment_size` bytes each but the last. An empty payload is
+/// one empty datagram.
+pub fn segments(payload: &[u8], segment_size: usize) -> impl Iterator<Item = &[u8]> {
+    let step = segment_step(payload.len(), segment_size);
+    let count = segment_count(payload.len(), segment_size);
+    (0..count).map(move |index| {
+        let start = index * step;
+        &payload[start..payload.len().min(start + step)]
+    })
+}
+
+/// How many datagrams `len` bytes make. At least one.
+#[must_use]
+pub fn segment_count(len: usize, segment_size: usize) -> usize {
+    // A single datagram is by far the most common run: spare it the division.
+    if segment_size == 0 || segment_size >= len {
+        1
+    } else {
+        len.div_ceil(segment_size)
+    }
+}
+
+fn segment_step(len: usize, segment_size: usize) -> usize {
+    if segment_size == 0 {
+        len.max(1)
+    } else {
+        segment_size
+    }
+}
+
+/// Datagrams to be sent to one peer in one go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transmit {
+    /// The socket to send from.
+    pub socket: SocketId,
+    /// Who is to get them.
+    pub peer: SocketAddr,
+    /// The address of ours to send from, where the socket has several.
+    pub source: Option<IpAddr>,
+    /// What the IP headers are to say of congestion.
+    pub ecn: Ecn,
+    /// The datagrams, end to end.
+    pub payload: Payload,
+    /// Length in bytes of each datagram but the last; 0 for a single datagram.
+    pub segment_size: usize,
+}
+
+impl Transmit {
+    /// One datagram.
+    #[must_use]
+    pub fn new(socket: SocketId, peer: SocketAddr, payload: impl Into<Payload>) -> Self {
+        Self {
+            socket,
+            peer,
+            source: None,
+            ecn: Ecn::NotCapable,
+            payload: payload.into(),
+            segment_size: 0,
+        }
+    }
+
+    /// The same, as a run of datagrams of this many bytes each but the last.
+    #[must_use]
+    pub const fn with_segment_size(mut self, segment_size: usize) -> Self {
+        self.segment_size = segment_size;
+        self
+    }
+
+    /// The same, with these congestion bits.
+    #[must_use]
+    pub const fn with_ecn(mut self, ecn: Ecn) -> Self {
+        self.ecn = ecn;
+        self
+    }
+
+    /// The same, from this address of ours.
+    #[must_use]
+    pub const fn from_source(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// `run`, sent back to where it came from, from the address it was sent to.
+    #[must_use]
+    pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
+        Self {
+            socket,
+            peer: run.peer,
+            source: run.local,
+            ecn: Ecn::NotCapable,
+            payload: Payload::owned(run.payload),
+            segment_size: run.segment_size,
+        }
+    }
+
+    /// How many datagrams there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        segment_count(self.payload.len(), self.segment_size)
+    }
+
+    /// Length in bytes of the longest datagram.
+    #[must_use]
+    pub fn datagram_len(&self) -> usize {
+        if self.segment_size == 0 {
+            self.payload.len()
+        } else {
+            self.payload.len().min(self.segment_size)
+        }
+    }
+}
+
+/// A number that a task gives to what it asks for, and gets back with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Token(pub u64);
+
+/// A UDP socket to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpOpen {
+    /// Comes back with the answer.
+    pub token: Token,
+    /// The address to bind; port 0 lets the system choose one.
+    pub bind: SocketAddr,
+    /// Whether other sockets may share the address and port.
+    pub sharing: Sharing,
+}
+
+impl UdpOpen {
+    /// A socket bound to `bind`, alone.
+    #[must_use]
+    pub const fn new(token: Token, bind: SocketAddr) -> Self {
+        Self {
+            token,
+            bind,
+            sharing: Sharing::Exclusive,
+        }
+    }
+
+    /// The same, sharing its port with others that ask for it too (`SO_REUSEPORT`): each flow
+    /// goes to one of them.
+    #[must_use]
+    pub const fn shared(mut self) -> Self {
+        self.sharing = Sharing::Shared;
+        self
+    }
+}
+
+/// Whether a port may be bound more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
+pub enum Sharing {
+    /// By one socket only.
+    Exclusive,
+    /// By all who ask for sharing (`SO_REUSEPORT`).
+    Shared,
+}
+
+/// What a worker asks of its backend or of the simulated network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NetworkCommand {
+    /// Open a UDP socket under this id. Answered by [`NetworkEvent::UdpOpened`] or
+    /// [`NetworkEvent::UdpOpenFailed`].
+    OpenUdp {
+        /// The id from now on, whatever the answer.
+        socket: SocketId,
+        /// What to open.
+        open: UdpOpen,
+    },
+    /// Send. Only failures are answered.
+    Transmit(Transmit),
+    /// Close. Not answered; the id is stale at once.
+    Close(SocketId),
+}
+
+/// What the network tells a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NetworkEvent {
+    /// The socket is open.
+    UdpOpened {
+        /// Its id.
+        socket: SocketId,
+        /// The number given in [`UdpOpen`].
+        token: Token,
+        /// The address it is bound to.
+        local: SocketAddr,
+    },
+    /// The socket could not be opened; its id is stale.
+    UdpOpenFailed {
+        /// Its id.
+        socket: SocketId,
+        /// The number given in [`UdpOpen`].
+        token: Token,
+        /// The address it was to be bound to.
+        bind: SocketAddr,
+        /// Why.
+        error: NetworkError,
+    },
+    /// Datagrams arrived.
+    Datagrams {
+        /// At this socket.
+        socket: SocketId,
+        /// From one peer.
+        run: DatagramRun,
+    },
+    /// Datagrams were not sent. They are lost; the socket goes on.
+    SendFailed {
+        /// From this socket.
+        socket: SocketId,
+        /// To this peer.
+        peer: SocketAddr,
+        /// Why.
+        error: NetworkError,
+        /// How many in a row, for the same reason.
+        datagrams: u32,
+    },
+    /// The socket was told of an error, by ICMP say. It goes on.
+    SocketError {
+        /// At this socket.
+        socket: SocketId,
+        /// Whom we had sent to, where known.
+        peer: Option<SocketAddr>,
+        /// What went wrong.
+        error: NetworkError,
+    },
+    /// The task named a socket that is closed, or not its own. Nothing was done.
+    StaleSocket {
+        /// The id it used.
+        socket: SocketId,
+        /// How many outputs in a row named it.
+        outputs: u32,
+    },
+}
+
+impl NetworkEvent {
+    /// The socket it is about.
+    #[must_use]
+    pub const fn socket(&self) -> SocketId {
+        match self {
+            Self::UdpOpened { socket, .. }
+            | Self::UdpOpenFailed { socket, .. }
+            | Self::Datagrams { socket, .. }
+            | Self::SendFailed { socket, .. }
+            | Self::SocketError { socket, .. }
+            | Self::StaleSocket { socket, .. } => *socket,
+        }
+    }
+
+    /// The token of an answer to [`Output::OpenUdp`](crate::Output::OpenUdp).
+    #[must_use]
+    pub const fn token(&self) -> Option<Token> {
+        match self {
+            Self::UdpOpened { token, .. } | Self::UdpOpenFailed { token, .. } => Some(*token),
+            Self::Datagrams { .. }
+            | Self::SendFailed { .. }
+            | Self::SocketError { .. }
+            | Self::StaleSocket { .. } => None,
+        }
+    }
+}
+
+/// Why the network did not do what it was asked, or what it complained of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Another socket holds the address and port (EADDRINUSE).
+    #[error("address in use")]
+    AddressInUse,
+    /// The address is not one of this machine's (EADDRNOTAVAIL).
+    #[error("not an address of this machine")]
+    AddressNotAvailable,
+    /// IPv4 peer from an IPv6 socket or the reverse, or a family that the system lacks.
+    #[error("address family does not fit the socket or the system")]
+    AddressFamily,
+    /// Ports below 1024 and the like (EACCES, EPERM).
+    #[error("permission denied")]
+    PermissionDenied,
+    /// Nobody listens at the peer's port (ECONNREFUSED, ICMP port unreachable).
+    #[error("connection refused: nothing listens at the peer's port")]
+    ConnectionRefused,
+    /// The peer's host cannot be reached (EHOSTUNREACH).
+    #[error("host unreachable")]
+    HostUnreachable,
+    /// There is no route to the peer (ENETUNREACH).
+    #[error("network unreachable")]
+    NetworkUnreachable,
+    /// The datagram is longer than UDP or the path takes (EMSGSIZE). It was not cut.
+    #[error("datagram too long: {len} bytes, at most {max} can be sent")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// What can be sent, in bytes.
+        max: usize,
+    },
+    /// The send queue is full (EAGAIN, ENOBUFS).
+    #[error("send queue full")]
+    QueueFull,
+    /// No more sockets may be opened: a limit of the system (EMFILE) or of the worker.
+    #[error("too many sockets open")]
+    TooManySockets,
+    /// The backend cannot do this.
+    #[error("not supported by this backend")]
+    Unsupported,
+    /// Something else; the system's error number.
+    #[error("system error {0}")]
+    Other(i32),
+}
+
+/// What passed through sockets, in datagrams and bytes of payload. Nothing is lost without being
+/// counted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct NetworkCounters {
+    /// Datagrams received and handed to a task.
+    pub datagrams_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Datagrams handed to the network.
+    pub datagrams_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Datagrams that the network refused to send.
+    pub send_failed: u64,
+    /// Datagrams dropped at the receiving socket because its queue was full.
+    pub receive_dropped: u64,
+    /// Datagrams that arrived and could not be handed to a task.
+    pub undelivered: u64,
+    /// Errors that sockets were told of.
+    pub socket_errors: u64,
+}
+
+impl core::ops::AddAssign for NetworkCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.datagrams_in += other.datagrams_in;
+        self.bytes_in += other.bytes_in;
+        self.datagrams_out += other.datagrams_out;
+        self.bytes_out += other.bytes_out;
+        self.send_failed += other.send_failed;
+        self.receive_dropped += other.receive_dropped;
+        self.undelivered += other.undelivered;
+        self.socket_errors += other.socket_errors;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_empty_datagram_is_still_a_datagram() {
+        let run = DatagramRun::new("[::1]:1".parse().unwrap(), Buffer::empty(), 0);
+        assert_eq!(run.count(), 1);
+        assert_eq!(run.iter().collect::<Vec<_>>(), [b""]);
+        assert_eq!(run.buffers().count(), 1);
+    }
+
+    proptest! {
+        /// Splitting a payload loses nothing, and the parts have the size that was asked for.
+        #[test]
+        fn a_run_is_its_datagrams_end_to_end(payload: Vec<u8>, segment_size in 0..70usize) {
+            let run = DatagramRun::new(
+                "192.0.2.1:1".parse().unwrap(),
+                Buffer::copy_from(&payload),
+                segment_size,
+            );
+            let datagrams: Vec<&[u8]> = run.iter().collect();
+            prop_assert_eq!(datagrams.concat(), payload);
+            prop_assert_eq!(datagrams.len(), run.count());
+            for full in &datagrams[..datagrams.len() - 1] {
+                prop_assert_eq!(full.len(), segment_size);
+            }
+            let buffers: Vec<Buffer> = run.buffers().collect();
+            prop_assert!(buffers.iter().zip(&datagrams).all(|(buffer, datagram)| buffer == datagram));
+            prop_assert_eq!(buffers.len(), datagrams.len());
+        }
+    }
+}

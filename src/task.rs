@@ -1,0 +1,343 @@
+//! Tasks: what a protocol is written as.
+//!
+//! A [`Task`] is a state machine with one owner and no I/O. It is given one [`Input`] at a time
+//! and asked for [`Output`] until it has none; then, once, when it next wants a timeout. It never
+//! asks for time, bytes or chance: they come with the input and with its [`Context`].
+
+use core::fmt::Debug;
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+
+use crate::buffer::{Buffer, BufferPool};
+use crate::entropy::Source;
+use crate::group::GroupOutputs;
+use crate::id::{SocketId, TaskId};
+use crate::net::{DatagramRun, NetworkEvent, Transmit, UdpOpen};
+use crate::time::{Deadline, Timestamp};
+use crate::transmit::{Payload, TransmitBuffer};
+
+/// The types that all tasks of one application share.
+pub trait App: Debug + 'static {
+    /// From the controller to a task.
+    type Command: Debug + Send;
+    /// From a task to the controller.
+    type Report: Debug + Send;
+    /// What a new task is made from.
+    type Spawn: Debug + Send;
+}
+
+/// A protocol state machine.
+///
+/// # Example
+///
+/// ```
+/// use stillpoint::*;
+///
+/// struct Echo { bind: core::net::SocketAddr, outbox: Outbox<EchoApp> }
+///
+/// #[derive(Debug)]
+/// struct EchoApp;
+/// impl App for EchoApp {
+///     type Command = ();
+///     type Report = ();
+///     type Spawn = core::net::SocketAddr;
+/// }
+///
+/// impl Task for Echo {
+///     type App = EchoApp;
+///
+///     fn handle_input(&mut self, _now: Timestamp, input: Input<EchoApp>) {
+///         match input {
+///             Input::Started(_) => self.outbox.open_udp(UdpOpen::new(Token(0), self.bind)),
+///             Input::Network(NetworkEvent::Datagrams { socket, run }) => {
+///                 self.outbox.transmit(Transmit::reply(socket, run));
+///             }
+///             Input::Shutdown => self.outbox.finish(),
+///             _ => {}
+///         }
+///     }
+///
+///     fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<EchoApp>> {
+///         self.outbox.pop()
+///     }
+/// }
+/// ```
+pub trait Task {
+    /// The application it belongs to.
+    type App: App;
+
+    /// Takes one input. Only ever called when the output of the previous input is drained.
+    ///
+    /// Never fails because of a peer. A panic ends this task alone.
+    fn handle_input(&mut self, now: Timestamp, input: Input<Self::App>);
+
+    /// Gives the next output, or `None` when there is none left.
+    ///
+    /// A datagram may be a [`Buffer`] that the task owns, or be written in place into `transmit`.
+    fn poll_output(
+        &mut self,
+        now: Timestamp,
+        transmit: &mut TransmitBuffer<'_>,
+    ) -> Option<Output<Self::App>>;
+
+    /// When the task next wants [`Input::Timeout`], and why. Pure; asked once after each drain.
+    ///
+    /// A task that was just given a timeout must want the next one later than that, or none: else
+    /// it would spin. That is a panic in the task.
+    fn poll_timeout(&self) -> Option<Deadline> {
+        None
+    }
+}
+
+/// What a task is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input<A: App> {
+    /// It lives. Always the first input, and given once.
+    Started(Context),
+    /// Its deadline has passed.
+    Timeout,
+    /// Something about one of its sockets.
+    Network(NetworkEvent),
+    /// From the controller.
+    Command(A::Command),
+    /// The worker is to stop: finish in an orderly way, and say [`Output::Finished`].
+    Shutdown,
+}
+
+/// What a task gives.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output<A: App> {
+    /// Open a UDP socket. Answered by [`NetworkEvent::UdpOpened`] or
+    /// [`NetworkEvent::UdpOpenFailed`].
+    OpenUdp(UdpOpen),
+    /// Send datagrams.
+    Transmit(Transmit),
+    /// Close a socket. Its id is stale at once.
+    Close(SocketId),
+    /// Tell the controller.
+    Report(A::Report),
+    /// Make a new task on this worker.
+    Spawn(A::Spawn),
+    /// The task is done. Its sockets are closed and its id is stale; it is asked no more.
+    Finished,
+}
+
+/// What a task knows of its place. Given with [`Input::Started`]; the task keeps it if it needs
+/// it later.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Context {
+    /// The task itself.
+    pub task: TaskId,
+    /// The task that spawned it, if a task did.
+    pub parent: Option<TaskId>,
+    /// Its own source of chance.
+    pub random: Source,
+    /// Memory for datagrams.
+    pub buffers: BufferPool,
+}
+
+impl Context {
+    pub(crate) const fn new(
+        task: TaskId,
+        parent: Option<TaskId>,
+        random: Source,
+        buffers: BufferPool,
+    ) -> Self {
+        Self {
+            task,
+            parent,
+            random,
+            buffers,
+        }
+    }
+
+    /// Index of the worker that the task lives on.
+    #[must_use]
+    pub const fn worker(&self) -> u16 {
+        self.task.worker()
+    }
+}
+
+/// Why a task is no more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum End {
+    /// It said [`Output::Finished`].
+    #[error("finished")]
+    Finished,
+    /// It panicked.
+    #[error("panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// It gave more outputs for one input than it may.
+    #[error("stopped: more than {outputs_max} outputs for one input")]
+    Runaway {
+        /// The limit it passed.
+        outputs_max: u32,
+    },
+    /// It was removed from outside, before it finished.
+    #[error("removed")]
+    Removed,
+}
+
+impl End {
+    /// Whether the task ended by a fault of its own.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::Panicked { .. } | Self::Runaway { .. })
+    }
+
+    /// The panic's message, or what else there is to say.
+    pub(crate) fn into_message(self) -> String {
+        match self {
+            Self::Panicked { message } => message,
+            Self::Finished | Self::Runaway { .. } | Self::Removed => self.to_string(),
+        }
+    }
+}
+
+/// A queue of outputs that a task may keep to implement [`Task::poll_output`] in one line.
+///
+/// It keeps its memory from one drain to the next. Its length is bounded by the worker's limit of
+/// outputs for one input.
+#[derive(Debug)]
+pub struct Outbox<A: App> {
+    queue: VecDeque<Output<A>>,
+}
+
+impl<A: App> Outbox<A> {
+    /// An empty outbox.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Queues any output.
+    pub fn push(&mut self, output: Output<A>) {
+        self.queue.push_back(output);
+    }
+
+    /// The oldest output: what [`Task::poll_output`] returns.
+    pub fn pop(&mut self) -> Option<Output<A>> {
+        self.queue.pop_front()
+    }
+
+    /// Whether there is nothing to give.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Asks for a UDP socket.
+    pub fn open_udp(&mut self, open: UdpOpen) {
+        self.push(Output::OpenUdp(open));
+    }
+
+    /// Sends datagrams.
+    pub fn transmit(&mut self, transmit: Transmit) {
+        self.push(Output::Transmit(transmit));
+    }
+
+    /// Sends one datagram.
+    pub fn send(&mut self, socket: SocketId, peer: SocketAddr, payload: Buffer) {
+        self.transmit(Transmit::new(socket, peer, payload));
+    }
+
+    /// Sends a run back to where it came from.
+    pub fn reply(&mut self, socket: SocketId, run: DatagramRun) {
+        self.transmit(Transmit::reply(socket, run));
+    }
+
+    /// Closes a socket.
+    pub fn close(&mut self, socket: SocketId) {
+        self.push(Output::Close(socket));
+    }
+
+    /// Tells the controller.
+    pub fn report(&mut self, report: A::Report) {
+        self.push(Output::Report(report));
+    }
+
+    /// Asks for a new task on this worker.
+    pub fn spawn(&mut self, spawn: A::Spawn) {
+        self.push(Output::Spawn(spawn));
+    }
+
+    /// Says that this task is done.
+    pub fn finish(&mut self) {
+        self.push(Output::Finished);
+    }
+
+    /// Takes the outputs of a task's children as its own, in the order they come. For a task that
+    /// holds a [`TaskGroup`](crate::TaskGroup) of the same application.
+    ///
+    /// Sockets that the children open belong to the parent, which gets their events and hands
+    /// them down. `on_end` is told of each child that ends.
+    pub fn adopt<'a, F>(&'a mut self, buffers: &'a BufferPool, on_end: F) -> Adopted<'a, A, F>
+    where
+        F: FnMut(TaskId, End),
+    {
+        Adopted {
+            outbox: self,
+            lent: buffers.take(ADOPTED_LENT_BYTES),
+            buffers,
+            on_end,
+        }
+    }
+}
+
+impl<A: App> Default for Outbox<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An outbox that takes the outputs of children. Made by [`Outbox::adopt`].
+#[derive(Debug)]
+pub struct Adopted<'a, A: App, F> {
+    outbox: &'a mut Outbox<A>,
+    lent: Buffer,
+    buffers: &'a BufferPool,
+    on_end: F,
+}
+
+impl<A: App, F: FnMut(TaskId, End)> GroupOutputs<A> for Adopted<'_, A, F> {
+    fn lend(&mut self) -> TransmitBuffer<'_> {
+        TransmitBuffer::new(self.lent.unfilled())
+    }
+
+    fn output(&mut self, _child: TaskId, output: Output<A>) {
+        let output = match output {
+            Output::Transmit(mut transmit) => {
+                let payload = transmit.payload.into_buffer().unwrap_or_else(|len| {
+                    // The child wrote into our buffer: that is the datagram.
+                    self.lent.commit(len);
+                    let next = self.buffers.take(ADOPTED_LENT_BYTES);
+                    core::mem::replace(&mut self.lent, next)
+                });
+                transmit.payload = Payload::owned(payload);
+                Output::Transmit(transmit)
+            }
+            output @ (Output::OpenUdp(_)
+            | Output::Close(_)
+            | Output::Report(_)
+            | Output::Spawn(_)
+            | Output::Finished) => output,
+        };
+        self.outbox.push(output);
+    }
+
+    fn ended(&mut self, child: TaskId, end: End) {
+        (self.on_end)(child, end);
+    }
+}
+
+/// What children may write in place, in bytes: a datagram of any usual MTU.
+const ADOPTED_LENT_BYTES: usize = 1_900;

@@ -1,0 +1,158 @@
+//! Memory that a driver lends to a task for the datagram it is about to give out.
+
+use crate::buffer::Buffer;
+
+/// Lent memory for one output: part of a GSO run, of an io_uring buffer, of a frame.
+///
+/// A task that makes its datagrams on the fly writes them here and so spares a buffer and a
+/// copy. What was written counts only if the [`Payload`] that writing gave goes out with the same
+/// call of [`Task::poll_output`](crate::Task::poll_output).
+#[derive(Debug)]
+pub struct TransmitBuffer<'a> {
+    memory: &'a mut [u8],
+    written: Option<usize>,
+}
+
+impl<'a> TransmitBuffer<'a> {
+    /// Lends `memory`. For drivers.
+    #[must_use]
+    pub const fn new(memory: &'a mut [u8]) -> Self {
+        Self {
+            memory,
+            written: None,
+        }
+    }
+
+    /// How many bytes can be written.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Writes a payload. What was written before is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadTooLong`] if there is not room for all of `bytes`. Nothing is written then.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<Payload, PayloadTooLong> {
+        let max = self.memory.len();
+        let Some(room) = self.memory.get_mut(..bytes.len()) else {
+            return Err(PayloadTooLong {
+                len: bytes.len(),
+                max,
+            });
+        };
+        room.copy_from_slice(bytes);
+        self.written = Some(bytes.len());
+        Ok(Payload(Inner::Lent(bytes.len())))
+    }
+
+    /// Has `fill` write a payload and say how many bytes it has. What was written before is gone.
+    ///
+    /// # Panics
+    ///
+    /// If `fill` claims more bytes than there are.
+    pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Payload {
+        let len = fill(self.memory);
+        assert!(
+            len <= self.memory.len(),
+            "wrote {len} bytes into {}",
+            self.memory.len()
+        );
+        self.written = Some(len);
+        Payload(Inner::Lent(len))
+    }
+
+    /// The length of what was written last, if anything was.
+    pub(crate) const fn written(&self) -> Option<usize> {
+        self.written
+    }
+}
+
+/// The payload did not fit the lent memory. Send a [`Buffer`] instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("payload of {len} bytes, lent memory takes {max}")]
+pub struct PayloadTooLong {
+    /// Length of the payload in bytes.
+    pub len: usize,
+    /// What the memory takes, in bytes.
+    pub max: usize,
+}
+
+/// The bytes of a [`Transmit`](crate::Transmit): a buffer, or what was just written into lent
+/// memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload(Inner);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Inner {
+    Owned(Buffer),
+    Lent(usize),
+}
+
+impl Payload {
+    /// A buffer that goes out as it is.
+    #[must_use]
+    pub const fn owned(buffer: Buffer) -> Self {
+        Self(Inner::Owned(buffer))
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Inner::Owned(buffer) => buffer.len(),
+            Inner::Lent(len) => *len,
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The buffer, or the length of what is in the lent memory. For drivers.
+    ///
+    /// # Errors
+    ///
+    /// The length in bytes, if the payload is in the memory that was lent for this output.
+    pub fn into_buffer(self) -> Result<Buffer, usize> {
+        match self.0 {
+            Inner::Owned(buffer) => Ok(buffer),
+            Inner::Lent(len) => Err(len),
+        }
+    }
+
+    /// The length of what is in the lent memory, if that is where the payload is.
+    pub(crate) const fn lent(&self) -> Option<usize> {
+        match self.0 {
+            Inner::Owned(_) => None,
+            Inner::Lent(len) => Some(len),
+        }
+    }
+}
+
+impl From<Buffer> for Payload {
+    fn from(buffer: Buffer) -> Self {
+        Self::owned(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_beyond_the_lent_memory_is_refused_whole() {
+        let mut memory = [7; 4];
+        let mut transmit = TransmitBuffer::new(&mut memory);
+        assert_eq!(
+            transmit.write(b"12345"),
+            Err(PayloadTooLong { len: 5, max: 4 })
+        );
+        assert_eq!(transmit.written(), None);
+        assert_eq!(transmit.write(b"123").unwrap().len(), 3);
+        assert_eq!(memory, *b"123\x07");
+    }
+}

@@ -1,0 +1,509 @@
+//! A worker: everything that one thread runs, still without I/O.
+//!
+//! A [`Worker`] hosts groups of tasks of different types. It takes one [`WorkerInput`] at a time,
+//! finds the task it is for, gives it, and has pushed every output through [`WorkerOutputs`]
+//! before it returns. So between two inputs everything in it is drained, and that is a matter of
+//! types: while it drains it is borrowed, and nobody can hand it anything.
+//!
+//! What tasks ask of the worker itself (a new task, or to be told that a socket id is stale) waits
+//! in a bounded queue and is handled as an input of its own, like any other.
+
+use core::fmt;
+use std::collections::VecDeque;
+
+use crate::buffer::BufferPool;
+use crate::entropy::{Entity, Entropy};
+use crate::group::{GroupConfig, StaleTask, guard};
+use crate::id::{SocketId, TaskId};
+use crate::net::{NetworkCommand, NetworkEvent};
+use crate::state::WorkerState;
+use crate::task::{App, End, Input, Task};
+use crate::time::{Deadline, Timestamp};
+use crate::transmit::TransmitBuffer;
+
+mod groups;
+mod port;
+mod sockets;
+#[cfg(test)]
+mod tests;
+
+use groups::Groups;
+pub use groups::{Spawned, Spawner};
+use port::Port;
+use sockets::SocketTable;
+
+/// What a worker is given.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WorkerInput<A: App> {
+    /// It is `now`: whatever is due may go on.
+    Timeout,
+    /// From the network.
+    Network(NetworkEvent),
+    /// Make a new task.
+    Spawn(A::Spawn),
+    /// From the controller to one task.
+    Command {
+        /// Which.
+        task: TaskId,
+        /// What.
+        command: A::Command,
+    },
+    /// Tell every task to finish. Once none lives, the worker is stopped.
+    Shutdown,
+    /// Remove every task that still lives. The worker is stopped then.
+    Abort,
+}
+
+/// What a worker gives out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WorkerOutput<A: App> {
+    /// To the network.
+    Network(NetworkCommand),
+    /// To the controller.
+    Report {
+        /// From this task.
+        task: TaskId,
+        /// What it says.
+        report: A::Report,
+    },
+    /// A task has started.
+    Started {
+        /// Its id.
+        task: TaskId,
+        /// The task that asked for it, if a task did.
+        parent: Option<TaskId>,
+    },
+    /// A task could not be made.
+    SpawnFailed {
+        /// The task that asked for it, if a task did.
+        parent: Option<TaskId>,
+        /// Why.
+        error: SpawnError,
+    },
+    /// A task is no more; its sockets are closed.
+    Ended {
+        /// Its id.
+        task: TaskId,
+        /// Why.
+        end: End,
+    },
+    /// An input was for a task that is no more.
+    Stale(StaleTask),
+    /// A task made so many mistakes that it could not be told of this one.
+    Untold {
+        /// The task.
+        task: TaskId,
+        /// What it was to be told.
+        event: NetworkEvent,
+    },
+}
+
+/// What the driver of a worker does with what the worker gives out.
+pub trait WorkerOutputs<A: App> {
+    /// Memory for the datagram that a task may now write in place.
+    fn lend(&mut self) -> TransmitBuffer<'_>;
+
+    /// Takes one output. The payload of a transmit that is not a buffer is in the memory lent
+    /// last.
+    fn push(&mut self, output: WorkerOutput<A>);
+}
+
+/// Why a task could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The group holds as many tasks as it may.
+    #[error("group full: {tasks_max} tasks")]
+    GroupFull {
+        /// How many that is.
+        tasks_max: u32,
+    },
+    /// Too many spawns wait already.
+    #[error("worker's queue full: {pending_max} wait")]
+    QueueFull {
+        /// How many may wait.
+        pending_max: usize,
+    },
+    /// The worker was told to stop.
+    #[error("worker is stopping")]
+    Stopping,
+    /// The application's own reason: see [`Spawner::refuse`].
+    #[error("refused: {reason}")]
+    Refused {
+        /// Which.
+        reason: String,
+    },
+    /// Making the task panicked.
+    #[error("panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+}
+
+/// Limits of a worker, and where it gets chance and memory from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkerConfig {
+    /// Its index among the workers of its runner.
+    pub index: u16,
+    /// Outputs that a task may give for one input. One more, and it is stopped.
+    pub outputs_max: u32,
+    /// Tasks of one type that may live at a time.
+    pub tasks_max: u32,
+    /// Sockets that may be open at a time.
+    pub sockets_max: usize,
+    /// Inputs of the worker's own that may wait at a time.
+    pub pending_max: usize,
+    /// Tasks ticked, and inputs of its own taken, for one [`WorkerInput::Timeout`].
+    pub batch_max: u32,
+    /// Where chance comes from.
+    pub entropy: Entropy,
+    /// Whose chance it is; each task draws as a part of it.
+    pub entity: Entity,
+    /// Where buffers come from.
+    pub buffers: BufferPool,
+}
+
+impl WorkerConfig {
+    /// The default limits: 10,000 outputs for one input, 2^24 tasks of one type, 2^20 sockets,
+    /// 65,536 inputs that wait, batches of 256.
+    #[must_use]
+    pub fn new(index: u16, entropy: Entropy) -> Self {
+        Self {
+            index,
+            outputs_max: 10_000,
+            tasks_max: 1 << 24,
+            sockets_max: 1 << 20,
+            pending_max: 1 << 16,
+            batch_max: 256,
+            entropy,
+            entity: Entity::named("worker").part(u64::from(index)),
+            buffers: BufferPool::new(),
+        }
+    }
+
+    fn group(&self, index: u16) -> GroupConfig {
+        let mut config = GroupConfig::new(self.entropy.clone(), self.entity.part(u64::from(index)));
+        config.outputs_max = self.outputs_max;
+        config.tasks_max = self.tasks_max;
+        config.buffers = self.buffers.clone();
+        config
+    }
+}
+
+/// How a task is made: one `match` from `Spawn` to [`Spawner::insert`].
+pub type SpawnFn<A> = dyn FnMut(<A as App>::Spawn, Spawner<'_, A>) -> Spawned;
+
+/// The worker's outer border as its groups see it: borrows all but the groups.
+macro_rules! port_of {
+    ($worker:expr, $outputs:expr) => {
+        Port {
+            sockets: &mut $worker.sockets,
+            pending: &mut $worker.pending,
+            pending_max: $worker.config.pending_max,
+            outputs: &mut *$outputs,
+        }
+    };
+}
+/// Groups of tasks, driven one input at a time.
+///
+/// There is no way to hand it an input while it drains the one before:
+///
+/// ```compile_fail,E0499
+/// # use stillpoint::*;
+/// # #[derive(Debug)] struct Demo;
+/// # impl App for Demo { type Command = (); type Report = (); type Spawn = (); }
+/// struct Eager<'a> { worker: &'a mut Worker<Demo> }
+/// impl WorkerOutputs<Demo> for Eager<'_> {
+///     fn lend(&mut self) -> TransmitBuffer<'_> { TransmitBuffer::new(&mut []) }
+///     fn push(&mut self, _: WorkerOutput<Demo>) {}
+/// }
+/// # fn try_it(worker: &mut Worker<Demo>) {
+/// let mut outputs = Eager { worker: &mut *worker };
+/// // `outputs` could reach the worker from within, so it must not be lent to it:
+/// worker.handle_input(Timestamp::EPOCH, WorkerInput::Timeout, &mut outputs);
+/// # }
+/// ```
+///
+/// The same with outputs that cannot reach the worker:
+///
+/// ```
+/// # use stillpoint::*;
+/// # #[derive(Debug)] struct Demo;
+/// # impl App for Demo { type Command = (); type Report = (); type Spawn = (); }
+/// struct Patient;
+/// impl WorkerOutputs<Demo> for Patient {
+///     fn lend(&mut self) -> TransmitBuffer<'_> { TransmitBuffer::new(&mut []) }
+///     fn push(&mut self, _: WorkerOutput<Demo>) {}
+/// }
+/// # fn try_it(worker: &mut Worker<Demo>) {
+/// let mut outputs = Patient;
+/// worker.handle_input(Timestamp::EPOCH, WorkerInput::Timeout, &mut outputs);
+/// # }
+/// ```
+pub struct Worker<A: App> {
+    config: WorkerConfig,
+    state: WorkerState,
+    groups: Groups<A>,
+    sockets: SocketTable,
+    pending: VecDeque<Pending<A>>,
+    spawn: Box<SpawnFn<A>>,
+    stopping: Option<Stopping>,
+    now: Timestamp,
+}
+
+/// An input that the worker gives itself.
+#[derive(Debug)]
+enum Pending<A: App> {
+    Spawn { parent: TaskId, spawn: A::Spawn },
+    Network { task: TaskId, event: NetworkEvent },
+}
+
+/// The next task to be told to finish; none once all were.
+#[derive(Debug)]
+struct Stopping {
+    next: Option<(u16, u32)>,
+}
+
+impl<A: App> Worker<A> {
+    /// A worker without tasks, that makes them with `spawn`.
+    #[must_use]
+    pub fn new(
+        config: WorkerConfig,
+        spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + 'static,
+    ) -> Self {
+        Self {
+            state: WorkerState::Waiting,
+            groups: Groups::new(),
+            sockets: SocketTable::new(config.index, config.sockets_max),
+            pending: VecDeque::new(),
+            spawn: Box::new(spawn),
+            stopping: None,
+            now: Timestamp::EPOCH,
+            config,
+        }
+    }
+
+    /// Gives the worker one input. When this returns, all that it caused has gone to `outputs`.
+    ///
+    /// A `now` earlier than one before counts as that one: for tasks, time never runs backwards.
+    pub fn handle_input(
+        &mut self,
+        now: Timestamp,
+        input: WorkerInput<A>,
+        outputs: &mut impl WorkerOutputs<A>,
+    ) {
+        self.now = self.now.max(now);
+        self.resume(outputs);
+        match input {
+            WorkerInput::Network(event) => self.network(event, outputs),
+            WorkerInput::Timeout => self.timeout(outputs),
+            WorkerInput::Spawn(spawn) => self.spawn(None, spawn, outputs),
+            WorkerInput::Command { task, command } => {
+                self.give(task, Input::Command(command), outputs);
+            }
+            WorkerInput::Shutdown => {
+                if self.stopping.is_none() {
+                    self.stopping = Some(Stopping { next: Some((0, 0)) });
+                }
+            }
+            WorkerInput::Abort => self.abort(outputs),
+        }
+    }
+
+    /// When the worker next wants [`WorkerInput::Timeout`]. A moment that has passed if it can go
+    /// on at once.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        if !self.pending.is_empty() {
+            return Some(Deadline::new(self.now, "inputs of its own"));
+        }
+        if matches!(self.stopping, Some(Stopping { next: Some(_) })) {
+            return Some(Deadline::new(self.now, "shutdown"));
+        }
+        self.groups.poll_timeout()
+    }
+
+    /// Where the worker stands. Other than [`WorkerState::Waiting`] only after a panic in its
+    /// driver; what is undrained then comes first at the next input.
+    #[must_use]
+    pub fn state(&self) -> WorkerState {
+        self.groups.undrained().unwrap_or(self.state)
+    }
+
+    /// Whether it was told to stop, and no task lives.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopping.is_some() && self.groups.tasks() == 0 && self.pending.is_empty()
+    }
+
+    /// How many tasks live.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.groups.tasks()
+    }
+
+    /// How many sockets are open or being opened.
+    #[must_use]
+    pub const fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Which task a socket belongs to.
+    #[must_use]
+    pub fn owner(&self, socket: SocketId) -> Option<TaskId> {
+        self.sockets.owner(socket)
+    }
+
+    /// A look at a task. `None` if it is no more, or of another type.
+    #[must_use]
+    pub fn task<T: Task<App = A> + 'static>(&self, task: TaskId) -> Option<&T> {
+        self.groups.group::<T>()?.get(task)
+    }
+
+    /// All tasks of a type.
+    pub fn tasks_of<T: Task<App = A> + 'static>(&self) -> impl Iterator<Item = (TaskId, &T)> {
+        self.groups
+            .group::<T>()
+            .into_iter()
+            .flat_map(|group| group.iter())
+    }
+
+    /// Its limits and sources.
+    #[must_use]
+    pub const fn config(&self) -> &WorkerConfig {
+        &self.config
+    }
+
+    /// After a panic in the driver: takes the output that is still to come.
+    fn resume(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        if self.groups.undrained().is_some() {
+            let mut port = port_of!(self, outputs);
+            self.groups.resume(&mut port);
+        }
+        if self.state != WorkerState::Waiting {
+            self.state.enter(WorkerState::Waiting);
+        }
+    }
+
+    fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
+        // An event may cross with the closing of its socket; then nobody is to have it.
+        let Some(owner) = self.sockets.owner(event.socket()) else {
+            return;
+        };
+        if matches!(event, NetworkEvent::UdpOpenFailed { .. }) {
+            self.sockets.remove(event.socket());
+        }
+        self.give(owner, Input::Network(event), outputs);
+    }
+
+    /// Gives one task an input. Whoever sent it is told if the task is no more.
+    fn give(&mut self, task: TaskId, input: Input<A>, outputs: &mut impl WorkerOutputs<A>) {
+        self.state.enter(WorkerState::OnInput);
+        let mut port = port_of!(self, outputs);
+        if let Err(stale) = self.groups.handle_input(self.now, task, input, &mut port) {
+            outputs.push(WorkerOutput::Stale(stale));
+        }
+        self.state.enter(WorkerState::Waiting);
+    }
+
+    /// What is due, what the worker wants of itself, and shutdown: a bounded batch of each.
+    fn timeout(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        self.state.enter(WorkerState::OnTick);
+        let mut port = port_of!(self, outputs);
+        self.groups
+            .handle_timeout(self.now, self.config.batch_max, &mut port);
+        self.state.enter(WorkerState::Waiting);
+
+        // What these cause waits for the next batch.
+        let batch = self.pending.len().min(self.config.batch_max as usize);
+        for _ in 0..batch {
+            match self.pending.pop_front() {
+                Some(Pending::Spawn { parent, spawn }) => self.spawn(Some(parent), spawn, outputs),
+                Some(Pending::Network { task, event }) => {
+                    // A task that has ended needs no more to be told of its mistake.
+                    if self.groups.contains(task) {
+                        self.give(task, Input::Network(event), outputs);
+                    }
+                }
+                None => break,
+            }
+        }
+        self.stop_some(outputs);
+    }
+
+    fn spawn(
+        &mut self,
+        parent: Option<TaskId>,
+        spawn: A::Spawn,
+        outputs: &mut impl WorkerOutputs<A>,
+    ) {
+        if self.stopping.is_some() {
+            let error = SpawnError::Stopping;
+            return outputs.push(WorkerOutput::SpawnFailed { parent, error });
+        }
+        self.state.enter(WorkerState::OnInput);
+        let made = {
+            let (make, spawner) = (
+                &mut self.spawn,
+                Spawner::new(&mut self.groups, &self.config),
+            );
+            guard(|| make(spawn, spawner).0).unwrap_or_else(|end| {
+                Err(SpawnError::Panicked {
+                    message: end.into_message(),
+                })
+            })
+        };
+        match made {
+            Ok(task) => {
+                outputs.push(WorkerOutput::Started { task, parent });
+                let mut port = port_of!(self, outputs);
+                self.groups.start(self.now, task, parent, &mut port);
+            }
+            Err(error) => outputs.push(WorkerOutput::SpawnFailed { parent, error }),
+        }
+        self.state.enter(WorkerState::Waiting);
+    }
+
+    /// Tells some more tasks to finish.
+    fn stop_some(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        for _ in 0..self.config.batch_max {
+            let Some(Stopping {
+                next: Some((group, slot)),
+            }) = self.stopping
+            else {
+                return;
+            };
+            let next = self.groups.next_from(group, slot);
+            let after = next.map(|task| (task.group, task.key.slot.saturating_add(1)));
+            self.stopping = Some(Stopping { next: after });
+            if let Some(task) = next {
+                self.give(task, Input::Shutdown, outputs);
+            }
+        }
+    }
+
+    fn abort(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        self.stopping = Some(Stopping { next: None });
+        while let Some(task) = self.groups.next_from(0, 0) {
+            let mut port = port_of!(self, outputs);
+            self.groups.remove(task, &mut port);
+        }
+        self.pending.clear();
+    }
+}
+
+impl<A: App> fmt::Debug for Worker<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("index", &self.config.index)
+            .field("state", &self.state())
+            .field("tasks", &self.tasks())
+            .field("sockets", &self.sockets())
+            .field("deadline", &self.poll_timeout())
+            .finish_non_exhaustive()
+    }
+}

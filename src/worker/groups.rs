@@ -1,0 +1,289 @@
+//! The registry of the groups that a worker hosts: one for each type of task.
+//!
+//! Types are erased here, at the group: one virtual call an input. A group comes to be when the
+//! first task of its type is inserted, so there is nothing to register and nothing to forget.
+
+use core::any::{Any, TypeId};
+use std::collections::BTreeMap;
+
+use super::{SpawnError, WorkerConfig};
+use crate::group::{GroupOutputs, StaleTask, TaskGroup};
+use crate::id::TaskId;
+use crate::state::WorkerState;
+use crate::task::{App, Input, Task};
+use crate::time::{Deadline, Timestamp};
+
+pub(super) struct Groups<A: App> {
+    /// In the order in which they came to be.
+    groups: Vec<Box<dyn Group<A>>>,
+    /// Only ever looked up, so its order, which the compiler chooses, does not show.
+    by_type: BTreeMap<TypeId, u16>,
+    /// The group that a timeout starts with: each time the next one, so that none is favoured.
+    first: usize,
+}
+
+impl<A: App> Groups<A> {
+    pub(super) const fn new() -> Self {
+        Self {
+            groups: Vec::new(),
+            by_type: BTreeMap::new(),
+            first: 0,
+        }
+    }
+
+    pub(super) fn group<T: Task<App = A> + 'static>(&self) -> Option<&TaskGroup<T>> {
+        let &index = self.by_type.get(&TypeId::of::<T>())?;
+        self.groups[usize::from(index)].as_any().downcast_ref()
+    }
+
+    fn attach<T: Task<App = A> + 'static>(
+        &mut self,
+        config: &WorkerConfig,
+        task: T,
+    ) -> Result<TaskId, SpawnError> {
+        let groups = &mut self.groups;
+        let index = *self.by_type.entry(TypeId::of::<T>()).or_insert_with(|| {
+            let index = u16::try_from(groups.len()).expect("fewer than 65,536 types of task");
+            let group = TaskGroup::<T>::hosted(config.index, index, config.group(index));
+            groups.push(Box::new(group));
+            index
+        });
+        let group: &mut TaskGroup<T> = groups[usize::from(index)]
+            .as_any_mut()
+            .downcast_mut()
+            .expect("a group is found under the type of its tasks");
+        group.attach(task).map_err(|full| SpawnError::GroupFull {
+            tasks_max: full.tasks_max,
+        })
+    }
+
+    pub(super) fn tasks(&self) -> usize {
+        self.groups.iter().map(|group| group.len()).sum()
+    }
+
+    pub(super) fn contains(&self, task: TaskId) -> bool {
+        self.groups
+            .get(usize::from(task.group))
+            .is_some_and(|group| group.contains(task))
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Deadline> {
+        self.groups
+            .iter()
+            .filter_map(|group| group.poll_timeout())
+            .min_by_key(|first| first.at)
+    }
+
+    /// The state of the group that a panic in the driver left undrained, if one did.
+    pub(super) fn undrained(&self) -> Option<WorkerState> {
+        self.groups
+            .iter()
+            .map(|group| group.state())
+            .find(|&state| state != WorkerState::Waiting)
+    }
+
+    pub(super) fn resume(&mut self, outputs: &mut dyn GroupOutputs<A>) {
+        for group in &mut self.groups {
+            group.resume(outputs);
+        }
+    }
+
+    pub(super) fn handle_input(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        input: Input<A>,
+        outputs: &mut dyn GroupOutputs<A>,
+    ) -> Result<(), StaleTask> {
+        let group = self
+            .groups
+            .get_mut(usize::from(task.group))
+            .ok_or(StaleTask { task })?;
+        group.handle_input(now, task, input, outputs)
+    }
+
+    pub(super) fn start(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        parent: Option<TaskId>,
+        outputs: &mut dyn GroupOutputs<A>,
+    ) {
+        if let Some(group) = self.groups.get_mut(usize::from(task.group)) {
+            group.start(now, task, parent, outputs);
+        }
+    }
+
+    /// Ticks what is due, at most `tasks_max` tasks in all.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Timestamp,
+        tasks_max: u32,
+        outputs: &mut dyn GroupOutputs<A>,
+    ) {
+        let mut left = tasks_max;
+        let count = self.groups.len();
+        for offset in 0..count {
+            let group = &mut self.groups[(self.first + offset) % count];
+            left -= group.handle_timeout(now, left, outputs);
+        }
+        self.first = (self.first + 1) % count.max(1);
+    }
+
+    pub(super) fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<A>) {
+        if let Some(group) = self.groups.get_mut(usize::from(task.group)) {
+            group.remove(task, outputs);
+        }
+    }
+
+    /// The first task at or after this group and slot.
+    pub(super) fn next_from(&self, group: u16, slot: u32) -> Option<TaskId> {
+        let first = self.groups.get(usize::from(group))?.next_from(slot);
+        first.or_else(|| {
+            self.groups
+                .iter()
+                .skip(usize::from(group) + 1)
+                .find_map(|group| group.next_from(0))
+        })
+    }
+}
+
+/// Takes one task in. Given to the function that makes tasks.
+#[derive(Debug)]
+pub struct Spawner<'a, A: App> {
+    groups: &'a mut Groups<A>,
+    config: &'a WorkerConfig,
+}
+
+impl<'a, A: App> Spawner<'a, A> {
+    pub(super) const fn new(groups: &'a mut Groups<A>, config: &'a WorkerConfig) -> Self {
+        Self { groups, config }
+    }
+
+    /// Takes `task` in. It is told that it has started as soon as the function that makes tasks
+    /// returns.
+    #[must_use]
+    pub fn insert<T: Task<App = A> + 'static>(self, task: T) -> Spawned {
+        Spawned(self.groups.attach(self.config, task))
+    }
+
+    /// Makes no task.
+    #[must_use]
+    pub fn refuse(self, reason: impl Into<String>) -> Spawned {
+        Spawned(Err(SpawnError::Refused {
+            reason: reason.into(),
+        }))
+    }
+}
+
+/// The answer of the function that makes tasks. Only a [`Spawner`] gives one, so each spawn makes
+/// exactly one task or says why not.
+#[derive(Debug)]
+pub struct Spawned(pub(super) Result<TaskId, SpawnError>);
+
+impl<A: App> core::fmt::Debug for Groups<A> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} groups, {} tasks", self.groups.len(), self.tasks())
+    }
+}
+
+/// A group whose type of task is not known any more.
+trait Group<A: App> {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn len(&self) -> usize;
+    fn contains(&self, task: TaskId) -> bool;
+    fn state(&self) -> WorkerState;
+    fn next_from(&self, slot: u32) -> Option<TaskId>;
+    fn poll_timeout(&self) -> Option<Deadline>;
+    fn resume(&mut self, outputs: &mut dyn GroupOutputs<A>);
+    fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<A>);
+    fn start(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        parent: Option<TaskId>,
+        outputs: &mut dyn GroupOutputs<A>,
+    );
+    fn handle_input(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        input: Input<A>,
+        outputs: &mut dyn GroupOutputs<A>,
+    ) -> Result<(), StaleTask>;
+    fn handle_timeout(
+        &mut self,
+        now: Timestamp,
+        tasks_max: u32,
+        outputs: &mut dyn GroupOutputs<A>,
+    ) -> u32;
+}
+
+impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn contains(&self, task: TaskId) -> bool {
+        self.get(task).is_some()
+    }
+
+    fn state(&self) -> WorkerState {
+        Self::state(self)
+    }
+
+    fn next_from(&self, slot: u32) -> Option<TaskId> {
+        Self::next_from(self, slot)
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        Self::poll_timeout(self)
+    }
+
+    fn resume(&mut self, outputs: &mut dyn GroupOutputs<T::App>) {
+        Self::resume(self, outputs);
+    }
+
+    fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<T::App>) {
+        // Whoever is no more needs no removing.
+        let _: Result<(), StaleTask> = Self::remove(self, task, outputs);
+    }
+
+    fn start(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        parent: Option<TaskId>,
+        outputs: &mut dyn GroupOutputs<T::App>,
+    ) {
+        Self::start(self, now, task, parent, outputs);
+    }
+
+    fn handle_input(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        input: Input<T::App>,
+        outputs: &mut dyn GroupOutputs<T::App>,
+    ) -> Result<(), StaleTask> {
+        Self::handle_input(self, now, task, input, outputs)
+    }
+
+    fn handle_timeout(
+        &mut self,
+        now: Timestamp,
+        tasks_max: u32,
+        outputs: &mut dyn GroupOutputs<T::App>,
+    ) -> u32 {
+        Self::handle_timeout(self, now, tasks_max, outputs)
+    }
+}

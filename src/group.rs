@@ -22,6 +22,8 @@ mod turn;
 
 use timer::TimerQueue;
 pub(crate) use turn::guard;
+#[cfg(feature = "runtime")]
+pub(crate) use turn::panic_message;
 
 /// What a task's driver does with what it gives out.
 ///
@@ -98,6 +100,9 @@ struct Turn {
     outputs: u32,
 }
 
+/// The group index of tasks that no worker hosts: their ids mean nobody to a worker.
+const CHILDREN: u16 = u16::MAX;
+
 /// The id names no task: it ended, or never was here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{task} is no more")]
@@ -118,7 +123,7 @@ impl<T: Task> TaskGroup<T> {
     /// An empty group on its own, for a task's children.
     #[must_use]
     pub fn new(config: GroupConfig) -> Self {
-        Self::hosted(0, 0, config)
+        Self::hosted(0, CHILDREN, config)
     }
 
     /// An empty group, as the `index`-th of a worker.
@@ -284,6 +289,13 @@ impl<T: Task> TaskGroup<T> {
             .insert(member)
             .map(|key| self.id(key))
             .ok_or(full)
+    }
+
+    /// Takes an attached task, which was told nothing yet, from its place.
+    pub(crate) fn detach(&mut self, task: TaskId) {
+        let member = self.tasks.remove(task.key);
+        // Whoever could not make it is told so already; its own panic says nothing more.
+        drop(guard(|| drop(member)));
     }
 
     /// Tells an attached task that it has started, and drains it.

@@ -26,6 +26,8 @@ mod entropy;
 mod group;
 mod id;
 mod net;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 mod slots;
 mod state;
 mod task;

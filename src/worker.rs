@@ -24,8 +24,6 @@ use crate::transmit::TransmitBuffer;
 mod groups;
 mod port;
 mod sockets;
-#[cfg(test)]
-mod tests;
 
 use groups::Groups;
 pub use groups::{Spawned, Spawner};
@@ -204,6 +202,7 @@ macro_rules! port_of {
             sockets: &mut $worker.sockets,
             pending: &mut $worker.pending,
             pending_max: $worker.config.pending_max,
+            ending: &mut $worker.ending,
             outputs: &mut *$outputs,
         }
     };
@@ -252,6 +251,10 @@ pub struct Worker<A: App> {
     pending: VecDeque<Pending<A>>,
     spawn: Box<SpawnFn<A>>,
     stopping: Option<Stopping>,
+    /// The spawned task whose start a panic in the driver broke off, and its parent.
+    starting: Option<(TaskId, Option<TaskId>)>,
+    /// The task whose end a panic in the driver broke off.
+    ending: Option<(TaskId, End)>,
     now: Timestamp,
 }
 
@@ -262,10 +265,15 @@ enum Pending<A: App> {
     Network { task: TaskId, event: NetworkEvent },
 }
 
-/// The next task to be told to finish; none once all were.
-#[derive(Debug)]
-struct Stopping {
-    next: Option<(u16, u32)>,
+/// How far the worker is with stopping. The next task is the first at or after a group and slot.
+#[derive(Debug, Clone, Copy)]
+enum Stopping {
+    /// The next task is to be told to finish.
+    Telling { group: u16, slot: u32 },
+    /// The next task is to be removed.
+    Removing { group: u16, slot: u32 },
+    /// All were told, or removed.
+    Done,
 }
 
 impl<A: App> Worker<A> {
@@ -282,6 +290,8 @@ impl<A: App> Worker<A> {
             pending: VecDeque::new(),
             spawn: Box::new(spawn),
             stopping: None,
+            starting: None,
+            ending: None,
             now: Timestamp::EPOCH,
             config,
         }
@@ -307,7 +317,7 @@ impl<A: App> Worker<A> {
             }
             WorkerInput::Shutdown => {
                 if self.stopping.is_none() {
-                    self.stopping = Some(Stopping { next: Some((0, 0)) });
+                    self.stopping = Some(Stopping::Telling { group: 0, slot: 0 });
                 }
             }
             WorkerInput::Abort => self.abort(outputs),
@@ -318,10 +328,13 @@ impl<A: App> Worker<A> {
     /// on at once.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
+        if self.state != WorkerState::Waiting {
+            return Some(Deadline::new(self.now, "a drain that the driver broke off"));
+        }
         if !self.pending.is_empty() {
             return Some(Deadline::new(self.now, "inputs of its own"));
         }
-        if matches!(self.stopping, Some(Stopping { next: Some(_) })) {
+        if matches!(self.stopping, Some(Stopping::Telling { .. })) {
             return Some(Deadline::new(self.now, "shutdown"));
         }
         self.groups.poll_timeout()
@@ -337,7 +350,10 @@ impl<A: App> Worker<A> {
     /// Whether it was told to stop, and no task lives.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.stopping.is_some() && self.groups.tasks() == 0 && self.pending.is_empty()
+        self.stopping.is_some()
+            && self.groups.tasks() == 0
+            && self.pending.is_empty()
+            && self.state == WorkerState::Waiting
     }
 
     /// How many tasks live.
@@ -380,13 +396,15 @@ impl<A: App> Worker<A> {
 
     /// After a panic in the driver: takes the output that is still to come.
     fn resume(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        if self.groups.undrained().is_some() {
-            let mut port = port_of!(self, outputs);
-            self.groups.resume(&mut port);
+        if self.state == WorkerState::Waiting {
+            return;
         }
-        if self.state != WorkerState::Waiting {
-            self.state.enter(WorkerState::Waiting);
-        }
+        let mut port = port_of!(self, outputs);
+        port.finish_ending();
+        self.groups.resume(&mut port);
+        self.start(outputs);
+        self.remove_all(outputs);
+        self.state.enter(WorkerState::Waiting);
     }
 
     fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
@@ -459,27 +477,38 @@ impl<A: App> Worker<A> {
         };
         match made {
             Ok(task) => {
+                self.starting = Some((task, parent));
                 outputs.push(WorkerOutput::Started { task, parent });
-                let mut port = port_of!(self, outputs);
-                self.groups.start(self.now, task, parent, &mut port);
+                self.start(outputs);
             }
-            Err(error) => outputs.push(WorkerOutput::SpawnFailed { parent, error }),
+            Err(error) => {
+                // It may have panicked after it had taken a task in.
+                self.groups.detach_last();
+                outputs.push(WorkerOutput::SpawnFailed { parent, error });
+            }
         }
         self.state.enter(WorkerState::Waiting);
+    }
+
+    /// Tells the task that was just spawned that it has started.
+    fn start(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        if let Some((task, parent)) = self.starting.take() {
+            let mut port = port_of!(self, outputs);
+            self.groups.start(self.now, task, parent, &mut port);
+        }
     }
 
     /// Tells some more tasks to finish.
     fn stop_some(&mut self, outputs: &mut impl WorkerOutputs<A>) {
         for _ in 0..self.config.batch_max {
-            let Some(Stopping {
-                next: Some((group, slot)),
-            }) = self.stopping
-            else {
+            let Some(Stopping::Telling { group, slot }) = self.stopping else {
                 return;
             };
             let next = self.groups.next_from(group, slot);
-            let after = next.map(|task| (task.group, task.key.slot.saturating_add(1)));
-            self.stopping = Some(Stopping { next: after });
+            self.stopping = Some(next.map_or(Stopping::Done, |task| Stopping::Telling {
+                group: task.group,
+                slot: task.key.slot.saturating_add(1),
+            }));
             if let Some(task) = next {
                 self.give(task, Input::Shutdown, outputs);
             }
@@ -487,12 +516,33 @@ impl<A: App> Worker<A> {
     }
 
     fn abort(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        self.stopping = Some(Stopping { next: None });
-        while let Some(task) = self.groups.next_from(0, 0) {
+        self.state.enter(WorkerState::OnInput);
+        self.stopping = Some(Stopping::Removing { group: 0, slot: 0 });
+        self.remove_all(outputs);
+        self.state.enter(WorkerState::Waiting);
+    }
+
+    /// Removes every task and refuses what waits, if the worker was told to abort.
+    fn remove_all(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        while let Some(Stopping::Removing { group, slot }) = self.stopping {
+            let Some(task) = self.groups.next_from(group, slot) else {
+                let Some(pending) = self.pending.pop_front() else {
+                    self.stopping = Some(Stopping::Done);
+                    return;
+                };
+                if let Pending::Spawn { parent, .. } = pending {
+                    let (parent, error) = (Some(parent), SpawnError::Stopping);
+                    outputs.push(WorkerOutput::SpawnFailed { parent, error });
+                }
+                continue;
+            };
+            self.stopping = Some(Stopping::Removing {
+                group: task.group,
+                slot: task.key.slot.saturating_add(1),
+            });
             let mut port = port_of!(self, outputs);
             self.groups.remove(task, &mut port);
         }
-        self.pending.clear();
     }
 }
 

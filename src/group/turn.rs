@@ -108,7 +108,9 @@ impl<T: Task> TaskGroup<T> {
             return Ok(None);
         };
         let mut transmit = outputs.lend();
-        let output = guard(|| member.task.poll_output(now, &mut transmit))?;
+        // Written to its place directly: as a result of `guard` it would be moved once more.
+        let mut output = None;
+        guard(|| output = member.task.poll_output(now, &mut transmit))?;
         match &output {
             None => return Ok(None),
             Some(Output::Finished) => return Err(End::Finished),
@@ -187,7 +189,7 @@ pub(crate) fn guard<R>(call: impl FnOnce() -> R) -> Result<R, End> {
     })
 }
 
-fn panic_message(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()
         .map(|message| (*message).to_owned())

@@ -20,6 +20,8 @@ pub(super) struct Groups<A: App> {
     by_type: BTreeMap<TypeId, u16>,
     /// The group that a timeout starts with: each time the next one, so that none is favoured.
     first: usize,
+    /// The task taken in last, until the function that makes tasks has returned.
+    attached: Option<TaskId>,
 }
 
 impl<A: App> Groups<A> {
@@ -28,6 +30,7 @@ impl<A: App> Groups<A> {
             groups: Vec::new(),
             by_type: BTreeMap::new(),
             first: 0,
+            attached: None,
         }
     }
 
@@ -52,9 +55,20 @@ impl<A: App> Groups<A> {
             .as_any_mut()
             .downcast_mut()
             .expect("a group is found under the type of its tasks");
-        group.attach(task).map_err(|full| SpawnError::GroupFull {
+        let attached = group.attach(task).map_err(|full| SpawnError::GroupFull {
             tasks_max: full.tasks_max,
-        })
+        })?;
+        self.attached = Some(attached);
+        Ok(attached)
+    }
+
+    /// Drops the task that was taken in last, if it was told nothing yet.
+    pub(super) fn detach_last(&mut self) {
+        if let Some(task) = self.attached.take()
+            && let Some(group) = self.groups.get_mut(usize::from(task.group))
+        {
+            group.detach(task);
+        }
     }
 
     pub(super) fn tasks(&self) -> usize {
@@ -109,6 +123,7 @@ impl<A: App> Groups<A> {
         parent: Option<TaskId>,
         outputs: &mut dyn GroupOutputs<A>,
     ) {
+        self.attached = None;
         if let Some(group) = self.groups.get_mut(usize::from(task.group)) {
             group.start(now, task, parent, outputs);
         }
@@ -197,6 +212,7 @@ trait Group<A: App> {
     fn next_from(&self, slot: u32) -> Option<TaskId>;
     fn poll_timeout(&self) -> Option<Deadline>;
     fn resume(&mut self, outputs: &mut dyn GroupOutputs<A>);
+    fn detach(&mut self, task: TaskId);
     fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<A>);
     fn start(
         &mut self,
@@ -251,6 +267,10 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
 
     fn resume(&mut self, outputs: &mut dyn GroupOutputs<T::App>) {
         Self::resume(self, outputs);
+    }
+
+    fn detach(&mut self, task: TaskId) {
+        Self::detach(self, task);
     }
 
     fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<T::App>) {

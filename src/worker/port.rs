@@ -16,6 +16,7 @@ pub(super) struct Port<'a, A: App, O> {
     pub(super) sockets: &'a mut SocketTable,
     pub(super) pending: &'a mut VecDeque<Pending<A>>,
     pub(super) pending_max: usize,
+    pub(super) ending: &'a mut Option<(TaskId, End)>,
     pub(super) outputs: &'a mut O,
 }
 
@@ -72,14 +73,25 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
     }
 
     fn ended(&mut self, task: TaskId, end: End) {
-        while let Some(socket) = self.sockets.remove_one_of(task) {
-            self.network(NetworkCommand::Close(socket));
-        }
-        self.outputs.push(WorkerOutput::Ended { task, end });
+        *self.ending = Some((task, end));
+        self.finish_ending();
     }
 }
 
 impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
+    /// Closes the sockets of the task that has ended, then says so.
+    pub(super) fn finish_ending(&mut self) {
+        let Some(&(task, _)) = self.ending.as_ref() else {
+            return;
+        };
+        while let Some(socket) = self.sockets.remove_one_of(task) {
+            self.network(NetworkCommand::Close(socket));
+        }
+        if let Some((task, end)) = self.ending.take() {
+            self.outputs.push(WorkerOutput::Ended { task, end });
+        }
+    }
+
     fn transmit(&mut self, task: TaskId, transmit: Transmit) {
         if self.sockets.owner(transmit.socket) != Some(task) {
             return self.tell_stale(task, transmit.socket);

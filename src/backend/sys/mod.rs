@@ -1,1 +1,95 @@
+//! The system calls of the socket backends, each behind a safe function.
+//!
+//! All unsafe code of those backends is in these files. What they hand out are owned descriptors,
+//! plain values and [`Errno`]; no pointer leaves the call it was made for.
 
+use std::io;
+
+use crate::net::NetworkError;
+
+mod address;
+mod control;
+mod errors;
+mod message;
+mod poll;
+mod receive;
+mod send;
+mod socket;
+mod wake;
+
+pub(crate) use address::Domain;
+pub(crate) use errors::{Origin, QueuedError, read_error, take_error};
+pub(crate) use message::Batching;
+pub(crate) use poll::{Found, PollFd, Timeout, wait};
+pub(crate) use receive::{ReceiveBatch, Received, Whole};
+pub(crate) use send::{Envelope, SendScratch};
+pub(crate) use socket::{open_udp, runs_supported};
+pub(crate) use wake::{WakeKind, WakeSignal};
+
+/// The system's number for what went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) i32);
+
+impl Errno {
+    /// What the last failed call of this thread left.
+    fn last() -> Self {
+        Self(io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+
+    /// Nothing to read now.
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == libc::EAGAIN || self.0 == libc::EWOULDBLOCK
+    }
+
+    /// The send queue of the socket is full; it says when there is room again.
+    pub(crate) const fn is_full(self) -> bool {
+        self.is_empty()
+    }
+
+    /// A queue behind the socket is full. Nobody says when there is room again.
+    pub(crate) const fn is_out_of_memory(self) -> bool {
+        self.0 == libc::ENOBUFS || self.0 == libc::ENOMEM
+    }
+
+    /// What a kernel or device answers that cannot split this run.
+    pub(crate) const fn refuses_run(self) -> bool {
+        matches!(self.0, libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)
+    }
+
+    pub(crate) const fn is_interrupted(self) -> bool {
+        self.0 == libc::EINTR
+    }
+
+    pub(crate) const fn is_too_long(self) -> bool {
+        self.0 == libc::EMSGSIZE
+    }
+
+    pub(crate) const fn to_network_error(self) -> NetworkError {
+        match self.0 {
+            libc::EADDRINUSE => NetworkError::AddressInUse,
+            libc::EADDRNOTAVAIL => NetworkError::AddressNotAvailable,
+            libc::EAFNOSUPPORT => NetworkError::AddressFamily,
+            libc::EACCES | libc::EPERM => NetworkError::PermissionDenied,
+            libc::ECONNREFUSED => NetworkError::ConnectionRefused,
+            libc::EHOSTUNREACH | libc::EHOSTDOWN => NetworkError::HostUnreachable,
+            libc::ENETUNREACH => NetworkError::NetworkUnreachable,
+            libc::EAGAIN | libc::ENOBUFS => NetworkError::QueueFull,
+            libc::EMFILE | libc::ENFILE => NetworkError::TooManySockets,
+            other => NetworkError::Other(other),
+        }
+    }
+}
+
+/// The result of a call that gives -1 when it fails, and a count or a descriptor otherwise.
+fn checked(result: isize) -> Result<usize, Errno> {
+    usize::try_from(result).map_err(|_| Errno::last())
+}
+
+/// The same for calls that give an `int`.
+fn checked_int(result: libc::c_int) -> Result<libc::c_int, Errno> {
+    if result < 0 {
+        Err(Errno::last())
+    } else {
+        Ok(result)
+    }
+}

@@ -1,0 +1,7 @@
+//! What the examples share: the echo tasks, their statistics, and how they are printed.
+#![allow(dead_code, reason = "each example uses its part of this")]
+#![allow(unreachable_pub, reason = "a module of several programs")]
+
+pub mod echo;
+pub mod output;
+pub mod stats;

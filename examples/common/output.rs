@@ -1,0 +1,25 @@
+//! Printing that can be piped: a reader that goes away ends the output, not the program.
+
+use core::fmt::Display;
+use std::io::{self, Write};
+
+/// Prints one line.
+pub fn line(text: impl Display) {
+    // Whoever closed the pipe has read enough.
+    let _: io::Result<()> = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Prints a table of two columns under a title.
+pub fn table(title: &str, rows: &[(&str, String)]) {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    line(title);
+    for (name, value) in rows {
+        line(format_args!("  {name:width$}  {value:>12}"));
+    }
+}
+
+/// Ends the program with a message.
+pub fn fail(message: impl Display) -> ! {
+    let _: io::Result<()> = writeln!(io::stderr().lock(), "error: {message}");
+    std::process::exit(1);
+}

@@ -1,0 +1,157 @@
+//! What clients count, and how several counts become one.
+
+use core::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use stillpoint::Timestamp;
+
+/// What one client, or several together, sent and got back.
+#[derive(Debug)]
+pub struct ClientStats {
+    pub sent: u64,
+    pub received: u64,
+    /// Requests whose reply did not come in time.
+    pub no_reply: u64,
+    /// Requests in flight when the client was told to stop.
+    pub unfinished: u64,
+    /// Requests that the network refused to send; they count as `no_reply` too.
+    pub send_failed: u64,
+    /// Errors that the socket was told of: nobody listens there.
+    pub refused: u64,
+    /// Replies to nothing in flight: duplicates, or late.
+    pub unexpected: u64,
+    /// Replies that are not what was sent.
+    pub malformed: u64,
+    /// Round trips in nanoseconds.
+    latency: Histogram<u64>,
+    /// From the first client's first request to the last client's last.
+    sending: Option<(Timestamp, Timestamp)>,
+}
+
+impl ClientStats {
+    /// Counts one round trip.
+    pub fn reply(&mut self, round_trip: Duration) {
+        self.received += 1;
+        let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
+        self.latency
+            .record(nanos)
+            .expect("the histogram grows as far as 64 bits");
+    }
+
+    pub fn started_sending(&mut self, now: Timestamp) {
+        self.sending = Some((now, now));
+    }
+
+    pub fn finished_sending(&mut self, now: Timestamp) {
+        self.sending = self.sending.map(|(first, last)| (first, last.max(now)));
+    }
+
+    /// Adds what another client counted.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+        self.no_reply += other.no_reply;
+        self.unfinished += other.unfinished;
+        self.send_failed += other.send_failed;
+        self.refused += other.refused;
+        self.unexpected += other.unexpected;
+        self.malformed += other.malformed;
+        self.latency
+            .add(&other.latency)
+            .expect("a histogram grows as needed");
+        self.sending = match (self.sending, other.sending) {
+            (Some(ours), Some(theirs)) => Some((ours.0.min(theirs.0), ours.1.max(theirs.1))),
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// How long requests were sent.
+    pub fn elapsed(&self) -> Duration {
+        self.sending
+            .map_or(Duration::ZERO, |(first, last)| last.since(first))
+    }
+
+    pub fn round_trips_per_second(&self) -> f64 {
+        let seconds = self.elapsed().as_secs_f64();
+        if seconds > 0.0 {
+            self.received as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// The round trip that this share of all did not exceed, in microseconds.
+    pub fn latency_us(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1_000.0
+    }
+
+    pub fn latency_max_us(&self) -> f64 {
+        self.latency.max() as f64 / 1_000.0
+    }
+
+    pub fn to_json(&self) -> Value {
+        json!({
+            "sent": self.sent,
+            "received": self.received,
+            "seconds": self.elapsed().as_secs_f64(),
+            "round_trips_per_second": self.round_trips_per_second(),
+            "latency_us": {
+                "p50": self.latency_us(0.5),
+                "p90": self.latency_us(0.9),
+                "p99": self.latency_us(0.99),
+                "max": self.latency_max_us(),
+            },
+            "lost": {
+                "no_reply": self.no_reply,
+                "unfinished": self.unfinished,
+            },
+            "send_failed": self.send_failed,
+            "refused": self.refused,
+            "unexpected": self.unexpected,
+            "malformed": self.malformed,
+        })
+    }
+
+    /// Rows of a table: what, and how much.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let micros = |value: f64| format!("{value:.1} us");
+        vec![
+            ("requests sent", self.sent.to_string()),
+            ("replies", self.received.to_string()),
+            (
+                "round trips a second",
+                format!("{:.0}", self.round_trips_per_second()),
+            ),
+            ("latency p50", micros(self.latency_us(0.5))),
+            ("latency p90", micros(self.latency_us(0.9))),
+            ("latency p99", micros(self.latency_us(0.99))),
+            ("latency max", micros(self.latency_max_us())),
+            ("lost: no reply in time", self.no_reply.to_string()),
+            ("lost: stopped meanwhile", self.unfinished.to_string()),
+            ("sends that failed", self.send_failed.to_string()),
+            ("refused (nobody listens)", self.refused.to_string()),
+            ("unexpected replies", self.unexpected.to_string()),
+            ("malformed replies", self.malformed.to_string()),
+        ]
+    }
+}
+
+impl Default for ClientStats {
+    fn default() -> Self {
+        // It grows with what it records, so that ten thousand idle clients cost little.
+        let latency = Histogram::new(3).expect("three digits are fine");
+        Self {
+            sent: 0,
+            received: 0,
+            no_reply: 0,
+            unfinished: 0,
+            send_failed: 0,
+            refused: 0,
+            unexpected: 0,
+            malformed: 0,
+            latency,
+            sending: None,
+        }
+    }
+}

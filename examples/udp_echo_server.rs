@@ -1,0 +1,132 @@
+//! Sends UDP datagrams back to where they came from, with one socket a worker.
+
+mod common;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use clap::Parser;
+use common::echo::{self, Echo, Report, Spawn};
+use common::output::{fail, line, table};
+use serde_json::json;
+use stillpoint::backend::BackendKind;
+use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig, ShutdownSummary};
+use stillpoint::{NetworkCounters, Token, UdpOpen};
+
+/// A UDP echo server. Ctrl-C ends it and prints what it received, sent and dropped.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Address and port to listen on; port 0 lets the system choose one
+    #[arg(long, default_value = "127.0.0.1:7777")]
+    listen: SocketAddr,
+    /// How to reach the kernel: poll
+    #[arg(long, default_value = "poll")]
+    backend: BackendKind,
+    /// Worker threads; they share the port, each flow goes to one of them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: u16,
+    /// Print the statistics as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    let config = RuntimeConfig::new(options.backend).workers(options.workers);
+    let mut controller = Controller::start(config, echo::spawn).unwrap_or_else(|error| fail(error));
+    let interrupter = controller.interrupter();
+    ctrlc::set_handler(move || interrupter.interrupt()).unwrap_or_else(|error| fail(error));
+
+    // With port 0, the first worker's port is everybody's.
+    let mut listen = options.listen;
+    for worker in 0..options.workers {
+        let open = UdpOpen::new(Token(0), listen);
+        let open = if options.workers > 1 {
+            open.shared()
+        } else {
+            open
+        };
+        controller
+            .spawn(worker, Spawn::Server(open))
+            .unwrap_or_else(|error| fail(error));
+        match wait_until_listening(&mut controller) {
+            Some(local) => listen = local,
+            None => return end(controller, &options),
+        }
+    }
+    loop {
+        match controller.wait(None) {
+            None | Some(ControllerEvent::Interrupted) => break,
+            Some(ControllerEvent::WorkerStopped(summary)) => {
+                let failure = summary.failure.map(|failure| failure.to_string());
+                fail(format_args!(
+                    "worker {}: {}",
+                    summary.worker,
+                    failure.unwrap_or_default()
+                ));
+            }
+            Some(ControllerEvent::Ended { task, end }) => fail(format_args!("{task} {end}")),
+            Some(_) => {}
+        }
+    }
+    end(controller, &options);
+}
+
+/// The address that a server is bound to; `None` if Ctrl-C came first.
+fn wait_until_listening(controller: &mut Controller<Echo>) -> Option<SocketAddr> {
+    loop {
+        match controller.wait(None)? {
+            ControllerEvent::Report {
+                report: Report::Listening(local),
+                ..
+            } => {
+                line(format_args!("listening on {local}"));
+                return Some(local);
+            }
+            ControllerEvent::Report {
+                report: Report::BindFailed { bind, error },
+                ..
+            } => {
+                fail(format_args!("cannot listen on {bind}: {error}"));
+            }
+            ControllerEvent::Interrupted => return None,
+            _ => {}
+        }
+    }
+}
+
+fn end(controller: Controller<Echo>, options: &Options) {
+    let summary: ShutdownSummary<Echo> = controller.shutdown(Duration::from_secs(2));
+    let mut total = NetworkCounters::default();
+    for worker in &summary.workers {
+        total += worker.counters;
+    }
+    if options.json {
+        line(json!({
+            "received": total.datagrams_in,
+            "received_bytes": total.bytes_in,
+            "sent": total.datagrams_out,
+            "sent_bytes": total.bytes_out,
+            "dropped": {
+                "send_failed": total.send_failed,
+                "receive_queue_full": total.receive_dropped,
+                "undelivered": total.undelivered,
+            },
+            "socket_errors": total.socket_errors,
+        }));
+        return;
+    }
+    let rows = [
+        ("datagrams received", total.datagrams_in.to_string()),
+        ("datagrams sent", total.datagrams_out.to_string()),
+        ("dropped: send failed", total.send_failed.to_string()),
+        (
+            "dropped: receive queue full",
+            total.receive_dropped.to_string(),
+        ),
+        ("dropped: undelivered", total.undelivered.to_string()),
+        ("socket errors (ICMP)", total.socket_errors.to_string()),
+    ];
+    table("stopped", &rows);
+}

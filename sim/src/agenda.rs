@@ -1,0 +1,230 @@
+//! What is to happen, and in which order.
+//!
+//! [`Agenda`] is a heap of small entries; what they are about lies apart in a slab. Entries come
+//! out by time. Among entries of the same instant the seed chooses, as follows.
+//!
+//! Each entry comes through a *channel*: one link, the deadlines of one worker, or the controls of
+//! one worker. A channel never overtakes itself. Where entries of several channels meet at one
+//! instant, each channel draws a number (site "schedule", the channel's entity, the instant), and
+//! the lower goes first. So the order depends on the channels alone: one more of them shifts
+//! nothing between the others. Nothing is drawn where nothing meets.
+
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use slab::Slab;
+use stillpoint::{Entity, Entropy, Site, Timestamp};
+
+pub(crate) struct Agenda<E> {
+    /// What is to come, but for what has been moved to `ready`.
+    heap: BinaryHeap<Reverse<Entry>>,
+    /// What is left of the instant `ready_at`, if several entries met there.
+    ready: BinaryHeap<Reverse<Ready>>,
+    ready_at: Timestamp,
+    /// What each channel has drawn for `ready_at`.
+    ties: IndexMap<Entity, u64, FxBuildHasher>,
+    events: Slab<(Entity, E)>,
+    /// The channels of the workers' deadlines.
+    workers: Vec<Entity>,
+    site: Site,
+    sequence: u64,
+}
+
+/// What is next to happen.
+pub(crate) enum Due<E> {
+    /// The deadline of a worker, by the number that [`Agenda::push_deadline`] gave.
+    Deadline { worker: u32, number: u64 },
+    /// An event.
+    Event(E),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    at: Timestamp,
+    sequence: u64,
+    /// A place in the slab, or a worker's number with [`DEADLINE`].
+    slot: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ready {
+    tie: u64,
+    sequence: u64,
+    slot: u32,
+}
+
+const DEADLINE: u32 = 1 << 31;
+
+impl<E> Agenda<E> {
+    pub(crate) fn new(entropy: &Entropy) -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            ready: BinaryHeap::new(),
+            ready_at: Timestamp::EPOCH,
+            ties: IndexMap::default(),
+            events: Slab::new(),
+            workers: Vec::new(),
+            site: entropy.site("schedule"),
+            sequence: 0,
+        }
+    }
+
+    /// Makes room for one more worker, whose deadlines are a channel of `entity`.
+    pub(crate) fn add_worker(&mut self, entity: Entity) {
+        self.workers.push(entity);
+    }
+
+    pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
+        let slot = self.events.insert((channel, event));
+        let slot = u32::try_from(slot).expect("fewer than 2^31 events wait");
+        assert!(slot < DEADLINE, "fewer than 2^31 events wait");
+        self.enter(at, slot);
+    }
+
+    /// Notes a worker's deadline. The number tells it from earlier ones.
+    pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) -> u64 {
+        self.enter(at, worker | DEADLINE)
+    }
+
+    /// When the next entry is due.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        if self.ready.is_empty() {
+            self.heap.peek().map(|Reverse(first)| first.at)
+        } else {
+            Some(self.ready_at)
+        }
+    }
+
+    /// The first entry, if it is a deadline that the seed needs not choose yet: worker and number.
+    pub(crate) fn first_deadline(&self) -> Option<(u32, u64)> {
+        let Reverse(first) = self.heap.peek()?;
+        let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
+        deadline.then_some((first.slot & !DEADLINE, first.sequence))
+    }
+
+    /// Takes the deadline that [`Agenda::first_deadline`] named away.
+    pub(crate) fn discard_first(&mut self) {
+        self.heap.pop();
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Due<E>> {
+        if self.ready.is_empty() {
+            let Reverse(first) = self.heap.pop()?;
+            let met = self
+                .heap
+                .peek()
+                .is_some_and(|Reverse(second)| second.at == first.at);
+            if !met {
+                return Some(self.resolve(first.slot, first.sequence));
+            }
+            if self.ready_at != first.at {
+                self.ready_at = first.at;
+                self.ties.clear();
+            }
+            self.make_ready(first);
+        }
+        while let Some(&Reverse(next)) = self.heap.peek()
+            && next.at <= self.ready_at
+        {
+            self.heap.pop();
+            self.make_ready(next);
+        }
+        let Reverse(chosen) = self.ready.pop()?;
+        Some(self.resolve(chosen.slot, chosen.sequence))
+    }
+
+    fn enter(&mut self, at: Timestamp, slot: u32) -> u64 {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        self.heap.push(Reverse(Entry { at, sequence, slot }));
+        sequence
+    }
+
+    fn make_ready(&mut self, entry: Entry) {
+        let channel = if entry.slot & DEADLINE == 0 {
+            self.events[entry.slot as usize].0
+        } else {
+            self.workers[(entry.slot & !DEADLINE) as usize]
+        };
+        let (site, at) = (&self.site, self.ready_at);
+        let tie = *self
+            .ties
+            .entry(channel)
+            .or_insert_with(|| site.below(channel, at.as_nanos(), 1 << 32));
+        self.ready.push(Reverse(Ready {
+            tie,
+            sequence: entry.sequence,
+            slot: entry.slot,
+        }));
+    }
+
+    fn resolve(&mut self, slot: u32, number: u64) -> Due<E> {
+        if slot & DEADLINE == 0 {
+            Due::Event(self.events.remove(slot as usize).1)
+        } else {
+            let worker = slot & !DEADLINE;
+            Due::Deadline { worker, number }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(seed: u64, channels: &[u64]) -> Vec<u64> {
+        let mut agenda = Agenda::new(&Entropy::from_seed(seed));
+        for &channel in channels {
+            for _ in 0..2 {
+                agenda.push(Timestamp::from_nanos(5), Entity::new(channel), channel);
+            }
+        }
+        core::iter::from_fn(|| match agenda.pop()? {
+            Due::Event(event) => Some(event),
+            Due::Deadline { .. } => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn an_entry_takes_24_bytes() {
+        assert_eq!(size_of::<Entry>(), 24);
+    }
+
+    #[test]
+    fn one_more_channel_does_not_shift_the_order_of_the_others() {
+        for seed in 0..50 {
+            let mut more = order(seed, &[1, 2, 3, 9]);
+            more.retain(|&channel| channel != 9);
+            assert_eq!(more, order(seed, &[1, 2, 3]));
+        }
+    }
+
+    #[test]
+    fn seeds_choose_different_orders_at_one_instant() {
+        let mut orders: Vec<_> = (0..50).map(|seed| order(seed, &[1, 2, 3])).collect();
+        orders.sort();
+        orders.dedup();
+        assert_eq!(orders.len(), 6, "three channels have six orders");
+    }
+
+    #[test]
+    fn what_joins_an_instant_is_put_in_line() {
+        let at = Timestamp::from_nanos(5);
+        let mut agenda = Agenda::new(&Entropy::from_seed(1));
+        for channel in 0..4 {
+            agenda.push(at, Entity::new(channel), channel);
+        }
+        assert!(agenda.pop().is_some());
+        agenda.push(at, Entity::new(7), 7);
+        agenda.push(Timestamp::from_nanos(6), Entity::new(8), 8);
+        let mut left = Vec::new();
+        while let Some(Due::Event(event)) = agenda.pop() {
+            left.push(event);
+        }
+        assert_eq!(left.len(), 5);
+        assert_eq!(left[4], 8, "time comes before everything");
+    }
+}

@@ -1,0 +1,380 @@
+//! The simulated network: hosts, their sockets, and the links between them.
+//!
+//! [`Network`] knows who is bound where and which way a datagram takes. It moves nothing: the
+//! world puts what travels into its agenda.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use stillpoint::{
+    Buffer, DatagramRun, Entity, Entropy, NetworkError, Sharing, Site, SocketId, Transmit, UdpOpen,
+};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::counters::Counters;
+use crate::link::Links;
+
+pub(crate) struct Network {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) links: Links,
+    pub(crate) counters: Counters,
+    by_ipv4: IndexMap<u32, u32, FxBuildHasher>,
+    by_ipv6: IndexMap<u128, u32, FxBuildHasher>,
+    /// By worker, then by the slot of the socket's id.
+    sockets: Vec<Vec<Option<Socket>>>,
+    flow: Site,
+    ephemeral: Site,
+}
+
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) entity: Entity,
+    addresses: Vec<IpAddr>,
+    /// By port.
+    bound: Vec<Bound>,
+    /// What the choice among shared sockets is keyed with.
+    flow_key: u64,
+    /// Ports that were chosen for sockets.
+    ports_chosen: u64,
+}
+
+/// A socket as its worker sees it.
+#[derive(Debug, Clone, Copy)]
+struct Socket {
+    id: SocketId,
+    local: SocketAddr,
+}
+
+/// A socket as the network sees it.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    local: SocketAddr,
+    worker: u32,
+    socket: SocketId,
+    sharing: Sharing,
+}
+
+/// Datagrams on their way.
+#[derive(Debug, Clone)]
+pub(crate) struct Flight {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    /// The worker and socket that sent them.
+    pub(crate) worker: u32,
+    pub(crate) socket: SocketId,
+    /// Whom they are for.
+    pub(crate) target: SocketAddr,
+    pub(crate) run: DatagramRun,
+}
+
+/// What the network says to a transmit.
+pub(crate) enum Route {
+    /// From this address to this node.
+    To { node: u32, source: SocketAddr },
+    /// No node has the address.
+    Nowhere,
+    /// The sender's socket is not open.
+    Closed,
+    /// The node does not send it.
+    Refused(NetworkError),
+}
+
+impl Flight {
+    /// A flight of nothing, to be filled in.
+    pub(crate) fn new(socket: SocketId, source: SocketAddr) -> Self {
+        Self {
+            from: 0,
+            to: 0,
+            worker: 0,
+            socket,
+            target: source,
+            run: DatagramRun::new(source, Buffer::empty(), 0),
+        }
+    }
+}
+
+impl Network {
+    pub(crate) fn new(entropy: &Entropy, steady: bool) -> Self {
+        Self {
+            hosts: Vec::new(),
+            links: Links::new(entropy, steady),
+            counters: Counters::default(),
+            by_ipv4: IndexMap::default(),
+            by_ipv6: IndexMap::default(),
+            sockets: Vec::new(),
+            flow: entropy.site("shared port"),
+            ephemeral: entropy.site("ephemeral port"),
+        }
+    }
+
+    pub(crate) fn add_host(&mut self, name: &str, addresses: Vec<IpAddr>) -> u32 {
+        let number = u32::try_from(self.hosts.len()).expect("fewer than 2^32 nodes");
+        for &address in &addresses {
+            let usual =
+                !address.is_unspecified() && !address.is_multicast() && !address.is_loopback();
+            assert!(
+                usual,
+                "node `{name}` with address {address}: give it one that a single machine can have \
+                (it has the loopback addresses anyway)"
+            );
+            let other = match address {
+                IpAddr::V4(ip) => self.by_ipv4.insert(ip.to_bits(), number),
+                IpAddr::V6(ip) => self.by_ipv6.insert(ip.to_bits(), number),
+            };
+            if let Some(other) = other {
+                let other = self
+                    .hosts
+                    .get(other as usize)
+                    .map_or(name, |host| &host.name);
+                panic!("nodes `{other}` and `{name}` both have {address}: give each its own");
+            }
+        }
+        let entity = Entity::named(name);
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            entity,
+            addresses,
+            bound: Vec::new(),
+            flow_key: self.flow.below(entity, 0, 1 << 63),
+            ports_chosen: 0,
+        });
+        number
+    }
+
+    pub(crate) fn add_worker(&mut self) {
+        self.sockets.push(Vec::new());
+    }
+
+    pub(crate) fn link_entity(&self, from: u32, to: u32) -> Entity {
+        let to = self.hosts[to as usize].entity;
+        self.hosts[from as usize].entity.part(to.number())
+    }
+
+    /// Opens a socket and says to what it is bound.
+    pub(crate) fn open(
+        &mut self,
+        node: u32,
+        worker: u32,
+        socket: SocketId,
+        open: &UdpOpen,
+    ) -> Result<SocketAddr, NetworkError> {
+        let host = &mut self.hosts[node as usize];
+        if !open.bind.ip().is_unspecified() && !host.has(open.bind.ip()) {
+            return Err(NetworkError::AddressNotAvailable);
+        }
+        let mut local = open.bind;
+        if local.port() == 0 {
+            let count = host.ports_chosen;
+            host.ports_chosen += 1;
+            let start = self
+                .ephemeral
+                .below(host.entity, count, u64::from(EPHEMERAL_PORTS));
+            let ports = (start..).take(usize::from(EPHEMERAL_PORTS));
+            let free = ports
+                .filter_map(|offset| u16::try_from(offset % u64::from(EPHEMERAL_PORTS)).ok())
+                .map(|offset| SocketAddr::new(local.ip(), EPHEMERAL_FIRST + offset))
+                .find(|&local| host.conflict(local, Sharing::Exclusive).is_none());
+            local = free.ok_or(NetworkError::AddressInUse)?;
+        } else if host.conflict(local, open.sharing).is_some() {
+            return Err(NetworkError::AddressInUse);
+        }
+        host.bind(Bound {
+            local,
+            worker,
+            socket,
+            sharing: open.sharing,
+        });
+        let sockets = &mut self.sockets[worker as usize];
+        let slot = socket.key().slot as usize;
+        if sockets.len() <= slot {
+            sockets.resize(slot + 1, None);
+        }
+        sockets[slot] = Some(Socket { id: socket, local });
+        Ok(local)
+    }
+
+    /// Closes a socket, if it is open.
+    pub(crate) fn close(&mut self, node: u32, worker: u32, socket: SocketId) {
+        let slot = self.sockets[worker as usize].get_mut(socket.key().slot as usize);
+        if let Some(slot) = slot
+            && let Some(open) = *slot
+            && open.id == socket
+        {
+            *slot = None;
+            self.hosts[node as usize].unbind(open.local.port(), worker, socket);
+        }
+    }
+
+    /// Which way a transmit takes.
+    pub(crate) fn route(&self, node: u32, worker: u32, transmit: &Transmit) -> Route {
+        let open = self.sockets[worker as usize].get(transmit.socket.key().slot as usize);
+        let Some(&Some(Socket { id, local })) = open else {
+            return Route::Closed;
+        };
+        if id != transmit.socket {
+            return Route::Closed;
+        }
+        let target = transmit.peer.ip();
+        if target.is_ipv4() != local.is_ipv4() {
+            return Route::Refused(NetworkError::AddressFamily);
+        }
+        let known = match target {
+            IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
+            IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
+        };
+        let to = match known {
+            Some(&to) => Some(to),
+            None if target.is_loopback() => Some(node),
+            None => None,
+        };
+        match self.hosts[node as usize].source(local, transmit, to == Some(node)) {
+            Err(error) => Route::Refused(error),
+            Ok(source) => {
+                let source = SocketAddr::new(source, local.port());
+                to.map_or(Route::Nowhere, |node| Route::To { node, source })
+            }
+        }
+    }
+
+    /// The worker and socket that datagrams are for.
+    pub(crate) fn receiver(
+        &self,
+        node: u32,
+        target: SocketAddr,
+        peer: SocketAddr,
+    ) -> Option<(u32, SocketId)> {
+        let host = &self.hosts[node as usize];
+        let found = host.at_port(target.port());
+        let target = target.ip();
+        let exact = |bound: &Bound| bound.local.ip() == target;
+        let wildcard = |bound: &Bound| {
+            let ip = bound.local.ip();
+            ip.is_unspecified() && ip.is_ipv4() == target.is_ipv4()
+        };
+        if let [only] = found {
+            return (exact(only) || wildcard(only)).then_some((only.worker, only.socket));
+        }
+        // Whoever is bound to the very address comes before those bound to all.
+        let exactly = found.iter().any(exact);
+        let fits = |bound: &&Bound| {
+            if exactly {
+                exact(bound)
+            } else {
+                wildcard(bound)
+            }
+        };
+        let chosen = match found.iter().filter(fits).count() {
+            0 => return None,
+            1 => found.iter().find(fits)?,
+            count => {
+                let index = usize::try_from(host.flow(peer) % count as u64).ok()?;
+                found.iter().filter(fits).nth(index)?
+            }
+        };
+        Some((chosen.worker, chosen.socket))
+    }
+}
+
+impl Host {
+    fn has(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.addresses.contains(&address)
+    }
+
+    fn at_port(&self, port: u16) -> &[Bound] {
+        if let [only] = &self.bound[..] {
+            return if only.local.port() == port {
+                &self.bound
+            } else {
+                &[]
+            };
+        }
+        let from = self
+            .bound
+            .partition_point(|bound| bound.local.port() < port);
+        let rest = &self.bound[from..];
+        let count = rest
+            .iter()
+            .take_while(|bound| bound.local.port() == port)
+            .count();
+        &rest[..count]
+    }
+
+    fn bind(&mut self, new: Bound) {
+        let port = new.local.port();
+        let place = self
+            .bound
+            .partition_point(|bound| bound.local.port() <= port);
+        self.bound.insert(place, new);
+    }
+
+    fn unbind(&mut self, port: u16, worker: u32, socket: SocketId) {
+        let from = self
+            .bound
+            .partition_point(|bound| bound.local.port() < port);
+        let ours = |bound: &Bound| (bound.worker, bound.socket) == (worker, socket);
+        if let Some(offset) = self.bound[from..].iter().position(ours) {
+            self.bound.remove(from + offset);
+        }
+    }
+
+    /// A socket that does not let another be bound to `local`.
+    fn conflict(&self, local: SocketAddr, sharing: Sharing) -> Option<&Bound> {
+        self.at_port(local.port()).iter().find(|bound| {
+            let (one, other) = (bound.local.ip(), local.ip());
+            let overlap = one == other
+                || (one.is_ipv4() == other.is_ipv4()
+                    && (one.is_unspecified() || other.is_unspecified()));
+            let shared = bound.sharing == Sharing::Shared && sharing == Sharing::Shared;
+            overlap && !shared
+        })
+    }
+
+    /// The address that a transmit leaves from.
+    fn source(
+        &self,
+        local: SocketAddr,
+        transmit: &Transmit,
+        to_itself: bool,
+    ) -> Result<IpAddr, NetworkError> {
+        let target = transmit.peer.ip();
+        if let Some(source) = transmit.source {
+            if source.is_ipv4() != local.is_ipv4() {
+                return Err(NetworkError::AddressFamily);
+            }
+            let own = self.has(source);
+            return own
+                .then_some(source)
+                .ok_or(NetworkError::AddressNotAvailable);
+        }
+        if !local.ip().is_unspecified() {
+            return Ok(local.ip());
+        }
+        if target.is_loopback() {
+            return Ok(match target {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        if to_itself {
+            return Ok(target);
+        }
+        let fits = |address: &&IpAddr| address.is_ipv4() == target.is_ipv4();
+        let first = self.addresses.iter().find(fits).copied();
+        first.ok_or(NetworkError::NetworkUnreachable)
+    }
+
+    fn flow(&self, peer: SocketAddr) -> u64 {
+        let mut bytes = [0; 18];
+        match peer.ip() {
+            IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => bytes[..16].copy_from_slice(&ip.octets()),
+        }
+        bytes[16..].copy_from_slice(&peer.port().to_le_bytes());
+        xxh3_64_with_seed(&bytes, self.flow_key)
+    }
+}
+
+/// The ports that are chosen from for port 0 (RFC 6335).
+const EPHEMERAL_FIRST: u16 = 49_152;
+const EPHEMERAL_PORTS: u16 = 16_384;

@@ -1,0 +1,94 @@
+//! Nodes: simulated machines.
+
+use core::net::IpAddr;
+
+use stillpoint::{App, Spawned, Spawner, Worker, WorkerConfig};
+
+use crate::world::World;
+
+/// A node of a world. Made by [`NodeBuilder::spawner`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A node that is being described. [`NodeBuilder::spawner`] completes it.
+#[must_use = "there is no node before `spawner` is called"]
+pub struct NodeBuilder<'a, A: App> {
+    pub(crate) world: &'a mut World<A>,
+    pub(crate) name: String,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) workers: u16,
+    pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+}
+
+impl<A: App> NodeBuilder<'_, A> {
+    /// Gives the node one more address.
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// Gives the node this many workers instead of one.
+    ///
+    /// # Panics
+    ///
+    /// If `workers` is 0.
+    pub fn workers(mut self, workers: u16) -> Self {
+        assert!(
+            workers > 0,
+            "node `{}` without workers: give it one or more",
+            self.name
+        );
+        self.workers = workers;
+        self
+    }
+
+    /// Has `set` change the limits of each worker. Index, chance and memory stay the world's.
+    pub fn limits(mut self, set: impl Fn(&mut WorkerConfig) + 'static) -> Self {
+        self.limits = Box::new(set);
+        self
+    }
+
+    /// Completes the node. Its workers make tasks with `spawn`, of which each has its own clone.
+    ///
+    /// # Panics
+    ///
+    /// If another node has the same name or one of the addresses, or an address is none that a
+    /// single machine can have.
+    pub fn spawner(
+        self,
+        spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
+    ) -> NodeId {
+        let make = move |config| Worker::new(config, spawn.clone());
+        self.world.add_node(
+            &self.name,
+            self.addresses,
+            self.workers,
+            &*self.limits,
+            &make,
+        )
+    }
+}
+
+impl<A: App> core::fmt::Debug for NodeBuilder<'_, A> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("name", &self.name)
+            .field("addresses", &self.addresses)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,179 @@
+//! The seed from outside, and the line that replays one.
+
+use std::env::VarError;
+use std::path::Path;
+
+/// The environment variable that asks for one seed.
+pub(crate) const SEED_VARIABLE: &str = "STILLPOINT_SEED";
+
+/// The seed that the environment asks for, if it does.
+///
+/// # Panics
+///
+/// If the variable is set to something that is no seed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where a test run is told from outside which seed to replay"
+)]
+pub(crate) fn seed_from_environment() -> Option<u64> {
+    let value = match std::env::var(SEED_VARIABLE) {
+        Ok(value) => value,
+        Err(VarError::NotPresent) => return None,
+        Err(VarError::NotUnicode(value)) => value.to_string_lossy().into_owned(),
+    };
+    Some(parse_seed(&value).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The line that runs just this seed of the scenario of the current test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo says there which package's test this is"
+)]
+pub(crate) fn replay_line(seed: u64, scenario: &str) -> String {
+    let package = std::env::var("CARGO_PKG_NAME").ok();
+    let program = std::env::args_os().next().unwrap_or_default();
+    let thread = std::thread::current();
+    Test {
+        package: package.as_deref(),
+        program: &program.to_string_lossy(),
+        test: thread.name().filter(|&name| name != "main"),
+        scenario,
+        release: !cfg!(debug_assertions),
+    }
+    .replay_line(seed)
+}
+
+/// A seed in decimal, or in hexadecimal after `0x`.
+pub(crate) fn parse_seed(text: &str) -> Result<u64, String> {
+    let digits = text.trim();
+    let parsed = match digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
+        Some(hex) if !hex.starts_with(['+', '-']) => u64::from_str_radix(hex, 16),
+        Some(_) => u64::from_str_radix("", 16),
+        None => digits.parse(),
+    };
+    parsed.map_err(|error| {
+        format!(
+            "{SEED_VARIABLE}={text} is no seed ({error}): \
+            give a number below 2^64, in decimal (42) or in hexadecimal (0x2a)"
+        )
+    })
+}
+
+/// What is known of the test that runs.
+struct Test<'a> {
+    package: Option<&'a str>,
+    /// Path of the running program.
+    program: &'a str,
+    /// The name of the test, if it is known.
+    test: Option<&'a str>,
+    scenario: &'a str,
+    release: bool,
+}
+
+impl Test<'_> {
+    fn replay_line(&self, seed: u64) -> String {
+        let mut line = format!("{SEED_VARIABLE}={seed:#x} cargo test");
+        if let Some(package) = self.package {
+            line += &format!(" -p {package}");
+        }
+        if let Some(target) = self.target() {
+            line += &target;
+        }
+        if self.release {
+            line += " --release";
+        }
+        match self.test {
+            Some(test) => line += &format!(" {test} -- --exact"),
+            // A test without a thread of its own: the scenario may have its name, or another.
+            None => line += &format!(" {}", self.scenario),
+        }
+        line
+    }
+
+    /// Which of the package's test programs this is, if that is sure: cargo puts those of
+    /// libraries and of `tests/` into `deps`, with a hash behind the name.
+    fn target(&self) -> Option<String> {
+        let path = Path::new(self.program);
+        let (name, hash) = path.file_stem()?.to_str()?.rsplit_once('-')?;
+        let hashed = hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if !hashed || path.parent()?.file_name()? != "deps" {
+            return None;
+        }
+        if name == self.package?.replace('-', "_") {
+            Some(" --lib".to_owned())
+        } else {
+            Some(format!(" --test {name}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEST: Test<'_> = Test {
+        package: Some("my-crate"),
+        program: "/target/debug/deps/echo-0123456789abcdef",
+        test: Some("every_call_ends"),
+        scenario: "calls",
+        release: false,
+    };
+
+    #[test]
+    fn a_seed_is_decimal_or_hexadecimal() {
+        assert_eq!(parse_seed("42"), Ok(42));
+        assert_eq!(parse_seed(" 0x2a\n"), Ok(42));
+        assert_eq!(parse_seed("0XFFFFFFFFFFFFFFFF"), Ok(u64::MAX));
+        for wrong in [
+            "",
+            "2a",
+            "0x",
+            "-1",
+            "0x-1",
+            "0x+1",
+            "18446744073709551616",
+            "1 2",
+        ] {
+            let error = parse_seed(wrong).unwrap_err();
+            let told = format!("STILLPOINT_SEED={wrong} is no seed");
+            assert!(error.contains(&told) && error.contains("0x2a"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_line_names_package_program_and_test() {
+        assert_eq!(
+            TEST.replay_line(42),
+            "STILLPOINT_SEED=0x2a cargo test -p my-crate --test echo every_call_ends -- --exact"
+        );
+    }
+
+    #[test]
+    fn the_line_knows_the_librarys_own_tests_and_release_builds() {
+        let unit = Test {
+            program: "/target/release/deps/my_crate-0123456789abcdef",
+            test: Some("module::tests::works"),
+            release: true,
+            ..TEST
+        };
+        let line = "cargo test -p my-crate --lib --release module::tests::works -- --exact";
+        assert_eq!(unit.replay_line(1), format!("STILLPOINT_SEED=0x1 {line}"));
+    }
+
+    #[test]
+    fn the_line_leaves_out_what_is_not_sure() {
+        let unsure = Test {
+            package: None,
+            program: "/tmp/rust_out",
+            test: None,
+            ..TEST
+        };
+        assert_eq!(
+            unsure.replay_line(1),
+            "STILLPOINT_SEED=0x1 cargo test calls"
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! The record of a run: every input and output of every worker, and every verdict of the network.
+//!
+//! Each is a [`TraceEvent`] of six words. They go into a running XXH3 hash of 128 bits, in little
+//! endian order behind a version byte, so that one number tells whether two runs were the same,
+//! whatever the machine. The last events are kept, to be shown when a run fails.
+//!
+//! What tasks are given and give as data (commands, spawns, reports, reasons) is there by a hash
+//! of its `Debug` text; payloads of delivered datagrams by a hash of their bytes.
+
+use core::fmt::{self, Debug, Write};
+use std::collections::VecDeque;
+
+use stillpoint::{DatagramRun, SocketId, TaskId, Timestamp};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::node::NodeId;
+
+mod event;
+
+use event::low;
+pub use event::{TraceEvent, TraceKind};
+pub(crate) use event::{peer, size};
+
+/// The hash of a trace. Prints as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceHash(pub u128);
+
+impl fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl Debug for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Takes events in, in the order in which they happen.
+pub(crate) struct Trace {
+    hasher: Xxh3,
+    /// The last events; the last `pending` of them are not in `hasher` yet.
+    events: Box<[[u64; WORDS]; 2 * KEPT]>,
+    len: usize,
+    pending: usize,
+    /// Of the payloads, which are hashed apart and in bulk.
+    payload_hasher: Xxh3,
+    payloads: Vec<u8>,
+    /// All events, if they are wanted.
+    recorded: Option<Vec<TraceEvent>>,
+    /// The last texts, or all while recording, with their hashes; the oldest is written over.
+    texts: VecDeque<(u64, String)>,
+}
+
+/// Where something happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) at: Timestamp,
+    pub(crate) node: u32,
+    pub(crate) worker: u16,
+}
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        let mut hasher = Xxh3::new();
+        hasher.update(&[VERSION]);
+        Self {
+            hasher,
+            events: Box::new([[0; WORDS]; 2 * KEPT]),
+            len: 0,
+            pending: 0,
+            payload_hasher: Xxh3::new(),
+            payloads: Vec::with_capacity(PAYLOADS_BYTES),
+            recorded: None,
+            texts: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn record(&mut self) {
+        self.recorded.get_or_insert_default();
+    }
+
+    pub(crate) fn take_recorded(&mut self) -> Vec<TraceEvent> {
+        self.recorded.take().unwrap_or_default()
+    }
+
+    pub(crate) fn push(&mut self, place: Place, kind: TraceKind, id: u64, words: [u64; 3]) {
+        if self.len == self.events.len() {
+            self.make_room();
+        }
+        let [first, second, third] = words;
+        let head =
+            u64::from(place.node) << 32 | u64::from(place.worker) << 16 | u64::from(kind as u8);
+        let event = [place.at.as_nanos(), head, id, first, second, third];
+        self.events[self.len] = event;
+        self.len += 1;
+        self.pending += 1;
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(decode(&event));
+        }
+    }
+
+    /// Datagrams on their way into a worker, and what is in them.
+    pub(crate) fn datagrams(&mut self, place: Place, id: SocketId, run: &DatagramRun) {
+        let payload = &run.payload;
+        let words = [peer(run.peer), size(payload.len(), run.count() as u64), 0];
+        self.socket(place, TraceKind::Datagrams, id, words);
+        if self.payloads.len() + payload.len() > PAYLOADS_BYTES {
+            self.payload_hasher.update(&self.payloads);
+            self.payloads.clear();
+        }
+        self.payloads.extend_from_slice(payload);
+        if let Some(recorded) = &mut self.recorded
+            && let Some(event) = recorded.last_mut()
+        {
+            event.words[2] = xxh3_64(payload);
+        }
+    }
+
+    pub(crate) fn socket(&mut self, place: Place, kind: TraceKind, id: SocketId, words: [u64; 3]) {
+        self.push(place, kind, id.to_words()[1], words);
+    }
+
+    pub(crate) fn task(&mut self, place: Place, kind: TraceKind, id: TaskId, word: u64) {
+        self.push(
+            place,
+            kind,
+            id.to_words()[1],
+            [word, 0, u64::from(id.group())],
+        );
+    }
+
+    /// The hash of a `Debug` text.
+    pub(crate) fn text(&mut self, value: &impl Debug) -> u64 {
+        let full = self.texts.len() >= TEXTS_MAX && self.recorded.is_none();
+        let oldest = if full { self.texts.pop_front() } else { None };
+        let mut text = oldest.map_or_else(String::new, |(_, text)| text);
+        text.clear();
+        write!(text, "{value:?}").expect("a `Debug` that writes its text");
+        let hash = xxh3_64(text.as_bytes());
+        self.texts.push_back((hash, text));
+        hash
+    }
+
+    /// An event as text.
+    pub(crate) fn describe(&self, event: &TraceEvent) -> String {
+        let known = |hash| self.texts.iter().rev().find(|&&(known, _)| known == hash);
+        let mut text = String::new();
+        let written = event.write(&mut text, |hash| Some(known(hash)?.1.clone()));
+        written.expect("a `String` takes any text");
+        text
+    }
+
+    pub(crate) fn hash(&self) -> TraceHash {
+        let mut payloads = self.payload_hasher.clone();
+        payloads.update(&self.payloads);
+        let mut hasher = self.hasher.clone();
+        update(&mut hasher, &self.events[self.len - self.pending..self.len]);
+        hasher.update(&payloads.digest128().to_le_bytes());
+        TraceHash(hasher.digest128())
+    }
+
+    /// The last events, the oldest first.
+    pub(crate) fn last(&self) -> impl Iterator<Item = TraceEvent> {
+        let from = self.len.saturating_sub(KEPT);
+        self.events[from..self.len].iter().map(decode)
+    }
+
+    /// Hashes what is pending, and keeps the last events only.
+    #[cold]
+    fn make_room(&mut self) {
+        update(&mut self.hasher, &self.events[self.len - self.pending..]);
+        self.events.copy_within(KEPT.., 0);
+        self.len = KEPT;
+        self.pending = 0;
+    }
+}
+
+/// Hashes events as little endian words.
+fn update(hasher: &mut Xxh3, events: &[[u64; WORDS]]) {
+    let mut bytes = [0; 2 * KEPT * WORDS * 8];
+    let words = events.as_flattened();
+    let bytes = &mut bytes[..words.len() * 8];
+    for (word, room) in words.iter().zip(bytes.chunks_exact_mut(8)) {
+        room.copy_from_slice(&word.to_le_bytes());
+    }
+    hasher.update(bytes);
+}
+
+fn decode(&[at, head, id, first, second, third]: &[u64; WORDS]) -> TraceEvent {
+    let kind = TraceKind::ALL[(head & 0xff) as usize - 1];
+    TraceEvent {
+        at: Timestamp::from_nanos(at),
+        node: NodeId::new(low(head >> 32)),
+        worker: u16::try_from(head >> 16 & 0xffff).unwrap_or_default(),
+        kind,
+        id,
+        words: [first, second, third],
+    }
+}
+
+/// Texts that are kept: one for each event that is.
+const TEXTS_MAX: usize = 64;
+
+/// Says which events a trace holds and how they are encoded.
+const VERSION: u8 = 1;
+
+/// Words of an event in the hash.
+const WORDS: usize = 6;
+
+/// How many of the last events are kept.
+const KEPT: usize = 64;
+
+/// How many bytes of payload are hashed in one go.
+const PAYLOADS_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place {
+        at: Timestamp::from_nanos(7),
+        node: 3,
+        worker: 2,
+    };
+
+    #[test]
+    fn the_hash_does_not_depend_on_when_it_is_asked_for() {
+        let (mut asked, mut left_alone) = (Trace::new(), Trace::new());
+        for id in 0..1_000 {
+            for trace in [&mut asked, &mut left_alone] {
+                trace.push(PLACE, TraceKind::Timeout, id, [id, 2, 3]);
+            }
+            assert_ne!(asked.hash(), TraceHash(0));
+        }
+        assert_eq!(asked.hash(), left_alone.hash());
+    }
+
+    #[test]
+    fn the_last_events_are_kept() {
+        for count in [0, 1, 63, 64, 65, 127, 128, 129, 500_u64] {
+            let mut trace = Trace::new();
+            for id in 0..count {
+                trace.push(PLACE, TraceKind::Report, id, [1, 2, 3]);
+            }
+            let ids: Vec<u64> = trace.last().map(|event| event.id).collect();
+            assert_eq!(ids, (count.saturating_sub(64)..count).collect::<Vec<_>>());
+            assert!(
+                trace
+                    .last()
+                    .all(|event| (event.node, event.worker) == (NodeId::new(3), 2))
+            );
+        }
+    }
+
+    #[test]
+    fn kinds_are_numbered_as_they_are_listed() {
+        for (index, kind) in TraceKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index + 1);
+        }
+    }
+}

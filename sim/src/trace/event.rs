@@ -1,0 +1,210 @@
+//! One event of a trace, and how it reads.
+
+use core::fmt::{self, Write};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use stillpoint::Timestamp;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::counters::DropCause;
+use crate::node::NodeId;
+
+/// One entry of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TraceEvent {
+    /// When.
+    pub at: Timestamp,
+    /// At which node.
+    pub node: NodeId,
+    /// At which of its workers.
+    pub worker: u16,
+    /// What.
+    pub kind: TraceKind,
+    /// Slot and generation of the task or socket it is about, as the second of the words that
+    /// `TaskId::to_words` and `SocketId::to_words` give; 0 if about neither.
+    pub id: u64,
+    /// More about it; the kind says what.
+    pub words: [u64; 3],
+}
+
+/// What a [`TraceEvent`] is about. Where it says `peer`, that is its IPv4 address times
+/// 2^32 plus its port, or a hash in place of an IPv6 address, plus 2^16; `size` is bytes times 2^32 plus datagrams; `text` is the hash of a
+/// `Debug` text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum TraceKind {
+    /// Input: a deadline has passed.
+    Timeout = 1,
+    /// Input: datagrams. Words: peer, size, and, in a recorded trace, the hash of the payload.
+    Datagrams,
+    /// Input: another event of the network. Words: text.
+    Network,
+    /// Input: make a task. Words: text.
+    Spawn,
+    /// Input: to a task. Words: text, 0, group.
+    Command,
+    /// Input: finish.
+    Shutdown,
+    /// Input: remove all tasks.
+    Abort,
+    /// Output: a socket. Words: text.
+    Open,
+    /// Output: a socket no more.
+    Close,
+    /// Output: a report. Words: text, 0, group.
+    Report,
+    /// Output: a task has started. Words: slot and generation of its parent, 0, group.
+    Started,
+    /// Output: a task could not be made. Words: text.
+    SpawnFailed,
+    /// Output: a task is no more. Words: text, 0, group.
+    Ended,
+    /// Output: an input was for a task that is no more. Words: 0, 0, group.
+    Stale,
+    /// Output: a task could not be told of its mistake. Words: text, 0, group.
+    Untold,
+    /// Verdict on datagrams that a task sent: they travel. Words: peer, size, when they arrive.
+    Carried,
+    /// Verdict: a copy of a datagram travels too. Words: peer, size, when it arrives.
+    Duplicated,
+    /// Verdict: dropped. Words: peer, size, number of the cause.
+    Dropped,
+}
+
+impl TraceKind {
+    pub(super) const ALL: [Self; 18] = [
+        Self::Timeout,
+        Self::Datagrams,
+        Self::Network,
+        Self::Spawn,
+        Self::Command,
+        Self::Shutdown,
+        Self::Abort,
+        Self::Open,
+        Self::Close,
+        Self::Report,
+        Self::Started,
+        Self::SpawnFailed,
+        Self::Ended,
+        Self::Stale,
+        Self::Untold,
+        Self::Carried,
+        Self::Duplicated,
+        Self::Dropped,
+    ];
+}
+
+impl TraceEvent {
+    /// The event as text, with what `text` knows of the hash of a `Debug` text.
+    pub(crate) fn write(
+        &self,
+        f: &mut impl Write,
+        text: impl FnOnce(u64) -> Option<String>,
+    ) -> fmt::Result {
+        let [first, second, third] = self.words;
+        write!(f, "{:?}", self.kind)?;
+        let (worker, slot, generation) = (self.worker, self.id >> 32, low(self.id));
+        match self.kind {
+            TraceKind::Timeout | TraceKind::Shutdown | TraceKind::Abort => return Ok(()),
+            TraceKind::Spawn | TraceKind::SpawnFailed => {}
+            TraceKind::Datagrams
+            | TraceKind::Network
+            | TraceKind::Open
+            | TraceKind::Close
+            | TraceKind::Carried
+            | TraceKind::Duplicated
+            | TraceKind::Dropped => write!(f, " socket {worker}/{slot}.{generation}")?,
+            TraceKind::Command
+            | TraceKind::Report
+            | TraceKind::Started
+            | TraceKind::Ended
+            | TraceKind::Stale
+            | TraceKind::Untold => write!(f, " task {worker}/{third}/{slot}.{generation}")?,
+        }
+        match self.kind {
+            TraceKind::Datagrams => write!(f, " from {}, {}", Peer(first), Size(second)),
+            TraceKind::Carried | TraceKind::Duplicated => {
+                let arrival = Timestamp::from_nanos(third);
+                write!(
+                    f,
+                    " to {}, {}, arrives {arrival}",
+                    Peer(first),
+                    Size(second)
+                )
+            }
+            TraceKind::Dropped => {
+                let cause = DropCause::ALL.iter().find(|&&cause| cause as u64 == third);
+                write!(f, " to {}, {}: ", Peer(first), Size(second))?;
+                cause.map_or(Ok(()), |cause| write!(f, "{cause:?}"))
+            }
+            TraceKind::Timeout
+            | TraceKind::Shutdown
+            | TraceKind::Abort
+            | TraceKind::Started
+            | TraceKind::Stale
+            | TraceKind::Close => Ok(()),
+            TraceKind::Network
+            | TraceKind::Spawn
+            | TraceKind::Command
+            | TraceKind::Open
+            | TraceKind::Report
+            | TraceKind::SpawnFailed
+            | TraceKind::Ended
+            | TraceKind::Untold => match text(first) {
+                Some(text) => write!(f, ": {text}"),
+                None => write!(f, " #{first:016x}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for TraceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, |_| None)
+    }
+}
+
+struct Peer(u64);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.0 & 0xffff;
+        let address = low(self.0 >> 32);
+        if self.0 & IPV6 == 0 {
+            write!(f, "{}:{port}", Ipv4Addr::from_bits(address))
+        } else {
+            write!(f, "[#{address:08x}]:{port}")
+        }
+    }
+}
+
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} B in {} datagram(s)", self.0 >> 32, low(self.0))
+    }
+}
+
+/// Bytes and datagrams as one word.
+pub(crate) const fn size(bytes: usize, datagrams: u64) -> u64 {
+    (bytes as u64) << 32 | datagrams
+}
+
+/// An address and a port as one word.
+pub(crate) fn peer(peer: SocketAddr) -> u64 {
+    let address = match peer.ip() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()) << 32,
+        IpAddr::V6(ip) => xxh3_64(&ip.octets()) & !0xffff_ffff | IPV6,
+    };
+    address | u64::from(peer.port())
+}
+
+pub(super) const fn low(word: u64) -> u32 {
+    (word & 0xffff_ffff) as u32
+}
+
+/// Marks the word of an IPv6 peer.
+const IPV6: u64 = 1 << 16;

@@ -1,0 +1,332 @@
+//! The world: nodes, links, a virtual clock, and what is to happen.
+//!
+//! [`World`] is built by a scenario and run by it (`world/run.rs`). What workers give out goes to
+//! [`Outside`] (`world/outside.rs`), which is borrowed apart from the workers themselves, so it
+//! needs no queue in between.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::ops::RangeInclusive;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use stillpoint::{
+    App, BufferPool, Entity, Entropy, Site, TaskId, Timestamp, Worker, WorkerConfig, WorkerInput,
+};
+
+use crate::link::Link;
+use crate::node::{NodeBuilder, NodeId};
+
+mod carry;
+mod look;
+mod outside;
+mod run;
+
+pub use outside::{Ended, Reported, SpawnFailure};
+use outside::{Event, Outside};
+
+/// A simulated network of nodes, with its own time.
+///
+/// Whoever builds a scenario wrongly (two nodes of one name, a worker that is not there) gets a
+/// panic that says so. What a scenario finds out is a [`Failure`](crate::Failure).
+pub struct World<A: App> {
+    /// All workers of all nodes.
+    seats: Vec<Seat<A>>,
+    nodes: IndexMap<String, Node, FxBuildHasher>,
+    outside: Outside<A>,
+    always: Vec<Invariant<A>>,
+    entropy: Entropy,
+    scenario: Site,
+    /// By name: how often the scenario has drawn.
+    drawn: IndexMap<&'static str, u64, FxBuildHasher>,
+    buffers: BufferPool,
+    events: u64,
+    events_max: u64,
+}
+
+struct Node {
+    seats: core::ops::Range<u32>,
+}
+
+struct Seat<A: App> {
+    worker: Worker<A>,
+    node: u32,
+    index: u16,
+    /// When the agenda has the worker's deadline, and under which number.
+    armed: Option<(Timestamp, u64)>,
+}
+
+type Holds<A> = dyn Fn(&World<A>) -> bool;
+
+struct Invariant<A: App> {
+    name: String,
+    holds: Box<Holds<A>>,
+}
+
+impl<A: App> World<A> {
+    /// Events that may happen unless told otherwise.
+    pub const EVENTS_MAX: u64 = 100_000_000;
+
+    /// An empty world in which everything follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::build(Entropy::from_seed(seed), true)
+    }
+
+    /// An empty world that draws from `entropy`: from a fuzzer or a list of choices, say.
+    #[must_use]
+    pub fn with_entropy(entropy: Entropy) -> Self {
+        Self::build(entropy, false)
+    }
+
+    fn build(entropy: Entropy, steady: bool) -> Self {
+        let buffers = BufferPool::new();
+        Self {
+            seats: Vec::new(),
+            nodes: IndexMap::default(),
+            outside: Outside::new(&entropy, steady, buffers.clone()),
+            always: Vec::new(),
+            scenario: entropy.site("scenario"),
+            drawn: IndexMap::default(),
+            buffers,
+            events: 0,
+            events_max: Self::EVENTS_MAX,
+            entropy,
+        }
+    }
+
+    /// Describes a new node with this address. [`NodeBuilder::spawner`] completes it.
+    ///
+    /// What is drawn for a node follows from its name, so that other nodes may come and go.
+    pub fn node(
+        &mut self,
+        name: impl Into<String>,
+        address: impl Into<IpAddr>,
+    ) -> NodeBuilder<'_, A> {
+        NodeBuilder {
+            world: self,
+            name: name.into(),
+            addresses: vec![address.into()],
+            workers: 1,
+            limits: Box::new(|_| {}),
+        }
+    }
+
+    pub(crate) fn add_node(
+        &mut self,
+        name: &str,
+        addresses: Vec<IpAddr>,
+        workers: u16,
+        limits: &dyn Fn(&mut WorkerConfig),
+        make: &dyn Fn(WorkerConfig) -> Worker<A>,
+    ) -> NodeId {
+        assert!(
+            !self.nodes.contains_key(name),
+            "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
+        );
+        let number = self.outside.network.add_host(name, addresses);
+        let first = self.seats.len();
+        let entity = Entity::named(name);
+        for index in 0..workers {
+            let mut config = WorkerConfig::new(index, self.entropy.clone());
+            limits(&mut config);
+            config.index = index;
+            config.entropy = self.entropy.clone();
+            config.entity = entity.part(u64::from(index));
+            config.buffers = self.buffers.clone();
+            self.outside.agenda.add_worker(config.entity);
+            self.outside.network.add_worker();
+            self.seats.push(Seat {
+                worker: make(config),
+                node: number,
+                index,
+                armed: None,
+            });
+        }
+        let number_of = |seat: usize| u32::try_from(seat).ok().filter(|&seat| seat < 1 << 31);
+        let seats = number_of(first).zip(number_of(self.seats.len()));
+        let (first, end) = seats.expect("fewer than 2^31 workers");
+        self.nodes
+            .insert(name.to_owned(), Node { seats: first..end });
+        NodeId::new(number)
+    }
+
+    /// Sets how links behave that have not been set on their own.
+    ///
+    /// # Panics
+    ///
+    /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
+    /// reorders by nothing.
+    pub fn default_link(&mut self, link: &Link) {
+        self.outside.network.links.set_default(link);
+    }
+
+    /// Sets both links between `a` and `b`; at any time, and for what is sent from then on. A node's
+    /// link to itself, which has no latency to speak of, can be set too.
+    ///
+    /// # Panics
+    ///
+    /// As [`World::default_link`], or if a node is not of this world.
+    pub fn link(&mut self, a: NodeId, b: NodeId, link: &Link) {
+        self.one_way(a, b, link);
+        self.one_way(b, a, link);
+    }
+
+    /// Sets the link from one node to another.
+    ///
+    /// # Panics
+    ///
+    /// As [`World::link`].
+    pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
+        let (from, to) = (self.known(from), self.known(to));
+        self.outside
+            .network
+            .links
+            .set(from.number(), to.number(), link);
+    }
+
+    /// Has a worker make a task, at this instant of virtual time.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node or worker.
+    pub fn spawn(&mut self, node: NodeId, worker: u16, spawn: A::Spawn) {
+        self.tell(node, worker, WorkerInput::Spawn(spawn));
+    }
+
+    /// Gives a task a command, at this instant of virtual time.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node or worker. A task that is no more is no reason.
+    pub fn command(&mut self, node: NodeId, task: TaskId, command: A::Command) {
+        self.tell(node, task.worker(), WorkerInput::Command { task, command });
+    }
+
+    /// Tells every task of the node to finish, at this instant of virtual time. Once none lives,
+    /// its workers are stopped.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn shutdown(&mut self, node: NodeId) {
+        for index in 0..self.workers(node) {
+            self.tell(node, index, WorkerInput::Shutdown);
+        }
+    }
+
+    /// Removes every task of the node, at this instant of virtual time.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn abort(&mut self, node: NodeId) {
+        for index in 0..self.workers(node) {
+            self.tell(node, index, WorkerInput::Abort);
+        }
+    }
+
+    /// Whether all workers of the node have been told to stop, and no task lives there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn is_stopped(&self, node: NodeId) -> bool {
+        self.seats_of(node)
+            .iter()
+            .all(|seat| seat.worker.is_stopped())
+    }
+
+    /// Demands that `holds` is true after every event from now on.
+    pub fn always(&mut self, name: impl Into<String>, holds: impl Fn(&Self) -> bool + 'static) {
+        self.always.push(Invariant {
+            name: name.into(),
+            holds: Box::new(holds),
+        });
+    }
+
+    /// Lets the scenario go on when tasks fail. They are then found in [`World::ended`] and
+    /// [`World::spawn_failures`].
+    pub fn tolerate_task_failures(&mut self) {
+        self.outside.tolerant = true;
+    }
+
+    /// Sets how many events may happen in all.
+    pub fn set_events_max(&mut self, events_max: u64) {
+        self.events_max = events_max;
+    }
+
+    /// Keeps every event of the trace from now on, for [`World::take_trace`].
+    pub fn record_trace(&mut self) {
+        self.outside.trace.record();
+    }
+
+    /// A number for the scenario itself, both ends included. Follows from the seed, the name, and
+    /// how often this name has been drawn.
+    ///
+    /// # Panics
+    ///
+    /// If `range` is empty.
+    pub fn draw(&mut self, name: &'static str, range: RangeInclusive<u64>) -> u64 {
+        let (low, high) = range.into_inner();
+        assert!(
+            low <= high,
+            "draw `{name}` from the empty range {low}..={high}"
+        );
+        let options = (high - low).saturating_add(1);
+        let count = self.drawn.entry(name).or_default();
+        *count += 1;
+        low + self
+            .scenario
+            .below(Entity::named(name), *count - 1, options)
+    }
+
+    fn seats_of(&self, node: NodeId) -> &[Seat<A>] {
+        let (_, known) = self
+            .nodes
+            .get_index(self.known(node).index())
+            .expect("a known node");
+        &self.seats[known.seats.start as usize..known.seats.end as usize]
+    }
+
+    fn known(&self, node: NodeId) -> NodeId {
+        let count = self.nodes.len();
+        assert!(
+            node.index() < count,
+            "{node:?} of a world with {count} nodes: use ids of the world that made them"
+        );
+        node
+    }
+
+    fn tell(&mut self, node: NodeId, worker: u16, input: WorkerInput<A>) {
+        let name = self.node_name(node);
+        let workers = self.workers(node);
+        assert!(
+            worker < workers,
+            "worker {worker} of node `{name}`, which has {workers}, counted from 0: \
+            see `NodeBuilder::workers`"
+        );
+        let (_, known) = self.nodes.get_index(node.index()).expect("a known node");
+        let number = known.seats.start + u32::from(worker);
+        let channel = outside::controls(Entity::named(name), worker);
+        let event = Event::Input {
+            worker: number,
+            input: Box::new(input),
+        };
+        self.outside.agenda.push(self.outside.now, channel, event);
+    }
+}
+
+impl<A: App> fmt::Debug for World<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("seed", &self.seed())
+            .field("now", &self.now())
+            .field("nodes", &self.nodes.len())
+            .field("events", &self.events)
+            .field("counters", self.counters())
+            .field("failure", &self.failure())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! What happens to datagrams between the task that sends them and the task that gets them.
+//!
+//! A run travels as a run, in the memory it was sent in. The link's verdict falls on each of its
+//! datagrams, though: those that are lost or held back leave the run, those that are doubled end
+//! a stretch of it, and each stretch that is left goes on as a shorter run that shares the memory.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use stillpoint::{
+    App, Buffer, DatagramRun, Entity, NetworkError, NetworkEvent, Timestamp, Transmit, WorkerInput,
+    segment_count,
+};
+
+use super::outside::{Event, Outside, Sink};
+use crate::counters::DropCause;
+use crate::link::Path;
+use crate::network::{Flight, Route};
+use crate::trace::{Place, TraceKind, peer, size};
+
+impl<A: App> Sink<'_, A> {
+    /// Sends datagrams off.
+    pub(super) fn transmit(&mut self, mut transmit: Transmit) {
+        let bytes = transmit.payload.len();
+        let count = segment_count(bytes, transmit.segment_size) as u64;
+        let Outside { network, trace, .. } = &mut *self.outside;
+        network.counters.sent += count;
+        let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
+            Route::To { node, source } => {
+                let payload = self.payload(&mut transmit);
+                // Written field by field, in place: this is the hot path.
+                let spare = self.outside.spare.pop();
+                let mut flight =
+                    spare.unwrap_or_else(|| Box::new(Flight::new(transmit.socket, source)));
+                flight.from = self.place.node;
+                flight.to = node;
+                flight.worker = self.worker;
+                flight.socket = transmit.socket;
+                flight.target = transmit.peer;
+                flight.run.peer = source;
+                flight.run.local = Some(transmit.peer.ip());
+                flight.run.ecn = transmit.ecn;
+                flight.run.payload = payload;
+                flight.run.segment_size = transmit.segment_size;
+                self.outside.network.counters.in_flight += count;
+                return self.outside.carry(self.place, flight, count);
+            }
+            Route::Nowhere => (DropCause::NoRoute, None),
+            Route::Closed => (DropCause::Closed, None),
+            Route::Refused(error) => (DropCause::Unsendable, Some(error)),
+        };
+        network.counters.dropped.add(cause, count);
+        let words = [peer(transmit.peer), size(bytes, count), cause as u64];
+        trace.socket(self.place, TraceKind::Dropped, transmit.socket, words);
+        if let Some(error) = error {
+            self.answer(NetworkEvent::SendFailed {
+                socket: transmit.socket,
+                peer: transmit.peer,
+                error,
+                datagrams: u32::try_from(count).unwrap_or(u32::MAX),
+            });
+        }
+    }
+}
+
+impl<A: App> Outside<A> {
+    /// Puts datagrams onto their link.
+    fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
+        let path = self.network.links.path(flight.from, flight.to);
+        let link = self.network.link_entity(flight.from, flight.to);
+        let links = &mut self.network.links;
+        let arrival = links.arrival(&path, link, self.now);
+        let way = Way {
+            place,
+            link,
+            arrival,
+        };
+        if path.faulty {
+            self.try_faults(&way, &path, flight, count);
+        } else {
+            self.launch(&way, TraceKind::Carried, 0, flight, count);
+        }
+    }
+
+    /// Draws what becomes of each datagram.
+    fn try_faults(&mut self, way: &Way, path: &Path, flight: Box<Flight>, count: u64) {
+        let first = self.network.links.count(flight.from, flight.to, count);
+        let mut together = 0;
+        for number in 0..count {
+            let verdict = self.network.links.verdict(path, way.link, first + number);
+            let leaves = verdict.lost || verdict.held_back > 0;
+            if !leaves && verdict.copy.is_none() {
+                continue;
+            }
+            let end = if leaves { number } else { number + 1 };
+            self.launch_part(way, &flight, together..end);
+            together = number + 1;
+            if verdict.lost {
+                let alone = self.part(&flight, number..number + 1);
+                self.lose(way.place, &alone);
+                self.recycle(alone);
+                continue;
+            }
+            if let Some(held_back) = verdict.copy {
+                let counters = &mut self.network.counters;
+                counters.duplicated += 1;
+                counters.in_flight += 1;
+                let copy = self.part(&flight, number..number + 1);
+                self.launch(way, TraceKind::Duplicated, held_back, copy, 1);
+            }
+            if verdict.held_back > 0 {
+                let alone = self.part(&flight, number..number + 1);
+                self.launch(way, TraceKind::Carried, verdict.held_back, alone, 1);
+            }
+        }
+        if together == 0 {
+            self.launch(way, TraceKind::Carried, 0, flight, count);
+        } else {
+            self.launch_part(way, &flight, together..count);
+            self.recycle(flight);
+        }
+    }
+
+    fn launch_part(&mut self, way: &Way, flight: &Flight, range: Range<u64>) {
+        let count = range.end - range.start;
+        if count > 0 {
+            let part = self.part(flight, range);
+            self.launch(way, TraceKind::Carried, 0, part, count);
+        }
+    }
+
+    fn launch(
+        &mut self,
+        way: &Way,
+        kind: TraceKind,
+        held_back: u64,
+        flight: Box<Flight>,
+        count: u64,
+    ) {
+        let arrival = way.arrival.after(Duration::from_nanos(held_back));
+        let to = peer(flight.target);
+        let words = [
+            to,
+            size(flight.run.payload.len(), count),
+            arrival.as_nanos(),
+        ];
+        self.trace.socket(way.place, kind, flight.socket, words);
+        self.agenda.push(arrival, way.link, Event::Flight(flight));
+    }
+
+    fn lose(&mut self, place: Place, flight: &Flight) {
+        let cause = DropCause::Loss;
+        let bytes = flight.run.payload.len();
+        let words = [peer(flight.target), size(bytes, 1), cause as u64];
+        self.trace
+            .socket(place, TraceKind::Dropped, flight.socket, words);
+        self.network.counters.dropped.add(cause, 1);
+        self.network.counters.in_flight -= 1;
+    }
+
+    /// Finds out who gets datagrams that have arrived: a worker, and its input.
+    pub(super) fn arrive(&mut self, mut flight: Box<Flight>) -> Option<(u32, NetworkEvent)> {
+        let count = flight.run.count() as u64;
+        let counters = &mut self.network.counters;
+        counters.in_flight -= count;
+        let receiver = self
+            .network
+            .receiver(flight.to, flight.target, flight.run.peer);
+        let Some((worker, socket)) = receiver else {
+            self.refuse(&flight, count);
+            self.recycle(flight);
+            return None;
+        };
+        self.network.counters.delivered += count;
+        let peer = flight.run.peer;
+        let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
+        self.spare.push(flight);
+        Some((worker, NetworkEvent::Datagrams { socket, run }))
+    }
+
+    /// Some datagrams of a flight, in the same memory.
+    fn part(&mut self, flight: &Flight, range: Range<u64>) -> Box<Flight> {
+        let DatagramRun {
+            payload,
+            segment_size,
+            ..
+        } = &flight.run;
+        let len = payload.len();
+        let step = if *segment_size == 0 {
+            len
+        } else {
+            *segment_size
+        };
+        let at = |segment| usize::try_from(segment).map_or(len, |segment| len.min(segment * step));
+        let payload = payload
+            .slice(at(range.start)..at(range.end))
+            .unwrap_or_default();
+        let mut part = self.boxed(flight.clone());
+        part.run.payload = payload;
+        part
+    }
+
+    fn boxed(&mut self, flight: Flight) -> Box<Flight> {
+        match self.spare.pop() {
+            Some(mut spare) => {
+                *spare = flight;
+                spare
+            }
+            None => Box::new(flight),
+        }
+    }
+
+    fn recycle(&mut self, mut flight: Box<Flight>) {
+        flight.run.payload = Buffer::empty();
+        self.spare.push(flight);
+    }
+
+    /// Nobody listens: the sender is told, as by ICMP.
+    fn refuse(&mut self, flight: &Flight, count: u64) {
+        let cause = DropCause::NoSocket;
+        self.network.counters.dropped.add(cause, count);
+        let place = Place {
+            at: self.now,
+            node: flight.to,
+            worker: 0,
+        };
+        let size = size(flight.run.payload.len(), count);
+        let words = [peer(flight.target), size, cause as u64];
+        self.trace.push(place, TraceKind::Dropped, 0, words);
+        let link = self.network.link_entity(flight.to, flight.from);
+        let path = self.network.links.path(flight.to, flight.from);
+        let arrival = self.network.links.arrival(&path, link, self.now);
+        let event = NetworkEvent::SocketError {
+            socket: flight.socket,
+            peer: Some(flight.target),
+            error: NetworkError::ConnectionRefused,
+        };
+        let event = Event::Input {
+            worker: flight.worker,
+            input: Box::new(WorkerInput::Network(event)),
+        };
+        self.agenda.push(arrival, link, event);
+    }
+
+    /// Records an input on its way to a worker.
+    pub(super) fn trace_input(&mut self, place: Place, input: &WorkerInput<A>) {
+        let trace = &mut self.trace;
+        match input {
+            WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) => {
+                trace.datagrams(place, *socket, run);
+            }
+            WorkerInput::Network(event) => {
+                let text = trace.text(event);
+                trace.socket(place, TraceKind::Network, event.socket(), [text, 0, 0]);
+            }
+            WorkerInput::Timeout => trace.push(place, TraceKind::Timeout, 0, [0; 3]),
+            WorkerInput::Spawn(spawn) => {
+                let text = trace.text(spawn);
+                trace.push(place, TraceKind::Spawn, 0, [text, 0, 0]);
+            }
+            WorkerInput::Command { task, command } => {
+                let text = trace.text(command);
+                trace.task(place, TraceKind::Command, *task, text);
+            }
+            WorkerInput::Shutdown => trace.push(place, TraceKind::Shutdown, 0, [0; 3]),
+            WorkerInput::Abort => trace.push(place, TraceKind::Abort, 0, [0; 3]),
+            unknown => {
+                panic!("the simulator is older than the worker: it does not know {unknown:?}")
+            }
+        }
+    }
+}
+
+/// The way that datagrams of one transmit take.
+struct Way {
+    place: Place,
+    link: Entity,
+    arrival: Timestamp,
+}

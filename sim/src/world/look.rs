@@ -1,0 +1,154 @@
+//! What a scenario can see of its world.
+
+use stillpoint::{App, Task, TaskId, Timestamp};
+
+use super::{Ended, Reported, SpawnFailure, World};
+use crate::counters::Counters;
+use crate::failure::Failure;
+use crate::node::NodeId;
+use crate::trace::{TraceEvent, TraceHash};
+
+impl<A: App> World<A> {
+    /// The virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.outside.now
+    }
+
+    /// The seed.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.entropy.seed()
+    }
+
+    /// How much has happened.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// What became of the datagrams.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.outside.network.counters
+    }
+
+    /// The hash of everything that has happened so far.
+    #[must_use]
+    pub fn trace_hash(&self) -> TraceHash {
+        self.outside.trace.hash()
+    }
+
+    /// The last events, up to 64, the oldest first.
+    pub fn last_events(&self) -> impl Iterator<Item = TraceEvent> {
+        self.outside.trace.last()
+    }
+
+    /// All events since [`World::record_trace`], and records no more.
+    pub fn take_trace(&mut self) -> Vec<TraceEvent> {
+        self.outside.trace.take_recorded()
+    }
+
+    /// An event as text, with the name of its node.
+    #[must_use]
+    pub fn describe(&self, event: &TraceEvent) -> String {
+        let node = self.node_name(event.node);
+        let what = self.outside.trace.describe(event);
+        format!("{} {node}/{} {what}", event.at, event.worker)
+    }
+
+    /// What failed for good: a task, an invariant, or the budget. Running does not go on then.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        self.outside.failed.as_ref()
+    }
+
+    /// What tasks have reported and nobody has taken, in order.
+    #[must_use]
+    pub fn reports(&self) -> &[Reported<A>] {
+        &self.outside.reports
+    }
+
+    /// Takes the reports.
+    pub fn take_reports(&mut self) -> Vec<Reported<A>> {
+        core::mem::take(&mut self.outside.reports)
+    }
+
+    /// The tasks that are no more, in the order of their ends.
+    #[must_use]
+    pub fn ended(&self) -> &[Ended] {
+        &self.outside.ended
+    }
+
+    /// The tasks that could not be made.
+    #[must_use]
+    pub fn spawn_failures(&self) -> &[SpawnFailure] {
+        &self.outside.spawn_failures
+    }
+
+    /// The node of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        let number = self.nodes.get_index_of(name)?;
+        u32::try_from(number).ok().map(NodeId::new)
+    }
+
+    /// The name of a node.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn node_name(&self, node: NodeId) -> &str {
+        let known = self.nodes.get_index(self.known(node).index());
+        known.map_or("", |(name, _)| name)
+    }
+
+    /// How many workers a node has.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn workers(&self, node: NodeId) -> u16 {
+        u16::try_from(self.seats_of(node).len()).unwrap_or(u16::MAX)
+    }
+
+    /// How many tasks live on a node.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn task_count(&self, node: NodeId) -> usize {
+        self.seats_of(node)
+            .iter()
+            .map(|seat| seat.worker.tasks())
+            .sum()
+    }
+
+    /// A look at a task. `None` if it is no more, or of another type.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn task<T: Task<App = A> + 'static>(&self, node: NodeId, task: TaskId) -> Option<&T> {
+        let seat = self.seats_of(node).get(usize::from(task.worker()))?;
+        seat.worker.task(task)
+    }
+
+    /// All tasks of a type on a node, worker by worker.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn tasks<T: Task<App = A> + 'static>(
+        &self,
+        node: NodeId,
+    ) -> impl Iterator<Item = (TaskId, &T)> {
+        self.seats_of(node)
+            .iter()
+            .flat_map(|seat| seat.worker.tasks_of())
+    }
+}

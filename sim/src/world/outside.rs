@@ -1,0 +1,279 @@
+//! Everything around the workers: what they give out goes here.
+
+use stillpoint::{
+    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, NetworkCommand, NetworkEvent,
+    SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer, UdpOpen, WorkerInput,
+    WorkerOutput, WorkerOutputs,
+};
+
+use crate::agenda::Agenda;
+use crate::failure::Failure;
+use crate::network::{Flight, Network};
+use crate::node::NodeId;
+use crate::trace::{Place, Trace, TraceKind};
+
+pub(super) struct Outside<A: App> {
+    pub(super) now: Timestamp,
+    pub(super) agenda: Agenda<Event<A>>,
+    pub(super) network: Network,
+    pub(super) trace: Trace,
+    pub(super) reports: Vec<Reported<A>>,
+    pub(super) ended: Vec<Ended>,
+    pub(super) spawn_failures: Vec<SpawnFailure>,
+    pub(super) tolerant: bool,
+    pub(super) failed: Option<Failure>,
+    pub(super) buffers: BufferPool,
+    /// Boxes to be used again, so that a flight allocates nothing.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    pub(super) spare: Vec<Box<Flight>>,
+    /// What is lent to tasks to write a datagram into.
+    pub(super) lent: Box<[u8]>,
+}
+
+/// What waits in the agenda.
+pub(super) enum Event<A: App> {
+    Input {
+        worker: u32,
+        input: Box<WorkerInput<A>>,
+    },
+    /// Taken from, and given back to, [`Outside::spare`].
+    Flight(Box<Flight>),
+}
+
+/// What a task has reported.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Reported<A: App> {
+    /// When.
+    pub at: Timestamp,
+    /// From which node.
+    pub node: NodeId,
+    /// From which task.
+    pub task: TaskId,
+    /// What.
+    pub report: A::Report,
+}
+
+/// A task that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// Since when.
+    pub at: Timestamp,
+    /// Where it was.
+    pub node: NodeId,
+    /// Which.
+    pub task: TaskId,
+    /// Why.
+    pub end: End,
+}
+
+/// A task that could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpawnFailure {
+    /// When it was to be made.
+    pub at: Timestamp,
+    /// Where.
+    pub node: NodeId,
+    /// On which worker.
+    pub worker: u16,
+    /// The task that asked for it, if a task did.
+    pub parent: Option<TaskId>,
+    /// Why not.
+    pub error: SpawnError,
+}
+
+impl<A: App> Outside<A> {
+    pub(super) fn new(entropy: &Entropy, steady: bool, buffers: BufferPool) -> Self {
+        Self {
+            now: Timestamp::EPOCH,
+            agenda: Agenda::new(entropy),
+            network: Network::new(entropy, steady),
+            trace: Trace::new(),
+            reports: Vec::new(),
+            ended: Vec::new(),
+            spawn_failures: Vec::new(),
+            tolerant: false,
+            failed: None,
+            buffers,
+            spare: Vec::new(),
+            lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
+        }
+    }
+
+    /// Notes a failure. The first one counts.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.failed.get_or_insert(failure);
+    }
+}
+
+/// Takes what one worker gives out for one input.
+pub(super) struct Sink<'a, A: App> {
+    pub(super) outside: &'a mut Outside<A>,
+    pub(super) place: Place,
+    /// Number of the worker among all workers.
+    pub(super) worker: u32,
+}
+
+impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
+    fn lend(&mut self) -> TransmitBuffer<'_> {
+        TransmitBuffer::new(&mut self.outside.lent)
+    }
+
+    fn push(&mut self, output: WorkerOutput<A>) {
+        let place = self.place;
+        match output {
+            WorkerOutput::Network(command) => self.network(command),
+            WorkerOutput::Report { task, report } => {
+                let text = self.outside.trace.text(&report);
+                self.outside
+                    .trace
+                    .task(place, TraceKind::Report, task, text);
+                self.outside.reports.push(Reported {
+                    at: place.at,
+                    node: NodeId::new(place.node),
+                    task,
+                    report,
+                });
+            }
+            WorkerOutput::Started { task, parent } => {
+                let parent = parent.map_or(0, |parent| parent.to_words()[1]);
+                self.outside
+                    .trace
+                    .task(place, TraceKind::Started, task, parent);
+            }
+            WorkerOutput::SpawnFailed { parent, error } => self.spawn_failed(parent, error),
+            WorkerOutput::Ended { task, end } => self.ended(task, end),
+            WorkerOutput::Stale(stale) => {
+                self.outside
+                    .trace
+                    .task(place, TraceKind::Stale, stale.task, 0);
+            }
+            WorkerOutput::Untold { task, event } => {
+                let text = self.outside.trace.text(&event);
+                self.outside
+                    .trace
+                    .task(place, TraceKind::Untold, task, text);
+            }
+            unknown => {
+                panic!("the simulator is older than the worker: it does not know {unknown:?}")
+            }
+        }
+    }
+}
+
+impl<A: App> Sink<'_, A> {
+    fn network(&mut self, command: NetworkCommand) {
+        match command {
+            NetworkCommand::Transmit(transmit) => self.transmit(transmit),
+            NetworkCommand::OpenUdp { socket, open } => self.open(socket, &open),
+            NetworkCommand::Close(socket) => {
+                self.outside
+                    .trace
+                    .socket(self.place, TraceKind::Close, socket, [0; 3]);
+                self.outside
+                    .network
+                    .close(self.place.node, self.worker, socket);
+            }
+            unknown => {
+                panic!("the simulator is older than the worker: it does not know {unknown:?}")
+            }
+        }
+    }
+
+    /// Opens a socket. The answer is an event of its own, at the same instant.
+    fn open(&mut self, socket: SocketId, open: &UdpOpen) {
+        let text = self.outside.trace.text(open);
+        self.outside
+            .trace
+            .socket(self.place, TraceKind::Open, socket, [text, 0, 0]);
+        let (token, bind) = (open.token, open.bind);
+        let network = &mut self.outside.network;
+        let opened = network.open(self.place.node, self.worker, socket, open);
+        self.answer(match opened {
+            Ok(local) => NetworkEvent::UdpOpened {
+                socket,
+                token,
+                local,
+            },
+            Err(error) => NetworkEvent::UdpOpenFailed {
+                socket,
+                token,
+                bind,
+                error,
+            },
+        });
+    }
+
+    /// Tells the worker something, at the same instant.
+    pub(super) fn answer(&mut self, event: NetworkEvent) {
+        let host = &self.outside.network.hosts[self.place.node as usize];
+        let channel = controls(host.entity, self.place.worker);
+        let event = Event::Input {
+            worker: self.worker,
+            input: Box::new(WorkerInput::Network(event)),
+        };
+        self.outside.agenda.push(self.place.at, channel, event);
+    }
+
+    /// The payload of a transmit as a buffer.
+    pub(super) fn payload(&self, transmit: &mut Transmit) -> stillpoint::Buffer {
+        let empty = stillpoint::Payload::owned(stillpoint::Buffer::empty());
+        let payload = core::mem::replace(&mut transmit.payload, empty);
+        payload.into_buffer().unwrap_or_else(|len| {
+            let written = self.outside.lent.get(..len).unwrap_or_default();
+            self.outside.buffers.copy_from(written)
+        })
+    }
+
+    fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {
+        let text = self.outside.trace.text(&error);
+        self.outside
+            .trace
+            .push(self.place, TraceKind::SpawnFailed, 0, [text, 0, 0]);
+        self.task_failed(None, || format!("could not be made: {error}"));
+        self.outside.spawn_failures.push(SpawnFailure {
+            at: self.place.at,
+            node: NodeId::new(self.place.node),
+            worker: self.place.worker,
+            parent,
+            error,
+        });
+    }
+
+    fn ended(&mut self, task: TaskId, end: End) {
+        let text = self.outside.trace.text(&end);
+        self.outside
+            .trace
+            .task(self.place, TraceKind::Ended, task, text);
+        if end.is_failure() {
+            self.task_failed(Some(task), || end.to_string());
+        }
+        self.outside.ended.push(Ended {
+            at: self.place.at,
+            node: NodeId::new(self.place.node),
+            task,
+            end,
+        });
+    }
+
+    fn task_failed(&mut self, task: Option<TaskId>, reason: impl FnOnce() -> String) {
+        if !self.outside.tolerant {
+            let host = &self.outside.network.hosts[self.place.node as usize];
+            self.outside.fail(Failure::TaskFailed {
+                at: self.place.at,
+                node: host.name.clone(),
+                worker: self.place.worker,
+                task,
+                reason: reason(),
+            });
+        }
+    }
+}
+
+/// The channel through which a worker is told what does not come over a link.
+pub(super) fn controls(node: Entity, worker: u16) -> Entity {
+    const CONTROLS: u64 = 1;
+    node.part(u64::from(worker)).part(CONTROLS)
+}

@@ -1,0 +1,258 @@
+//! The loop: takes what is next out of the agenda and gives it to its worker.
+
+use core::time::Duration;
+
+use stillpoint::{App, Timestamp, WorkerInput};
+
+use super::World;
+use super::outside::{Event, Sink};
+use crate::agenda::Due;
+use crate::failure::{Failure, Waiting};
+use crate::trace::Place;
+
+/// What came of looking for something to do.
+enum Step {
+    /// Something happened.
+    Moved,
+    /// What is next is due after the limit.
+    Later,
+    /// There is nothing left.
+    Idle,
+}
+
+impl<A: App> World<A> {
+    /// Lets the next event happen. `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What failed for good: see [`World::failure`].
+    pub fn step(&mut self) -> Result<bool, Failure> {
+        let step = self.advance(Timestamp::MAX);
+        self.counters().assert_conserved();
+        Ok(matches!(step?, Step::Moved))
+    }
+
+    /// Runs for this long, whether or not anything happens.
+    ///
+    /// # Errors
+    ///
+    /// What failed for good: see [`World::failure`].
+    pub fn run_for(&mut self, duration: Duration) -> Result<(), Failure> {
+        let limit = self.now().after(duration);
+        let done = loop {
+            match self.advance(limit) {
+                Ok(Step::Moved) => {}
+                Ok(Step::Later | Step::Idle) => {
+                    self.outside.now = limit;
+                    break Ok(());
+                }
+                Err(failure) => break Err(failure),
+            }
+        };
+        self.counters().assert_conserved();
+        done
+    }
+
+    /// Runs until `done` holds, for at most `limit`. `done` is asked before the first event and
+    /// after each.
+    ///
+    /// # Errors
+    ///
+    /// - [`Failure::Deadlock`] if nothing is left to happen before it holds.
+    /// - [`Failure::TimedOut`] if it does not hold in time.
+    /// - What failed for good: see [`World::failure`].
+    pub fn run_until(
+        &mut self,
+        limit: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Result<(), Failure> {
+        let end = self.now().after(limit);
+        let ran = loop {
+            if let Some(failure) = self.failure() {
+                break Err(failure.clone());
+            }
+            if done(self) {
+                break Ok(());
+            }
+            match self.advance(end) {
+                Ok(Step::Moved) => {}
+                Ok(Step::Later) => break Err(self.timed_out(end, limit)),
+                Ok(Step::Idle) => break Err(self.deadlock()),
+                Err(failure) => break Err(failure),
+            }
+        };
+        self.counters().assert_conserved();
+        ran
+    }
+
+    /// Runs until nothing is left to happen: no datagram travels and no task has a deadline.
+    ///
+    /// # Errors
+    ///
+    /// - [`Failure::TimedOut`] if something is left after `limit`.
+    /// - What failed for good: see [`World::failure`].
+    pub fn run_until_idle(&mut self, limit: Duration) -> Result<(), Failure> {
+        let end = self.now().after(limit);
+        let ran = loop {
+            match self.advance(end) {
+                Ok(Step::Moved) => {}
+                Ok(Step::Later) => break Err(self.timed_out(end, limit)),
+                Ok(Step::Idle) => break Ok(()),
+                Err(failure) => break Err(failure),
+            }
+        };
+        self.counters().assert_conserved();
+        ran
+    }
+
+    /// Lets the next event happen, if it is due by `limit`.
+    fn advance(&mut self, limit: Timestamp) -> Result<Step, Failure> {
+        if let Some(failure) = &self.outside.failed {
+            return Err(failure.clone());
+        }
+        loop {
+            self.drop_stale_deadlines();
+            let Some(at) = self.outside.agenda.next_at() else {
+                return Ok(Step::Idle);
+            };
+            if at > limit {
+                return Ok(Step::Later);
+            }
+            let Some(due) = self.outside.agenda.pop() else {
+                return Ok(Step::Idle);
+            };
+            if let Due::Deadline { worker, number } = due
+                && !self.take_deadline(worker, number, at)
+            {
+                continue;
+            }
+            if self.events == self.events_max {
+                let events_max = self.events_max;
+                self.outside.fail(Failure::Budget { at, events_max });
+            } else {
+                self.events += 1;
+                self.outside.now = at;
+                self.happen(due);
+                self.check_invariants();
+            }
+            return match &self.outside.failed {
+                Some(failure) => Err(failure.clone()),
+                None => Ok(Step::Moved),
+            };
+        }
+    }
+
+    fn happen(&mut self, due: Due<Event<A>>) {
+        match due {
+            Due::Deadline { worker, .. } => self.give(worker, WorkerInput::Timeout),
+            Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
+            Due::Event(Event::Flight(flight)) => {
+                if let Some((worker, event)) = self.outside.arrive(flight) {
+                    self.give(worker, WorkerInput::Network(event));
+                }
+            }
+        }
+    }
+
+    /// Gives a worker one input, and notes its deadline.
+    fn give(&mut self, worker: u32, input: WorkerInput<A>) {
+        let seat = &mut self.seats[worker as usize];
+        let place = Place {
+            at: self.outside.now,
+            node: seat.node,
+            worker: seat.index,
+        };
+        self.outside.trace_input(place, &input);
+        let mut sink = Sink {
+            outside: &mut self.outside,
+            place,
+            worker,
+        };
+        seat.worker.handle_input(place.at, input, &mut sink);
+        self.arm(worker);
+    }
+
+    /// Has the agenda know the deadline of a worker. An entry for an earlier moment may stay: what
+    /// is due is looked up when it comes.
+    fn arm(&mut self, worker: u32) {
+        let seat = &mut self.seats[worker as usize];
+        if let Some(deadline) = seat.worker.poll_timeout() {
+            let at = deadline.at.max(self.outside.now);
+            if seat.armed.is_none_or(|(armed, _)| at < armed) {
+                let number = self.outside.agenda.push_deadline(at, worker);
+                seat.armed = Some((at, number));
+            }
+        }
+    }
+
+    /// Whether the entry `number` of the agenda is the worker's deadline, and due. Either way
+    /// there is no such entry any more.
+    fn take_deadline(&mut self, worker: u32, number: u64, at: Timestamp) -> bool {
+        let seat = &mut self.seats[worker as usize];
+        if seat.armed.is_none_or(|(_, armed)| armed != number) {
+            return false;
+        }
+        seat.armed = None;
+        let due = seat
+            .worker
+            .poll_timeout()
+            .is_some_and(|deadline| deadline.at <= at);
+        if !due {
+            self.arm(worker);
+        }
+        due
+    }
+
+    /// Removes deadlines from the head of the agenda that have moved, so that time does not go on
+    /// for nothing.
+    fn drop_stale_deadlines(&mut self) {
+        while let Some((worker, number)) = self.outside.agenda.first_deadline() {
+            let seat = &mut self.seats[worker as usize];
+            let armed = seat.armed.filter(|&(_, armed)| armed == number);
+            let wanted = seat.worker.poll_timeout();
+            if let (Some((at, _)), Some(wanted)) = (armed, wanted)
+                && wanted.at <= at
+            {
+                return;
+            }
+            self.outside.agenda.discard_first();
+            if armed.is_some() {
+                seat.armed = None;
+                self.arm(worker);
+            }
+        }
+    }
+
+    fn check_invariants(&mut self) {
+        if self.always.is_empty() || self.outside.failed.is_some() {
+            return;
+        }
+        let broken = self
+            .always
+            .iter()
+            .find(|invariant| !(invariant.holds)(self));
+        if let Some(name) = broken.map(|invariant| invariant.name.clone()) {
+            let at = self.outside.now;
+            self.outside.fail(Failure::Invariant { at, name });
+        }
+    }
+
+    fn timed_out(&mut self, at: Timestamp, limit: Duration) -> Failure {
+        self.outside.now = at;
+        Failure::TimedOut { at, limit }
+    }
+
+    fn deadlock(&self) -> Failure {
+        let seats = self.seats.iter().filter(|seat| seat.worker.tasks() > 0);
+        Failure::Deadlock {
+            at: self.now(),
+            waiting: seats
+                .map(|seat| Waiting {
+                    node: self.outside.network.hosts[seat.node as usize].name.clone(),
+                    worker: seat.index,
+                    tasks: seat.worker.tasks(),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Control messages: what the kernel says, and is told, beside the bytes of a datagram.
+//!
+//! Written and read byte by byte, so without unsafe code: a message is a header (its length as a
+//! `usize`, level and type as `int`s) and its data, padded to the size of a `usize`. That is
+//! Linux; elsewhere none are used.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::net::Ecn;
+
+/// Room for control messages.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(super) struct Control<const ROOM: usize> {
+    pub(super) bytes: [u8; ROOM],
+}
+
+/// Room for all that a received datagram may come with.
+pub(super) type ReceiveControl = Control<256>;
+
+/// Room for all that a datagram to be sent may need.
+pub(super) type SendControl = Control<128>;
+
+/// What came with a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PacketInfo {
+    /// The address of ours it was sent to.
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) ecn: Ecn,
+    /// The length of each datagram but the last, if it is several.
+    pub(crate) segment_size: usize,
+    /// Datagrams that the socket has dropped since it was opened, modulo 2^32. Only told once
+    /// there are some.
+    pub(crate) dropped: Option<u32>,
+}
+
+impl<const ROOM: usize> Control<ROOM> {
+    pub(super) const fn zeroed() -> Self {
+        Self { bytes: [0; ROOM] }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl SendControl {
+    /// Writes what the datagram needs, and says how many bytes that took.
+    pub(super) fn write(
+        &mut self,
+        segment_size: Option<u16>,
+        source: Option<IpAddr>,
+        ecn: Ecn,
+        peer: IpAddr,
+    ) -> usize {
+        let mut end = 0;
+        if let Some(segment_size) = segment_size {
+            let data = segment_size.to_ne_bytes();
+            end = self.append(end, libc::SOL_UDP, libc::UDP_SEGMENT, &data);
+        }
+        match source {
+            // `in_pktinfo`: interface, the address to send from, an address that is ignored.
+            Some(IpAddr::V4(source)) => {
+                let mut data = [0; 12];
+                data[4..8].copy_from_slice(&source.octets());
+                end = self.append(end, libc::SOL_IP, libc::IP_PKTINFO, &data);
+            }
+            // `in6_pktinfo`: the address to send from, interface.
+            Some(IpAddr::V6(source)) => {
+                let mut data = [0; 20];
+                data[..16].copy_from_slice(&source.octets());
+                end = self.append(end, libc::SOL_IPV6, libc::IPV6_PKTINFO, &data);
+            }
+            None => {}
+        }
+        if ecn != Ecn::NotCapable {
+            let data = i32::from(ecn as u8).to_ne_bytes();
+            end = match peer {
+                IpAddr::V4(_) => self.append(end, libc::SOL_IP, libc::IP_TOS, &data),
+                IpAddr::V6(_) => self.append(end, libc::SOL_IPV6, libc::IPV6_TCLASS, &data),
+            };
+        }
+        end
+    }
+
+    fn append(&mut self, at: usize, level: i32, kind: i32, data: &[u8]) -> usize {
+        let len = HEADER + data.len();
+        let message = &mut self.bytes[at..at + padded(len)];
+        let (header, rest) = message.split_at_mut(HEADER);
+        header[..WORD].copy_from_slice(&len.to_ne_bytes());
+        header[WORD..WORD + 4].copy_from_slice(&level.to_ne_bytes());
+        header[WORD + 4..].copy_from_slice(&kind.to_ne_bytes());
+        rest[..data.len()].copy_from_slice(data);
+        at + padded(len)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl SendControl {
+    /// Nothing can be said.
+    pub(super) fn write(
+        &mut self,
+        _: Option<u16>,
+        _: Option<IpAddr>,
+        _: Ecn,
+        _: IpAddr,
+    ) -> usize {
+        0
+    }
+}
+
+/// What the control messages in `bytes` say. What is cut off or unknown is passed over.
+#[cfg(target_os = "linux")]
+pub(super) fn read_info(bytes: &[u8]) -> PacketInfo {
+    let mut info = PacketInfo::default();
+    for (level, kind, data) in messages(bytes) {
+        match (level, kind) {
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                info.segment_size = read_int(data).unwrap_or(0).try_into().unwrap_or(0);
+            }
+            // The second field: for a broadcast, the address of ours that fits it.
+            (libc::SOL_IP, libc::IP_PKTINFO) => {
+                info.local = octets::<4>(data, 4).map(|octets| Ipv4Addr::from(octets).into());
+            }
+            (libc::SOL_IPV6, libc::IPV6_PKTINFO) => {
+                info.local =
+                    octets::<16>(data, 0).map(|octets| Ipv6Addr::from(octets).to_canonical());
+            }
+            (libc::SOL_IP, libc::IP_TOS) | (libc::SOL_IPV6, libc::IPV6_TCLASS) => {
+                // One byte for IPv4, an `int` for IPv6.
+                let byte = read_int(data).map_or_else(
+                    || data.first().copied().unwrap_or(0),
+                    |value| value.to_le_bytes()[0],
+                );
+                info.ecn = Ecn::from_traffic_class(byte);
+            }
+            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                info.dropped = octets(data, 0).map(u32::from_ne_bytes);
+            }
+            _ => {}
+        }
+    }
+    info
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_info(_: &[u8]) -> PacketInfo {
+    PacketInfo::default()
+}
+
+/// The control messages in `bytes`: level, type and data of each.
+#[cfg(target_os = "linux")]
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
+    core::iter::from_fn(move || {
+        let len = usize::from_ne_bytes(octets(bytes, 0)?);
+        let level = i32::from_ne_bytes(octets(bytes, WORD)?);
+        let kind = i32::from_ne_bytes(octets(bytes, WORD + 4)?);
+        let data = bytes.get(HEADER..len)?;
+        bytes = bytes.get(padded(len)..).unwrap_or(&[]);
+        Some((level, kind, data))
+    })
+}
+
+fn read_int(data: &[u8]) -> Option<i32> {
+    octets(data, 0).map(i32::from_ne_bytes)
+}
+
+/// `N` bytes of `data` from `at`, if there are so many.
+pub(super) fn octets<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
+    data.get(at..at + N)?.try_into().ok()
+}
+
+const fn padded(len: usize) -> usize {
+    len.next_multiple_of(WORD)
+}
+
+const WORD: usize = size_of::<usize>();
+const HEADER: usize = WORD + 8;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_messages_are_laid_out_as_the_c_library_says() {
+        assert_eq!(HEADER, size_of::<libc::cmsghdr>());
+        assert_eq!(padded(13), 16);
+        let mut control = SendControl::zeroed();
+        let peer = IpAddr::from([1, 2, 3, 4]);
+        let end = control.write(Some(1_200), Some(peer), Ecn::Capable0, peer);
+        let seen: Vec<_> = messages(&control.bytes[..end]).collect();
+        assert_eq!(seen[0], (libc::SOL_UDP, libc::UDP_SEGMENT, &1_200u16.to_ne_bytes()[..]));
+        let pktinfo = [0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0];
+        assert_eq!(seen[1], (libc::SOL_IP, libc::IP_PKTINFO, &pktinfo[..]));
+        assert_eq!(seen[2], (libc::SOL_IP, libc::IP_TOS, &2i32.to_ne_bytes()[..]));
+        assert_eq!(seen.len(), 3);
+    }
+
+    #[test]
+    fn the_longest_set_of_messages_has_room() {
+        let mut control = SendControl::zeroed();
+        let peer = IpAddr::from([1; 16]);
+        assert_eq!(control.write(Some(9), Some(peer), Ecn::Capable1, peer), 88);
+    }
+
+    #[test]
+    fn control_messages_that_are_cut_off_are_passed_over() {
+        let mut control = SendControl::zeroed();
+        let peer = IpAddr::from([1, 2, 3, 4]);
+        let end = control.write(None, Some(peer), Ecn::Capable0, peer);
+        let whole = PacketInfo { local: Some(peer), ecn: Ecn::Capable0, ..PacketInfo::default() };
+        assert_eq!(read_info(&control.bytes[..end]), whole);
+        let cut = PacketInfo { ecn: Ecn::NotCapable, ..whole };
+        for len in 32..end - 4 {
+            assert_eq!(read_info(&control.bytes[..len]), cut);
+        }
+        for len in 0..28 {
+            assert_eq!(read_info(&control.bytes[..len]), PacketInfo::default());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Opens UDP sockets and sets their options.
+#![expect(unsafe_code, reason = "socket, bind, setsockopt, getsockname")]
+
+use core::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::address::{Domain, Name};
+use super::{Errno, checked_int};
+use crate::backend::Offload;
+use crate::net::{Sharing, UdpOpen};
+
+/// Opens and binds a socket that never blocks. Gives the address it is bound to.
+pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, SocketAddr), Errno> {
+    let domain = Domain::of(&open.bind);
+    let socket = datagram_socket(domain)?;
+    let fd = socket.as_fd();
+    match domain {
+        Domain::V4 => {}
+        Domain::V6 => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?,
+        Domain::Dual => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?,
+    }
+    if open.sharing == Sharing::Shared {
+        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    }
+    raise_queues(fd);
+    ask_for_info(fd, domain, offload);
+    bind(fd, &open.bind, domain)?;
+    let local = local_address(fd)?;
+    Ok((socket, local))
+}
+
+/// Whether this kernel joins received datagrams, and splits those to be sent.
+#[cfg(target_os = "linux")]
+pub(crate) fn runs_supported() -> (bool, bool) {
+    let Ok(socket) = datagram_socket(Domain::V4).or_else(|_| datagram_socket(Domain::V6)) else {
+        return (false, false);
+    };
+    let has = |option, value| set_option(socket.as_fd(), libc::SOL_UDP, option, value).is_ok();
+    (has(libc::UDP_GRO, 1), has(libc::UDP_SEGMENT, 1_200))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn runs_supported() -> (bool, bool) {
+    (false, false)
+}
+
+fn datagram_socket(domain: Domain) -> Result<OwnedFd, Errno> {
+    let family = match domain {
+        Domain::V4 => libc::AF_INET,
+        Domain::V6 | Domain::Dual => libc::AF_INET6,
+    };
+    #[cfg(target_os = "linux")]
+    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let kind = libc::SOCK_DGRAM;
+    // SAFETY: no pointers are passed.
+    let fd = checked_int(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: the call succeeded, so `fd` is open, and nobody else knows of it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    #[cfg(not(target_os = "linux"))]
+    super::wake::never_block(socket.as_fd())?;
+    Ok(socket)
+}
+
+/// Room for a burst of long runs in both directions, as far as the system allows.
+fn raise_queues(fd: BorrowedFd<'_>) {
+    for (forced, plain) in QUEUES {
+        if forced.is_none_or(|forced| {
+            set_option(fd, libc::SOL_SOCKET, forced, QUEUE_BYTES).is_err()
+        }) {
+            optional(set_option(fd, libc::SOL_SOCKET, plain, QUEUE_BYTES));
+        }
+    }
+}
+
+/// Has the kernel say more than the bytes of a datagram. What it cannot say is left out.
+#[cfg(target_os = "linux")]
+fn ask_for_info(fd: BorrowedFd<'_>, domain: Domain, offload: Offload) {
+    let ask = |level, option| optional(set_option(fd, level, option, 1));
+    ask(libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
+    // A dual-stack socket takes both: IPv4 datagrams come with what was asked for IPv4.
+    if domain != Domain::V6 {
+        ask(libc::SOL_IP, libc::IP_RECVTOS);
+        ask(libc::SOL_IP, libc::IP_RECVERR);
+    }
+    match domain {
+        Domain::V4 => ask(libc::SOL_IP, libc::IP_PKTINFO),
+        Domain::V6 | Domain::Dual => {
+            ask(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO);
+            ask(libc::SOL_IPV6, libc::IPV6_RECVTCLASS);
+            ask(libc::SOL_IPV6, libc::IPV6_RECVERR);
+        }
+    }
+    if offload == Offload::WhereAvailable {
+        ask(libc::SOL_UDP, libc::UDP_GRO);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_info(_: BorrowedFd<'_>, _: Domain, _: Offload) {}
+
+fn bind(fd: BorrowedFd<'_>, address: &SocketAddr, domain: Domain) -> Result<(), Errno> {
+    let (name, len) = Name::encode(address, domain);
+    // SAFETY: `name` lives during the call and holds an address of `len` bytes.
+    let bound = unsafe { libc::bind(fd.as_raw_fd(), core::ptr::from_ref(&name).cast(), len) };
+    checked_int(bound).map(drop)
+}
+
+fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
+    let mut name = Name::zeroed();
+    let mut len = Name::LEN;
+    let room = core::ptr::from_mut(&mut name).cast();
+    // SAFETY: `room` points at `len` bytes that we own, and `len` is ours too; whatever bytes the
+    // kernel writes leave `name` initialised.
+    checked_int(unsafe { libc::getsockname(fd.as_raw_fd(), room, &mut len) })?;
+    name.decode(len).ok_or(Errno(libc::EAFNOSUPPORT))
+}
+
+fn set_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
+    #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    let value = core::ptr::from_ref(&value).cast();
+    // SAFETY: `value` points at an int that lives during the call, and `len` is its size.
+    checked_int(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, len) }).map(drop)
+}
+
+/// An option without which the socket works as well, though it says less.
+const fn optional(_: Result<(), Errno>) {}
+
+/// Bytes that the kernel may queue for a socket in each direction.
+const QUEUE_BYTES: libc::c_int = 2 << 20;
+
+/// The option that passes over the system's limit (root only), and the usual one.
+#[cfg(target_os = "linux")]
+const QUEUES: [(Option<libc::c_int>, libc::c_int); 2] = [
+    (Some(libc::SO_RCVBUFFORCE), libc::SO_RCVBUF),
+    (Some(libc::SO_SNDBUFFORCE), libc::SO_SNDBUF),
+];
+
+#[cfg(not(target_os = "linux"))]
+const QUEUES: [(Option<libc::c_int>, libc::c_int); 2] =
+    [(None, libc::SO_RCVBUF), (None, libc::SO_SNDBUF)];

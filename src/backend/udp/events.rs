@@ -1,0 +1,77 @@
+//! Events that wait to be handed over.
+
+use std::collections::VecDeque;
+
+use super::queue::Destination;
+use crate::id::SocketId;
+use crate::net::{NetworkError, NetworkEvent};
+
+/// A queue of events, in the order in which they came about.
+///
+/// Answers to commands always have a place: each command has one answer, and all that wait are
+/// handed over at each wait. Failed sends are told as far as there is room; they are counted
+/// elsewhere in any case.
+pub(super) struct Events {
+    queue: VecDeque<NetworkEvent>,
+    failures: usize,
+}
+
+impl Events {
+    pub(super) const fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            failures: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn push_answer(&mut self, event: NetworkEvent) {
+        self.queue.push_back(event);
+    }
+
+    /// Tells of datagrams that were not sent; once for a row of the same.
+    pub(super) fn push_send_failed(&mut self, to: &Destination, why: NetworkError, count: u64) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if let Some(NetworkEvent::SendFailed {
+            socket,
+            peer,
+            error,
+            datagrams,
+        }) = self.queue.back_mut()
+            && (*socket, *peer, *error) == (to.socket, to.peer, why)
+        {
+            *datagrams = datagrams.saturating_add(count);
+            return;
+        }
+        if self.failures < FAILURES_MAX {
+            self.failures += 1;
+            self.queue.push_back(NetworkEvent::SendFailed {
+                socket: to.socket,
+                peer: to.peer,
+                error: why,
+                datagrams: count,
+            });
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<NetworkEvent> {
+        let event = self.queue.pop_front()?;
+        if matches!(event, NetworkEvent::SendFailed { .. }) {
+            self.failures -= 1;
+        }
+        Some(event)
+    }
+
+    /// Drops the answer that `socket` could not be opened.
+    pub(super) fn forget(&mut self, socket: SocketId) {
+        self.queue.retain(|event| {
+            !matches!(event, NetworkEvent::UdpOpenFailed { socket: failed, .. } if *failed == socket)
+        });
+    }
+}
+
+/// Failed sends that may wait to be told.
+const FAILURES_MAX: usize = 1_024;

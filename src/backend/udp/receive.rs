@@ -1,0 +1,176 @@
+//! Takes messages off sockets and hands them over.
+
+use std::os::fd::AsFd;
+
+use super::table::RECEIVE_HINT_MIN;
+use super::{STRANGE_ERRORS_MAX, UdpPort, unnamed};
+use crate::backend::BackendConfig;
+use crate::backend::sys::{self, Origin, ReceiveBatch, Received, Whole};
+use crate::buffer::{Buffer, BufferPool};
+use crate::id::SocketId;
+use crate::net::{DatagramRun, NetworkEvent, segment_count};
+use crate::time::Timestamp;
+
+/// The receiving half: memory that messages are received into, kept from one call to the next.
+///
+/// A short message is copied out, so that a task that keeps it does not keep 64 KiB, and so that
+/// the same few blocks, warm in the cache, take the next ones. A long one is handed on where it
+/// is.
+pub(in crate::backend) struct Receiver {
+    batch: ReceiveBatch,
+    /// One for each message of a batch, without memory until it is needed.
+    buffers: Vec<Buffer>,
+    pool: BufferPool,
+}
+
+impl Receiver {
+    pub(in crate::backend) fn new(config: &BackendConfig) -> Self {
+        let batch_max = config.receive_batch_max.clamp(1, BATCH_MAX);
+        Self {
+            batch: ReceiveBatch::new(batch_max),
+            buffers: vec![Buffer::empty(); batch_max],
+            pool: config.buffers.clone(),
+        }
+    }
+
+    /// Hands over what has arrived at a socket: a bounded batch, or less if the socket is closed
+    /// meanwhile.
+    pub(in crate::backend) fn receive(
+        &mut self,
+        now: Timestamp,
+        id: SocketId,
+        port: &mut UdpPort,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+    ) {
+        let mut left = self.buffers.len();
+        let mut errors = 0;
+        while left > 0 {
+            let batching = port.batching;
+            let Some(socket) = port.sockets.get_mut(id) else {
+                return;
+            };
+            let asked = socket.receive_hint.min(left);
+            let buffers = prepare(&mut self.buffers, &self.pool, asked);
+            let got = match self.batch.receive(socket.fd.as_fd(), buffers, batching) {
+                Ok(got) => got,
+                Err(error) if error.is_empty() => return,
+                Err(_) if errors < STRANGE_ERRORS_MAX => {
+                    // That is about a datagram we sent; its peer is in the error queue.
+                    errors += 1;
+                    continue;
+                }
+                Err(error) => {
+                    let event = port.socket_error(id, &unnamed(error));
+                    return on_event(now, event, port);
+                }
+            };
+            if got == asked {
+                socket.receive_hint = (asked * 4).min(self.buffers.len());
+            } else if got * 4 < asked {
+                socket.receive_hint = (asked / 2).max(RECEIVE_HINT_MIN);
+            }
+            self.hand_over(now, id, got, port, on_event);
+            if got < asked {
+                return; // That was all. If more came meanwhile, the next wait says so.
+            }
+            left -= got;
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        now: Timestamp,
+        id: SocketId,
+        got: usize,
+        port: &mut UdpPort,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+    ) {
+        for index in 0..got {
+            let received = self.batch.received(index);
+            let (len, info) = (received.len, received.info);
+            let datagrams = segment_count(len, info.segment_size) as u64;
+            let Some(socket) = port.sockets.get_mut(id) else {
+                // An earlier one of the batch had the socket closed.
+                port.counters.undelivered += datagrams;
+                continue;
+            };
+            if let Some(dropped) = info.dropped {
+                let more = dropped.wrapping_sub(socket.dropped);
+                socket.dropped = dropped;
+                port.counters.receive_dropped += u64::from(more);
+            }
+            let Received { peer: Some(peer), whole: Whole::Yes, .. } = received else {
+                port.counters.undelivered += datagrams;
+                continue;
+            };
+            let mut run = DatagramRun::new(peer, self.payload(index, len), info.segment_size);
+            run.local = info.local;
+            run.ecn = info.ecn;
+            port.counters.datagrams_in += datagrams;
+            port.counters.bytes_in += len as u64;
+            on_event(now, NetworkEvent::Datagrams { socket: id, run }, port);
+        }
+    }
+
+    /// The bytes of a message that was received.
+    fn payload(&mut self, index: usize, len: usize) -> Buffer {
+        let buffer = &mut self.buffers[index];
+        if len <= COPY_BYTES_MAX {
+            return self.pool.copy_from(&buffer.unfilled()[..len]);
+        }
+        buffer.commit(len);
+        core::mem::take(buffer)
+    }
+}
+
+/// Hands over what a socket was told of datagrams it sent: a bounded batch.
+///
+/// Leaves the socket without a pending error, so that the next wait does not end because of it.
+pub(in crate::backend) fn hand_over_errors(
+    now: Timestamp,
+    id: SocketId,
+    port: &mut UdpPort,
+    on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+) {
+    for read in 0..ERRORS_MAX {
+        let Some(fd) = port.fd(id) else {
+            return;
+        };
+        let queued = match sys::read_error(fd) {
+            Ok(queued) => queued,
+            Err(_) if read > 0 => return,
+            // Nothing is queued, so it is the bare error that ended the wait.
+            Err(_) => match sys::take_error(fd) {
+                Ok(Some(error)) => unnamed(error),
+                Ok(None) | Err(_) => return,
+            },
+        };
+        // What this machine found out itself, the send has been told already.
+        if queued.origin == Origin::Network {
+            let event = port.socket_error(id, &queued);
+            on_event(now, event, port);
+        }
+    }
+}
+
+/// Gives the first `count` buffers memory for the longest message.
+fn prepare<'a>(buffers: &'a mut [Buffer], pool: &BufferPool, count: usize) -> &'a mut [Buffer] {
+    let buffers = &mut buffers[..count];
+    for buffer in buffers.iter_mut().filter(|buffer| buffer.memory() == 0) {
+        *buffer = pool.take(MESSAGE_BYTES_MAX);
+    }
+    buffers
+}
+
+/// The longest message: what the length field of UDP can say.
+const MESSAGE_BYTES_MAX: usize = 65_535;
+
+/// A message up to this long is copied into memory of its size: a quarter of what it would keep
+/// otherwise.
+const COPY_BYTES_MAX: usize = 16_384 - Buffer::HEADROOM;
+
+/// Messages that one call may receive.
+const BATCH_MAX: usize = 1_024;
+
+/// Entries of a socket's error queue that are read at one wake-up.
+const ERRORS_MAX: usize = 16;

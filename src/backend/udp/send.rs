@@ -1,0 +1,274 @@
+//! Hands queued datagrams to the kernel.
+//!
+//! No datagram is lost in silence. One that the kernel has no room for waits in its socket's
+//! backlog, and those after it behind it. One that fails is counted and told. An error is only
+//! believed to be a datagram's own when it comes again: the first may be an ICMP error that an
+//! earlier datagram has caused. A run that the kernel cannot cut goes out as single datagrams.
+
+use core::ops::Range;
+use std::os::fd::AsFd;
+
+use super::backlog::Waiting;
+use super::queue::{Entry, Joining, Memory, SendQueue, Sending};
+use super::table::Socket;
+use super::{Change, RunsOut, STRANGE_ERRORS_MAX, UdpPort};
+use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
+use crate::id::SocketId;
+use crate::net::NetworkError;
+
+/// The next datagram to be sent.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    entry: usize,
+    datagram: usize,
+}
+
+/// Where a row of entries comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// Submitted since the last flush.
+    Fresh,
+    /// Taken out of the backlog.
+    Waited,
+}
+
+impl UdpPort {
+    /// Sends all that is queued, or puts it into backlogs.
+    pub(in crate::backend) fn flush(&mut self) {
+        let mut start = 0;
+        while let Some(first) = self.queue.entries().get(start) {
+            let socket = first.to.socket;
+            let row = self.queue.entries()[start..]
+                .iter()
+                .take_while(|entry| entry.to.socket == socket);
+            let end = start + row.count();
+            self.send_row(start..end, Row::Fresh);
+            start = end;
+        }
+        if start > 0 {
+            self.queue.clear();
+        }
+    }
+
+    /// Sends some of what waits at a socket.
+    pub(in crate::backend) fn send_backlog(&mut self, id: SocketId) {
+        // What was queued meanwhile comes after it.
+        self.flush();
+        let Some(socket) = self.sockets.get_mut(id) else {
+            return;
+        };
+        if socket.backlog.is_empty() {
+            return;
+        }
+        for _ in 0..MESSAGES_MAX {
+            let Some(run) = socket.backlog.pop() else {
+                break;
+            };
+            let len = run.payload.len();
+            let memory = Memory::Owned(run.payload);
+            self.queue
+                .push(run.to, memory, len, run.segment_size, Joining::Useless);
+        }
+        self.send_row(0..self.queue.entries().len(), Row::Waited);
+        self.queue.clear();
+        if self.sockets.get(id).is_some_and(|socket| socket.backlog.is_empty()) {
+            self.changes.push_back(Change::HasRoom(id));
+        }
+    }
+
+    /// Sends what waits at a socket, as far as the kernel takes it now.
+    pub(super) fn send_whole_backlog(&mut self, id: SocketId) {
+        let waiting = |port: &Self| port.sockets.get(id).map_or(0, |open| open.backlog.len());
+        let mut left = waiting(self);
+        while left > 0 {
+            self.send_backlog(id);
+            let before = core::mem::replace(&mut left, waiting(self));
+            if left == before {
+                return;
+            }
+        }
+    }
+
+    /// Sends entries of one socket.
+    fn send_row(&mut self, row: Range<usize>, origin: Row) {
+        let mut cursor = Cursor {
+            entry: row.start,
+            datagram: 0,
+        };
+        let id = self.queue.entries()[row.start].to.socket;
+        let Some(socket) = self.sockets.get_mut(id) else {
+            unreachable!("{id} was closed with datagrams queued");
+        };
+        if origin == Row::Fresh && !socket.backlog.is_empty() {
+            return self.postpone(cursor, row.end, origin);
+        }
+        choose_how(&mut self.queue.entries_mut()[row.clone()], socket, self.runs_out);
+        let mut errors = 0;
+        while cursor.entry < row.end {
+            let Some(socket) = self.sockets.get(id) else {
+                return;
+            };
+            let (queue, scratch) = (&self.queue, &mut self.scratch);
+            match send_some(socket, queue, scratch, cursor, row.end, self.batching) {
+                Ok(messages) => {
+                    errors = 0;
+                    (0..messages).for_each(|_| self.count_sent(&mut cursor));
+                }
+                Err(error) if error.is_full() => {
+                    return self.postpone(cursor, row.end, origin);
+                }
+                Err(error) if error.is_out_of_memory() && origin == Row::Fresh => {
+                    return self.postpone(cursor, row.end, origin);
+                }
+                Err(error) if error.refuses_run() && self.is_run(cursor) => {
+                    self.queue.entries_mut()[cursor.entry].sending = Sending::Refused;
+                }
+                // Waiting has not helped against a full queue behind the socket. That one goes, so
+                // that this does not spin.
+                Err(error) if error.is_out_of_memory() || errors == STRANGE_ERRORS_MAX => {
+                    errors = 0;
+                    self.count_failed(&mut cursor, error);
+                }
+                Err(_) => errors += 1,
+            }
+        }
+    }
+
+    /// Whether the next message is a whole run.
+    fn is_run(&self, cursor: Cursor) -> bool {
+        let entry = &self.queue.entries()[cursor.entry];
+        entry.datagrams > 1 && entry.sending == Sending::Whole
+    }
+
+    /// Goes past a message that the kernel took.
+    fn count_sent(&mut self, cursor: &mut Cursor) {
+        let entry = &mut self.queue.entries_mut()[cursor.entry];
+        if entry.sending == Sending::Refused {
+            // It was not the datagram itself that was refused, but the run.
+            entry.sending = Sending::Singly;
+            if let Some(socket) = self.sockets.get_mut(entry.to.socket) {
+                socket.refusals.add(entry.to.peer.ip());
+            }
+        }
+        let (datagrams, bytes) = pass(&self.queue, cursor);
+        self.counters.datagrams_out += datagrams;
+        self.counters.bytes_out += bytes;
+    }
+
+    /// Goes past a message that the kernel does not take.
+    fn count_failed(&mut self, cursor: &mut Cursor, error: Errno) {
+        let entry = &self.queue.entries()[cursor.entry];
+        let (to, len) = (entry.to, entry.datagram_len());
+        let error = if error.is_too_long() {
+            // The path takes less than this; how much less, nobody said.
+            let max = len.saturating_sub(1);
+            NetworkError::TooLong { len, max }
+        } else if error.is_out_of_memory() {
+            NetworkError::QueueFull
+        } else {
+            error.to_network_error()
+        };
+        let (datagrams, _) = pass(&self.queue, cursor);
+        self.send_failed(&to, error, datagrams);
+    }
+
+    /// Moves what is left of a row to the socket's backlog, as far as that has room.
+    fn postpone(&mut self, from: Cursor, end: usize, origin: Row) {
+        let id = self.queue.entries()[from.entry].to.socket;
+        let mut first = from.datagram;
+        let mut again = Vec::new();
+        for index in from.entry..end {
+            let entry = &self.queue.entries()[index];
+            let Some(socket) = self.sockets.get_mut(id) else {
+                return;
+            };
+            let len = entry.len - first * entry.segment_size;
+            let to = entry.to;
+            if origin == Row::Fresh && !socket.backlog.has_room(len) {
+                let datagrams = (entry.datagrams - first) as u64;
+                self.send_failed(&to, NetworkError::QueueFull, datagrams);
+            } else {
+                if socket.backlog.is_empty() && origin == Row::Fresh {
+                    self.changes.push_back(Change::AwaitRoom(id));
+                }
+                let run = Waiting {
+                    to,
+                    payload: self.queue.to_buffer(entry, first, &self.buffers),
+                    segment_size: entry.segment_size,
+                };
+                match origin {
+                    Row::Fresh => socket.backlog.push_back(run),
+                    Row::Waited => again.push(run),
+                }
+            }
+            first = 0;
+        }
+        if let Some(socket) = self.sockets.get_mut(id) {
+            again.into_iter().rev().for_each(|run| socket.backlog.push_front(run));
+        }
+    }
+}
+
+/// Settles for each entry whether it goes out whole.
+fn choose_how(entries: &mut [Entry], socket: &mut Socket, runs_out: RunsOut) {
+    for entry in entries.iter_mut().filter(|entry| entry.datagrams > 1) {
+        if runs_out == RunsOut::No || socket.refusals.count_send(entry.to.peer.ip()) {
+            entry.sending = Sending::Singly;
+        }
+    }
+}
+
+/// Sends messages from `cursor` on, and says how many the kernel took.
+fn send_some(
+    socket: &Socket,
+    queue: &SendQueue,
+    scratch: &mut SendScratch,
+    mut cursor: Cursor,
+    end: usize,
+    batching: Batching,
+) -> Result<usize, Errno> {
+    let mut batch = scratch.begin(socket.domain);
+    while cursor.entry < end && batch.len() < MESSAGES_MAX {
+        let entry = &queue.entries()[cursor.entry];
+        let mut envelope = Envelope {
+            peer: entry.to.peer,
+            source: entry.to.source.filter(|source| {
+                !source.is_unspecified() && !source.is_multicast() && socket.local.ip() != *source
+            }),
+            ecn: entry.to.ecn,
+            segment_size: None,
+        };
+        if entry.sending == Sending::Whole {
+            if entry.datagrams > 1 {
+                envelope.segment_size = u16::try_from(entry.segment_size).ok();
+            }
+            batch.push(&envelope, queue.parts(entry));
+        } else {
+            let datagram = queue.datagram(entry, cursor.datagram);
+            batch.push(&envelope, core::iter::once(datagram));
+        }
+        pass(queue, &mut cursor);
+    }
+    batch.send(socket.fd.as_fd(), batching)
+}
+
+/// Moves `cursor` past one message. Gives the message's datagrams and bytes.
+fn pass(queue: &SendQueue, cursor: &mut Cursor) -> (u64, u64) {
+    let entry = &queue.entries()[cursor.entry];
+    if entry.sending == Sending::Whole {
+        cursor.entry += 1;
+        return (entry.datagrams as u64, entry.len as u64);
+    }
+    let bytes = queue.datagram(entry, cursor.datagram).len();
+    cursor.datagram += 1;
+    if cursor.datagram == entry.datagrams {
+        *cursor = Cursor {
+            entry: cursor.entry + 1,
+            datagram: 0,
+        };
+    }
+    (1, bytes as u64)
+}
+
+/// Messages handed to the kernel with one call.
+const MESSAGES_MAX: usize = 64;

@@ -1,0 +1,34 @@
+//! The one place that asks the system what time it is.
+
+use std::time::Instant;
+
+use crate::time::{Clock, Timestamp};
+
+/// The system's monotonic clock, counted from when this value was made. Copies agree.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    epoch: Instant,
+}
+
+impl SystemClock {
+    /// A clock that stands at [`Timestamp::EPOCH`] now.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "every one made is another epoch"
+    )]
+    pub fn new() -> Self {
+        Self { epoch: instant() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH.after(instant().saturating_duration_since(self.epoch))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where time enters")]
+fn instant() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,116 @@
+//! One worker on its thread, from setting up its backend to what it leaves behind.
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::clock::SystemClock;
+use super::config::RuntimeConfig;
+use super::controller::ControllerEvent;
+use super::runner::{self, Line, StopSignal};
+use crate::backend::{Backend, BackendError, BackendKind, Waker};
+use crate::buffer::BufferPool;
+use crate::group::panic_message;
+use crate::net::NetworkCounters;
+use crate::task::App;
+use crate::worker::{Spawned, Spawner, Worker, WorkerInput};
+
+/// What one worker did until it stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerSummary {
+    /// Its index.
+    pub worker: u16,
+    /// What passed through its sockets.
+    pub counters: NetworkCounters,
+    /// Tasks that still lived when it failed.
+    pub tasks_lost: usize,
+    /// Events that the controller had no room for.
+    pub events_dropped: u64,
+    /// Why it stopped, if it was not asked to.
+    pub failure: Option<WorkerFailure>,
+}
+
+/// Why a worker stopped by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerFailure {
+    /// Its backend can do nothing more.
+    #[error("{0}")]
+    Backend(BackendError),
+    /// The worker itself panicked: a fault of this library.
+    #[error("worker panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+}
+
+/// One worker's thread, before it runs.
+pub(super) struct Thread<A: App> {
+    pub(super) index: u16,
+    pub(super) config: RuntimeConfig,
+    pub(super) inputs: Receiver<WorkerInput<A>>,
+    pub(super) events: Sender<ControllerEvent<A>>,
+    pub(super) stop: Arc<StopSignal>,
+    pub(super) stopped: Sender<WorkerSummary>,
+    pub(super) ready: Sender<Result<Waker, BackendError>>,
+    pub(super) clock: SystemClock,
+}
+
+impl<A: App> Thread<A> {
+    pub(super) fn run<F>(self, spawn: F)
+    where
+        F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + 'static,
+    {
+        let buffers = BufferPool::new();
+        let worker = Worker::new(self.config.worker(self.index, buffers.clone()), spawn);
+        let config = self.config.backend(buffers);
+        match self.config.backend {
+            #[cfg(feature = "poll")]
+            BackendKind::Poll => self.over(worker, crate::backend::poll::PollBackend::new(config)),
+        }
+    }
+
+    fn over<B: Backend>(self, mut worker: Worker<A>, backend: Result<B, BackendError>) {
+        let mut backend = match backend {
+            Ok(backend) => backend,
+            Err(error) => return drop(self.ready.send(Err(error))),
+        };
+        drop(self.ready.send(Ok(backend.waker())));
+        let mut events_dropped = 0;
+        let line = Line {
+            inputs: &self.inputs,
+            events: &self.events,
+            stop: &self.stop,
+        };
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            runner::run(
+                &mut worker,
+                &mut backend,
+                &self.clock,
+                &line,
+                &mut events_dropped,
+            )
+        }));
+        let failure = match ran {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(WorkerFailure::Backend(error)),
+            Err(panic) => Some(WorkerFailure::Panicked {
+                message: panic_message(panic.as_ref()),
+            }),
+        };
+        let summary = WorkerSummary {
+            worker: self.index,
+            counters: backend.counters(),
+            tasks_lost: worker.tasks(),
+            events_dropped,
+            failure,
+        };
+        // Sockets are closed and tasks dropped before anybody hears that the worker has stopped.
+        drop((worker, backend));
+        drop(self.stopped.send(summary));
+    }
+}

@@ -1,0 +1,633 @@
+//! The raw `poll(2)` backend over real sockets: a worker with one task on each side, driven by
+//! hand on the test's own thread.
+#![cfg(feature = "poll")]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::net::UdpSocket;
+
+use stillpoint::backend::poll::{PollBackend, UdpPort};
+use stillpoint::backend::{Backend, BackendConfig, Offload, Port};
+use stillpoint::runtime::SystemClock;
+use stillpoint::{
+    App, Buffer, BufferPool, Clock, DATAGRAM_BYTES_MAX, DatagramRun, Ecn, Entropy, Input,
+    NetworkError, NetworkEvent, Outbox, Output, SocketId, Task, TaskId, Timestamp, Token, Transmit,
+    TransmitBuffer, UdpOpen, Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+};
+
+const LOOPBACK: &str = "127.0.0.1:0";
+
+#[test]
+fn sockets_open_under_both_families_and_say_where() {
+    for bind in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
+        let bind: SocketAddr = bind.parse().unwrap();
+        let mut host = Host::new();
+        let (_, local) = host.open(bind);
+        assert_eq!(local.ip(), bind.ip());
+        assert_ne!(local.port(), 0);
+    }
+}
+
+#[test]
+fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason() {
+    let taken = UdpSocket::bind(LOOPBACK).unwrap();
+    let mut host = Host::new();
+    let cases = [
+        (taken.local_addr().unwrap(), NetworkError::AddressInUse),
+        ("192.0.2.1:0".parse().unwrap(), NetworkError::AddressNotAvailable),
+    ];
+    for (address, reason) in cases {
+        host.act(Act::Open(UdpOpen::new(Token(7), address)));
+        let failed = host.next(|event| match event {
+            NetworkEvent::UdpOpenFailed { token, bind, error, .. } => Some((*token, *bind, *error)),
+            _ => None,
+        });
+        assert_eq!(failed, (Token(7), address, reason));
+    }
+    assert_eq!(host.worker.sockets(), 0);
+}
+
+#[test]
+fn a_port_may_be_shared_by_those_who_ask() {
+    let mut host = Host::new();
+    host.act(Act::Open(UdpOpen::new(Token(0), LOOPBACK.parse().unwrap()).shared()));
+    let (_, local) = host.opened();
+    host.act(Act::Open(UdpOpen::new(Token(1), local).shared()));
+    assert_eq!(host.opened().1, local);
+}
+
+#[test]
+fn datagrams_of_every_length_pass_whole_both_ways() {
+    for bind in [LOOPBACK, "[::1]:0"] {
+        let mut host = Host::new();
+        host.act(Act::Become(Mode::Echo));
+        let (_, local) = host.open(bind.parse().unwrap());
+        let client = client_of(local);
+        for len in [0, 1, 511, 1_472, 9_000, 16_319, 16_320, 16_321, 65_506, DATAGRAM_BYTES_MAX] {
+            let sent = pattern(len);
+            client.send(&sent).unwrap();
+            host.turn();
+            assert_eq!(received(&client), sent, "{len} bytes over {bind}");
+        }
+        let counters = host.backend.counters();
+        assert_eq!((counters.datagrams_in, counters.datagrams_out), (10, 10));
+        assert_eq!(counters.bytes_in, counters.bytes_out);
+    }
+}
+
+#[test]
+fn a_run_is_sent_and_received_as_one() {
+    let (mut sender, mut receiver) = (Host::new(), Host::new());
+    if !has_runs(&sender, "a_run_is_sent_and_received_as_one") {
+        return;
+    }
+    let (from, _) = sender.open(LOOPBACK.parse().unwrap());
+    let (_, to) = receiver.open(LOOPBACK.parse().unwrap());
+    for (len, segment_size) in [(100 * 32, 100), (1_200 * 32 - 1, 1_200), (1_201, 1_200)] {
+        let sent = pattern(len);
+        sender.send(Transmit::new(from, to, Buffer::copy_from(&sent)).with_segment_size(segment_size));
+        let run = receiver.next_run();
+        assert_eq!((run.segment_size, run.payload.len()), (segment_size, len));
+        assert_eq!(run.payload, sent);
+    }
+    let sent = sender.backend.counters();
+    assert_eq!(sent.datagrams_out, 66);
+    assert_eq!(receiver.backend.counters().datagrams_in, 66);
+}
+
+#[test]
+fn a_run_arrives_at_a_plain_socket_as_its_datagrams_in_order() {
+    for offload in [Offload::WhereAvailable, Offload::Off] {
+        let mut host = Host::with(|config| config.offload = offload);
+        let (socket, local) = host.open(LOOPBACK.parse().unwrap());
+        let peer = client_of(local);
+        let to = peer.local_addr().unwrap();
+        let payload = pattern(150 * 100 + 7);
+        host.send(Transmit::new(socket, to, Buffer::copy_from(&payload)).with_segment_size(100));
+        for (index, datagram) in stillpoint::segments(&payload, 100).enumerate() {
+            assert_eq!(received(&peer), datagram, "datagram {index}, {offload:?}");
+        }
+        assert_eq!(host.backend.counters().datagrams_out, 151);
+    }
+}
+
+#[test]
+fn outputs_to_one_peer_travel_as_a_run_and_arrive_as_they_were() {
+    let (mut sender, mut receiver) = (Host::new(), Host::new());
+    let (from, local) = sender.open(LOOPBACK.parse().unwrap());
+    let (_, to) = receiver.open(LOOPBACK.parse().unwrap());
+    // Half of them written in place, half in buffers of their own.
+    let sent: Vec<Vec<u8>> = (1..=11).map(|index| vec![index; if index == 11 { 30 } else { 200 }]).collect();
+    sender.act(Act::Send(from, to, sent.clone()));
+    let plain = client_of(local);
+    sender.act(Act::Send(from, plain.local_addr().unwrap(), sent.clone()));
+
+    for datagram in &sent {
+        assert_eq!(received(&plain), *datagram);
+    }
+    let mut arrived: Vec<Vec<u8>> = Vec::new();
+    let mut runs = 0;
+    while arrived.len() < sent.len() {
+        let run = receiver.next_run();
+        arrived.extend(run.iter().map(<[u8]>::to_vec));
+        runs += 1;
+    }
+    assert_eq!(arrived, sent);
+    if has_runs(&sender, "the second half of outputs_to_one_peer_travel_as_a_run") {
+        assert_eq!(runs, 1);
+    }
+}
+
+#[test]
+fn a_wake_ends_the_wait_that_follows_it_and_only_that_one() {
+    let mut host = Host::new();
+    let waker = host.backend.waker();
+    for _ in 0..3 {
+        waker.wake();
+    }
+    // Without a deadline: were the wakes lost, this would never return.
+    assert!(host.wait(None).events.is_empty());
+
+    let until = host.clock.now().after(Duration::from_millis(20));
+    assert!(host.wait(Some(until)).now >= until, "three wakes were more than one");
+    waker.wake();
+    host.wait(None);
+    drop(host);
+    waker.wake(); // Its backend is gone, and that is nobody's fault.
+}
+
+#[test]
+fn a_wake_from_another_thread_ends_a_wait_that_has_begun() {
+    let mut host = Host::new();
+    let waker = host.backend.waker();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..10_000).for_each(|_| waker.wake()));
+        host.wait(None);
+    });
+    waker.wake();
+    host.wait(None);
+}
+
+#[test]
+fn a_wait_is_never_shorter_than_its_deadline() {
+    let mut host = Host::new();
+    for wait in [0, 1, 999, 1_000, 150_000, 1_000_000, 7_300_001] {
+        let until = host.clock.now().after(Duration::from_nanos(wait));
+        let waited = host.wait(Some(until));
+        assert!(waited.now >= until, "{:?} before {until:?}", waited.now);
+        assert!(waited.events.is_empty());
+    }
+}
+
+#[test]
+fn an_event_is_not_older_than_what_caused_it() {
+    let mut host = Host::new();
+    let (_, local) = host.open(LOOPBACK.parse().unwrap());
+    let client = client_of(local);
+    for _ in 0..100 {
+        let sent_at = host.clock.now();
+        client.send(b"now").unwrap();
+        let waited = host.wait(None);
+        assert!(waited.now >= sent_at);
+        assert!(matches!(waited.events[..], [NetworkEvent::Datagrams { .. }]));
+    }
+}
+
+#[test]
+fn a_refused_datagram_names_its_peer_and_disturbs_no_other() {
+    for bind in [LOOPBACK, "[::1]:0", "[::]:0"] {
+        let mut host = Host::new();
+        let (socket, local) = host.open(bind.parse().unwrap());
+        let family = if bind == LOOPBACK { LOOPBACK } else { "[::1]:0" };
+        let deaf = UdpSocket::bind(family).unwrap().local_addr().unwrap();
+        let listener = UdpSocket::bind(family).unwrap();
+        listener.set_read_timeout(Some(PATIENCE)).unwrap();
+        let peer = listener.local_addr().unwrap();
+        for round in 0..20u8 {
+            host.act(Act::Send(socket, deaf, vec![vec![0]]));
+            host.act(Act::Send(socket, peer, vec![vec![round]]));
+            assert_eq!(received(&listener), [round]);
+            let local = SocketAddr::new(peer.ip(), local.port());
+            listener.send_to(&[round], local).unwrap();
+            assert_eq!(host.next_run().payload, [round]);
+        }
+        for _ in 0..20 {
+            let told = host.next(|event| match event {
+                NetworkEvent::SocketError { socket, peer, error } => Some((*socket, *peer, *error)),
+                _ => None,
+            });
+            assert_eq!(told, (socket, Some(deaf), NetworkError::ConnectionRefused));
+        }
+        let counters = host.backend.counters();
+        assert_eq!((counters.datagrams_out, counters.send_failed), (40, 0));
+        assert_eq!(counters.socket_errors, 20);
+        // All is read, so nothing ends the next wait.
+        assert!(host.wait_a_little().events.is_empty());
+    }
+}
+
+#[test]
+fn a_socket_closed_in_the_middle_of_a_batch_gives_no_more() {
+    let mut host = Host::new();
+    let (_, local) = host.open(LOOPBACK.parse().unwrap());
+    let client = client_of(local);
+    host.act(Act::Become(Mode::CloseAfter(3)));
+    for byte in 0..8 {
+        client.send(&[byte]).unwrap();
+    }
+    let seen = host.turn();
+    assert_eq!(seen.len(), 3);
+    let counters = host.backend.counters();
+    assert_eq!(counters.datagrams_in, 3);
+    // The rest of what the kernel had handed over. What was still in the kernel went with the
+    // socket.
+    assert!(counters.undelivered <= 5);
+    UdpSocket::bind(local).expect("the port is free at once");
+    assert!(host.wait_a_little().events.is_empty());
+}
+
+#[test]
+fn what_was_submitted_before_a_close_is_sent() {
+    let mut host = Host::new();
+    let (socket, local) = host.open(LOOPBACK.parse().unwrap());
+    let client = client_of(local);
+    host.act(Act::SendAndClose(socket, client.local_addr().unwrap(), b"bye".to_vec()));
+    assert_eq!(received(&client), b"bye");
+}
+
+#[test]
+fn a_flooded_socket_does_not_keep_another_waiting() {
+    let mut host = Host::with(|config| config.receive_batch_max = 16);
+    let (flooded, flood_address) = host.open(LOOPBACK.parse().unwrap());
+    let (quiet, quiet_address) = host.open(LOOPBACK.parse().unwrap());
+    let (flood, client) = (client_of(flood_address), client_of(quiet_address));
+    for _ in 0..400 {
+        flood.send(b"flood").unwrap();
+    }
+    for round in 0..20 {
+        client.send(b"quiet").unwrap();
+        let seen = host.turn();
+        let of = |socket| seen.iter().filter(|event| event.socket() == socket).count();
+        assert_eq!((of(flooded), of(quiet)), (16, 1), "round {round}");
+    }
+}
+
+#[test]
+fn a_peer_of_the_other_family_is_refused_without_asking_the_system() {
+    let mut host = Host::new();
+    let (v4, _) = host.open(LOOPBACK.parse().unwrap());
+    let (v6, _) = host.open("[::1]:0".parse().unwrap());
+    for (socket, peer) in [(v4, "[::1]:9"), (v6, "127.0.0.1:9")] {
+        let to = peer.parse().unwrap();
+        host.act(Act::Send(socket, to, vec![vec![1], vec![2]]));
+        let event = host.next(|event| Some(event.clone()));
+        let (error, datagrams) = (NetworkError::AddressFamily, 2);
+        assert_eq!(event, NetworkEvent::SendFailed { socket, peer: to, error, datagrams });
+    }
+    assert_eq!(host.backend.counters().send_failed, 4);
+}
+
+#[test]
+fn a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses() {
+    let mut host = Host::new();
+    host.act(Act::Become(Mode::Echo));
+    let (_, local) = host.open("[::]:0".parse().unwrap());
+    for ip in ["127.0.0.1", "::1"] {
+        let client = client_of(SocketAddr::new(ip.parse().unwrap(), local.port()));
+        client.send(b"hello").unwrap();
+        let [NetworkEvent::Datagrams { run, .. }] = &host.turn()[..] else {
+            panic!("one datagram expected")
+        };
+        assert_eq!(run.peer, client.local_addr().unwrap());
+        assert_eq!(run.local, Some(ip.parse().unwrap()));
+        assert_eq!(received(&client), b"hello");
+    }
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    let mut host = Host::new();
+    host.act(Act::Become(Mode::Echo));
+    let (_, local) = host.open("0.0.0.0:0".parse().unwrap());
+    // A connected socket hears only the address it is connected to.
+    let client = client_of(SocketAddr::new([127, 0, 0, 5].into(), local.port()));
+    client.send(b"who").unwrap();
+    host.turn();
+    assert_eq!(received(&client), b"who");
+}
+
+#[test]
+fn congestion_bits_pass_both_ways() {
+    for bind in [LOOPBACK, "[::1]:0"] {
+        let (mut sender, mut receiver) = (Host::new(), Host::new());
+        let (from, _) = sender.open(bind.parse().unwrap());
+        let (_, to) = receiver.open(bind.parse().unwrap());
+        for ecn in [Ecn::NotCapable, Ecn::Capable0, Ecn::Capable1, Ecn::CongestionExperienced] {
+            sender.send(Transmit::new(from, to, Buffer::copy_from(b"x")).with_ecn(ecn));
+            assert_eq!(receiver.next_run().ecn, ecn, "over {bind}");
+        }
+    }
+}
+
+#[test]
+fn every_buffer_goes_back_to_the_pool() {
+    let pool = BufferPool::new();
+    let mut host = Host::over(pool.clone(), |_| {});
+    host.act(Act::Become(Mode::Echo));
+    let (_, local) = host.open(LOOPBACK.parse().unwrap());
+    let client = client_of(local);
+    let mut round = |host: &mut Host| {
+        for len in [0, 10, 1_200, 40_000] {
+            client.send(&pattern(len)).unwrap();
+            drop(host.turn());
+            received(&client);
+        }
+    };
+    round(&mut host);
+    let (live, all) = (pool.live(), pool.live() + pool.free());
+    (0..50).for_each(|_| round(&mut host));
+    assert!(pool.live() <= live, "{} buffers live, {live} before", pool.live());
+    assert!(pool.live() + pool.free() <= all + 1, "new memory at steady state");
+    drop(host);
+    assert_eq!(pool.live(), 0);
+}
+
+#[test]
+fn a_flood_is_handed_over_or_counted_as_dropped() {
+    let mut host = Host::new();
+    let (_, local) = host.open(LOOPBACK.parse().unwrap());
+    let client = client_of(local);
+    let mut sent = 0;
+    let mut flood = |count: u64| {
+        (0..count).for_each(|_| assert_eq!(client.send(&[1; 1_000]).unwrap(), 1_000));
+        sent += count;
+    };
+    flood(10_000); // More than its queue holds, however large the system lets it be.
+    while !host.turn_if_any().is_empty() {}
+    flood(1); // The kernel tells of what it dropped together with the next that it did not drop.
+    while !host.turn_if_any().is_empty() {}
+    let counters = host.backend.counters();
+    assert!(counters.receive_dropped > 0);
+    assert_eq!(counters.datagrams_in + counters.receive_dropped, sent);
+    assert_eq!(counters.bytes_in, counters.datagrams_in * 1_000);
+}
+
+/// One worker with one task, over a backend of its own.
+struct Host {
+    worker: Worker<Probe>,
+    backend: PollBackend,
+    clock: SystemClock,
+    task: TaskId,
+    seen: std::collections::VecDeque<NetworkEvent>,
+}
+
+/// What one wait gave.
+struct Waited {
+    now: Timestamp,
+    events: Vec<NetworkEvent>,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut BackendConfig)) -> Self {
+        Self::over(BufferPool::new(), change)
+    }
+
+    fn over(pool: BufferPool, change: impl FnOnce(&mut BackendConfig)) -> Self {
+        let mut config = BackendConfig::new(pool);
+        change(&mut config);
+        let mut worker = Worker::new(
+            WorkerConfig::new(0, Entropy::from_seed(1)),
+            |(), spawner: stillpoint::Spawner<'_, Probe>| spawner.insert(ProbeTask::default()),
+        );
+        let mut backend = PollBackend::new(config).unwrap();
+        let clock = SystemClock::new();
+        let mut outputs = Outputs::to(backend.port());
+        worker.handle_input(clock.now(), WorkerInput::Spawn(()), &mut outputs);
+        let task = outputs.started.expect("a task was spawned");
+        Self { worker, backend, clock, task, seen: [].into() }
+    }
+
+    /// Has the task do something, and flushes.
+    fn act(&mut self, act: Act) {
+        let input = WorkerInput::Command { task: self.task, command: act };
+        let mut outputs = Outputs::to(self.backend.port());
+        self.worker.handle_input(self.clock.now(), input, &mut outputs);
+        self.backend.flush().unwrap();
+    }
+
+    fn send(&mut self, transmit: Transmit) {
+        self.act(Act::Transmit(transmit));
+    }
+
+    fn open(&mut self, bind: SocketAddr) -> (SocketId, SocketAddr) {
+        self.act(Act::Open(UdpOpen::new(Token(0), bind)));
+        self.opened()
+    }
+
+    fn opened(&mut self) -> (SocketId, SocketAddr) {
+        self.next(|event| match event {
+            NetworkEvent::UdpOpened { socket, local, .. } => Some((*socket, *local)),
+            _ => None,
+        })
+    }
+
+    fn wait(&mut self, until: Option<Timestamp>) -> Waited {
+        let (worker, mut events) = (&mut self.worker, Vec::new());
+        let now = self.backend.wait(until, &self.clock, &mut |now, event, port| {
+            let mut outputs = Outputs::to(port);
+            worker.handle_input(now, WorkerInput::Network(event), &mut outputs);
+            events.append(&mut outputs.reports);
+        });
+        let now = now.unwrap();
+        self.backend.flush().unwrap();
+        Waited { now, events }
+    }
+
+    /// Waits until something happens, and tells what.
+    fn turn(&mut self) -> Vec<NetworkEvent> {
+        let until = self.clock.now().after(PATIENCE);
+        let events = self.wait(Some(until)).events;
+        assert!(!events.is_empty(), "nothing within {PATIENCE:?}");
+        events
+    }
+
+    /// Tells what has happened already.
+    fn turn_if_any(&mut self) -> Vec<NetworkEvent> {
+        self.wait(Some(Timestamp::EPOCH)).events
+    }
+
+    /// Long enough to see that nothing happens, or that something spins.
+    fn wait_a_little(&mut self) -> Waited {
+        let until = self.clock.now().after(Duration::from_millis(5));
+        let waited = self.wait(Some(until));
+        assert!(waited.now >= until, "the wait ended before {until:?}");
+        waited
+    }
+
+    /// The oldest event that `pick` wants. Others are kept for later.
+    fn next<R>(&mut self, mut pick: impl FnMut(&NetworkEvent) -> Option<R>) -> R {
+        loop {
+            let found = self.seen.iter().enumerate();
+            if let Some((at, picked)) = found.filter_map(|(at, event)| Some((at, pick(event)?))).next() {
+                self.seen.remove(at);
+                return picked;
+            }
+            let events = self.turn();
+            self.seen.extend(events);
+        }
+    }
+
+    fn next_run(&mut self) -> DatagramRun {
+        self.next(|event| match event {
+            NetworkEvent::Datagrams { run, .. } => Some(run.clone()),
+            _ => None,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Probe;
+
+impl App for Probe {
+    type Command = Act;
+    type Report = NetworkEvent;
+    type Spawn = ();
+}
+
+#[derive(Debug)]
+enum Act {
+    Become(Mode),
+    Open(UdpOpen),
+    Transmit(Transmit),
+    /// Every second one written in place.
+    Send(SocketId, SocketAddr, Vec<Vec<u8>>),
+    SendAndClose(SocketId, SocketAddr, Vec<u8>),
+}
+
+#[derive(Debug, Default)]
+enum Mode {
+    #[default]
+    Listen,
+    Echo,
+    CloseAfter(usize),
+}
+
+/// Does what it is told, and reports what it hears.
+#[derive(Default)]
+struct ProbeTask {
+    mode: Mode,
+    outbox: Outbox<Probe>,
+    to_write: Option<(SocketId, SocketAddr, std::vec::IntoIter<Vec<u8>>)>,
+}
+
+impl Task for ProbeTask {
+    type App = Probe;
+
+    fn handle_input(&mut self, _: Timestamp, input: Input<Probe>) {
+        match input {
+            Input::Command(Act::Become(mode)) => self.mode = mode,
+            Input::Command(Act::Open(open)) => self.outbox.open_udp(open),
+            Input::Command(Act::Transmit(transmit)) => self.outbox.transmit(transmit),
+            Input::Command(Act::Send(socket, peer, payloads)) => {
+                self.to_write = Some((socket, peer, payloads.into_iter()));
+            }
+            Input::Command(Act::SendAndClose(socket, peer, payload)) => {
+                self.outbox.send(socket, peer, Buffer::copy_from(&payload));
+                self.outbox.close(socket);
+            }
+            Input::Network(event) => {
+                self.outbox.report(event.clone());
+                let NetworkEvent::Datagrams { socket, run } = event else { return };
+                match &mut self.mode {
+                    Mode::Listen => {}
+                    Mode::Echo => self.outbox.reply(socket, run),
+                    Mode::CloseAfter(left) => {
+                        *left -= 1;
+                        if *left == 0 {
+                            self.outbox.close(socket);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self, _: Timestamp, memory: &mut TransmitBuffer<'_>) -> Option<Output<Probe>> {
+        if let Some((socket, peer, payloads)) = &mut self.to_write
+            && let Some(payload) = payloads.next()
+        {
+            let transmit = if payloads.len() % 2 == 0 {
+                Transmit::new(*socket, *peer, Buffer::copy_from(&payload))
+            } else {
+                Transmit::new(*socket, *peer, memory.write(&payload).unwrap())
+            };
+            return Some(Output::Transmit(transmit));
+        }
+        self.outbox.pop()
+    }
+}
+
+/// Sends what concerns the network to the backend and keeps the rest.
+struct Outputs<'a> {
+    port: &'a mut UdpPort,
+    started: Option<TaskId>,
+    reports: Vec<NetworkEvent>,
+}
+
+impl<'a> Outputs<'a> {
+    fn to(port: &'a mut UdpPort) -> Self {
+        Self { port, started: None, reports: Vec::new() }
+    }
+}
+
+impl WorkerOutputs<Probe> for Outputs<'_> {
+    fn lend(&mut self) -> TransmitBuffer<'_> {
+        self.port.lend()
+    }
+
+    fn push(&mut self, output: WorkerOutput<Probe>) {
+        match output {
+            WorkerOutput::Network(command) => self.port.submit(command),
+            WorkerOutput::Started { task, .. } => self.started = Some(task),
+            WorkerOutput::Report { report, .. } => self.reports.push(report),
+            other => panic!("nobody expected {other:?}"),
+        }
+    }
+}
+
+/// A plain blocking socket of the standard library that talks to `peer` alone.
+fn client_of(peer: SocketAddr) -> UdpSocket {
+    let any = if peer.is_ipv4() { LOOPBACK } else { "[::1]:0" };
+    let client = UdpSocket::bind(any).unwrap();
+    client.connect(peer).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+fn received(socket: &UdpSocket) -> Vec<u8> {
+    let mut bytes = vec![0; 65_536];
+    let len = socket.recv(&mut bytes).expect("a datagram in time");
+    bytes.truncate(len);
+    bytes
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 % 251) as u8).collect()
+}
+
+/// Whether the kernel joins and splits runs; says what is skipped if not.
+fn has_runs(host: &Host, what: &str) -> bool {
+    let has = host.backend.capabilities();
+    if !(has.runs_in && has.runs_out) {
+        eprintln!("skipped {what}: this kernel has no UDP_SEGMENT or no UDP_GRO");
+    }
+    has.runs_in && has.runs_out
+}
+
+/// What nothing takes on a working machine, however loaded.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,28 @@
+//! The laws of the core, one by one and all at once: see the modules.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at what it is about; the enums of the library are never exhaustive"
+)]
+
+#[path = "core/bench.rs"]
+mod bench;
+#[path = "core/check.rs"]
+mod check;
+#[path = "core/model.rs"]
+mod model;
+#[path = "core/probe.rs"]
+mod probe;
+
+#[path = "core/property.rs"]
+mod property;
+
+#[path = "core/children.rs"]
+mod children;
+#[path = "core/drain.rs"]
+mod drain;
+#[path = "core/identity.rs"]
+mod identity;
+#[path = "core/isolation.rs"]
+mod isolation;
+#[path = "core/time.rs"]
+mod time;

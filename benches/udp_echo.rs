@@ -30,13 +30,26 @@ const PAYLOAD_BYTES: usize = 200;
 
 fn main() {
     // `cargo test --benches` passes this flag's absence; one short round shows that it works.
-    let rounds = if std::env::args().any(|arg| arg == "--bench") { ROUNDS } else { 1 };
+    let rounds = if std::env::args().any(|arg| arg == "--bench") {
+        ROUNDS
+    } else {
+        1
+    };
     println!("{PAYLOAD_BYTES} B, {rounds} interleaved rounds of {ROUND:?}; ratios are ours / loop");
     let cases: [(&str, &dyn Fn(SocketAddr) -> f64); 4] = [
-        ("1 socket, window 1: median round trip, us", &median_round_trip),
-        ("1 socket, window 1: round trips a second", &|server| windows(server, 1, 1)),
-        ("16 sockets, window 16: round trips a second", &|server| windows(server, 16, 16)),
-        ("1 socket, 8 runs of 32: datagrams a second", &|server| runs(server, 8, 32)),
+        (
+            "1 socket, window 1: median round trip, us",
+            &median_round_trip,
+        ),
+        ("1 socket, window 1: round trips a second", &|server| {
+            windows(server, 1, 1)
+        }),
+        ("16 sockets, window 16: round trips a second", &|server| {
+            windows(server, 16, 16)
+        }),
+        ("1 socket, 8 runs of 32: datagrams a second", &|server| {
+            runs(server, 8, 32)
+        }),
     ];
     for (name, measure) in cases {
         let mut pairs = Vec::new();
@@ -74,11 +87,20 @@ impl Ours {
         let mut controller = Controller::start(config, spawn).expect("the runtime starts");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let open = stillpoint::UdpOpen::new(stillpoint::Token(0), any);
-        controller.spawn(0, Spawn::Server(open)).expect("the queue is empty");
+        controller
+            .spawn(0, Spawn::Server(open))
+            .expect("the queue is empty");
         loop {
             let event = controller.wait(None).expect("an event");
-            if let ControllerEvent::Report { report: Report::Listening(address), .. } = event {
-                return Self { address, _controller: controller };
+            if let ControllerEvent::Report {
+                report: Report::Listening(address),
+                ..
+            } = event
+            {
+                return Self {
+                    address,
+                    _controller: controller,
+                };
             }
         }
     }
@@ -106,16 +128,25 @@ impl Loop {
                 let _: std::io::Result<usize> = socket.send_to(&buffer[..len], peer);
             }
         });
-        Self { address, stop, thread: Some(thread) }
+        Self {
+            address,
+            stop,
+            thread: Some(thread),
+        }
     }
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let last = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"", self.address));
+        let last =
+            UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"", self.address));
         last.expect("one more datagram ends the loop");
-        self.thread.take().expect("joined once").join().expect("the loop ends");
+        self.thread
+            .take()
+            .expect("joined once")
+            .join()
+            .expect("the loop ends");
     }
 }
 
@@ -160,7 +191,9 @@ fn windows(server: SocketAddr, sockets: usize, window: usize) -> f64 {
         }
         // Loopback drops when a queue is full; then the window is filled again.
         if last.elapsed() > Duration::from_millis(50) {
-            sockets.iter().for_each(|socket| drop(socket.send(&payload)));
+            sockets
+                .iter()
+                .for_each(|socket| drop(socket.send(&payload)));
             last = Instant::now();
         }
     }
@@ -187,8 +220,10 @@ fn runs(server: SocketAddr, in_flight: usize, run: usize) -> f64 {
     let mut meta = vec![RecvMeta::default(); quinn_udp::BATCH_SIZE];
     let (start, mut replies, mut owed, mut last) = (Instant::now(), 0u64, 0, Instant::now());
     while start.elapsed() < ROUND {
-        let mut areas: Vec<IoSliceMut<'_>> =
-            memory.iter_mut().map(|area| IoSliceMut::new(area)).collect();
+        let mut areas: Vec<IoSliceMut<'_>> = memory
+            .iter_mut()
+            .map(|area| IoSliceMut::new(area))
+            .collect();
         match state.recv(UdpSockRef::from(&socket), &mut areas, &mut meta) {
             Ok(count) => {
                 for received in &meta[..count] {

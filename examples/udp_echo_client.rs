@@ -1,4 +1,8 @@
 //! Loads a UDP echo server and measures its round trips.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums are non-exhaustive"
+)]
 
 mod common;
 

@@ -1,4 +1,8 @@
 //! Sends UDP datagrams back to where they came from, with one socket a worker.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums are non-exhaustive"
+)]
 
 mod common;
 

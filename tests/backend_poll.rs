@@ -34,12 +34,17 @@ fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason() {
     let mut host = Host::new();
     let cases = [
         (taken.local_addr().unwrap(), NetworkError::AddressInUse),
-        ("192.0.2.1:0".parse().unwrap(), NetworkError::AddressNotAvailable),
+        (
+            "192.0.2.1:0".parse().unwrap(),
+            NetworkError::AddressNotAvailable,
+        ),
     ];
     for (address, reason) in cases {
         host.act(Act::Open(UdpOpen::new(Token(7), address)));
         let failed = host.next(|event| match event {
-            NetworkEvent::UdpOpenFailed { token, bind, error, .. } => Some((*token, *bind, *error)),
+            NetworkEvent::UdpOpenFailed {
+                token, bind, error, ..
+            } => Some((*token, *bind, *error)),
             _ => None,
         });
         assert_eq!(failed, (Token(7), address, reason));
@@ -50,7 +55,9 @@ fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason() {
 #[test]
 fn a_port_may_be_shared_by_those_who_ask() {
     let mut host = Host::new();
-    host.act(Act::Open(UdpOpen::new(Token(0), LOOPBACK.parse().unwrap()).shared()));
+    host.act(Act::Open(
+        UdpOpen::new(Token(0), LOOPBACK.parse().unwrap()).shared(),
+    ));
     let (_, local) = host.opened();
     host.act(Act::Open(UdpOpen::new(Token(1), local).shared()));
     assert_eq!(host.opened().1, local);
@@ -63,7 +70,18 @@ fn datagrams_of_every_length_pass_whole_both_ways() {
         host.act(Act::Become(Mode::Echo));
         let (_, local) = host.open(bind.parse().unwrap());
         let client = client_of(local);
-        for len in [0, 1, 511, 1_472, 9_000, 16_319, 16_320, 16_321, 65_506, DATAGRAM_BYTES_MAX] {
+        for len in [
+            0,
+            1,
+            511,
+            1_472,
+            9_000,
+            16_319,
+            16_320,
+            16_321,
+            65_506,
+            DATAGRAM_BYTES_MAX,
+        ] {
             let sent = pattern(len);
             client.send(&sent).unwrap();
             host.turn();
@@ -85,7 +103,9 @@ fn a_run_is_sent_and_received_as_one() {
     let (_, to) = receiver.open(LOOPBACK.parse().unwrap());
     for (len, segment_size) in [(100 * 32, 100), (1_200 * 32 - 1, 1_200), (1_201, 1_200)] {
         let sent = pattern(len);
-        sender.send(Transmit::new(from, to, Buffer::copy_from(&sent)).with_segment_size(segment_size));
+        sender.send(
+            Transmit::new(from, to, Buffer::copy_from(&sent)).with_segment_size(segment_size),
+        );
         let run = receiver.next_run();
         assert_eq!((run.segment_size, run.payload.len()), (segment_size, len));
         assert_eq!(run.payload, sent);
@@ -117,7 +137,9 @@ fn outputs_to_one_peer_travel_as_a_run_and_arrive_as_they_were() {
     let (from, local) = sender.open(LOOPBACK.parse().unwrap());
     let (_, to) = receiver.open(LOOPBACK.parse().unwrap());
     // Half of them written in place, half in buffers of their own.
-    let sent: Vec<Vec<u8>> = (1..=11).map(|index| vec![index; if index == 11 { 30 } else { 200 }]).collect();
+    let sent: Vec<Vec<u8>> = (1..=11)
+        .map(|index| vec![index; if index == 11 { 30 } else { 200 }])
+        .collect();
     sender.act(Act::Send(from, to, sent.clone()));
     let plain = client_of(local);
     sender.act(Act::Send(from, plain.local_addr().unwrap(), sent.clone()));
@@ -133,7 +155,10 @@ fn outputs_to_one_peer_travel_as_a_run_and_arrive_as_they_were() {
         runs += 1;
     }
     assert_eq!(arrived, sent);
-    if has_runs(&sender, "the second half of outputs_to_one_peer_travel_as_a_run") {
+    if has_runs(
+        &sender,
+        "the second half of outputs_to_one_peer_travel_as_a_run",
+    ) {
         assert_eq!(runs, 1);
     }
 }
@@ -149,7 +174,10 @@ fn a_wake_ends_the_wait_that_follows_it_and_only_that_one() {
     assert!(host.wait(None).events.is_empty());
 
     let until = host.clock.now().after(Duration::from_millis(20));
-    assert!(host.wait(Some(until)).now >= until, "three wakes were more than one");
+    assert!(
+        host.wait(Some(until)).now >= until,
+        "three wakes were more than one"
+    );
     waker.wake();
     host.wait(None);
     drop(host);
@@ -189,7 +217,10 @@ fn an_event_is_not_older_than_what_caused_it() {
         client.send(b"now").unwrap();
         let waited = host.wait(None);
         assert!(waited.now >= sent_at);
-        assert!(matches!(waited.events[..], [NetworkEvent::Datagrams { .. }]));
+        assert!(matches!(
+            waited.events[..],
+            [NetworkEvent::Datagrams { .. }]
+        ));
     }
 }
 
@@ -198,7 +229,11 @@ fn a_refused_datagram_names_its_peer_and_disturbs_no_other() {
     for bind in [LOOPBACK, "[::1]:0", "[::]:0"] {
         let mut host = Host::new();
         let (socket, local) = host.open(bind.parse().unwrap());
-        let family = if bind == LOOPBACK { LOOPBACK } else { "[::1]:0" };
+        let family = if bind == LOOPBACK {
+            LOOPBACK
+        } else {
+            "[::1]:0"
+        };
         let deaf = UdpSocket::bind(family).unwrap().local_addr().unwrap();
         let listener = UdpSocket::bind(family).unwrap();
         listener.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -213,7 +248,11 @@ fn a_refused_datagram_names_its_peer_and_disturbs_no_other() {
         }
         for _ in 0..20 {
             let told = host.next(|event| match event {
-                NetworkEvent::SocketError { socket, peer, error } => Some((*socket, *peer, *error)),
+                NetworkEvent::SocketError {
+                    socket,
+                    peer,
+                    error,
+                } => Some((*socket, *peer, *error)),
                 _ => None,
             });
             assert_eq!(told, (socket, Some(deaf), NetworkError::ConnectionRefused));
@@ -251,7 +290,11 @@ fn what_was_submitted_before_a_close_is_sent() {
     let mut host = Host::new();
     let (socket, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
-    host.act(Act::SendAndClose(socket, client.local_addr().unwrap(), b"bye".to_vec()));
+    host.act(Act::SendAndClose(
+        socket,
+        client.local_addr().unwrap(),
+        b"bye".to_vec(),
+    ));
     assert_eq!(received(&client), b"bye");
 }
 
@@ -282,7 +325,15 @@ fn a_peer_of_the_other_family_is_refused_without_asking_the_system() {
         host.act(Act::Send(socket, to, vec![vec![1], vec![2]]));
         let event = host.next(|event| Some(event.clone()));
         let (error, datagrams) = (NetworkError::AddressFamily, 2);
-        assert_eq!(event, NetworkEvent::SendFailed { socket, peer: to, error, datagrams });
+        assert_eq!(
+            event,
+            NetworkEvent::SendFailed {
+                socket,
+                peer: to,
+                error,
+                datagrams
+            }
+        );
     }
     assert_eq!(host.backend.counters().send_failed, 4);
 }
@@ -322,11 +373,26 @@ fn congestion_bits_pass_both_ways() {
         let (mut sender, mut receiver) = (Host::new(), Host::new());
         let (from, _) = sender.open(bind.parse().unwrap());
         let (_, to) = receiver.open(bind.parse().unwrap());
-        for ecn in [Ecn::NotCapable, Ecn::Capable0, Ecn::Capable1, Ecn::CongestionExperienced] {
+        for ecn in [
+            Ecn::NotCapable,
+            Ecn::Capable0,
+            Ecn::Capable1,
+            Ecn::CongestionExperienced,
+        ] {
             sender.send(Transmit::new(from, to, Buffer::copy_from(b"x")).with_ecn(ecn));
             assert_eq!(receiver.next_run().ecn, ecn, "over {bind}");
         }
     }
+}
+
+#[test]
+fn a_dropped_backend_frees_its_ports() {
+    let mut host = Host::new();
+    let (_, local) = host.open(LOOPBACK.parse().unwrap());
+    UdpSocket::bind(local).expect_err("the port is ours");
+    let _waker = host.backend.waker(); // Lives on, and keeps no socket open.
+    drop(host);
+    UdpSocket::bind(local).expect("the port is free");
 }
 
 #[test]
@@ -336,7 +402,7 @@ fn every_buffer_goes_back_to_the_pool() {
     host.act(Act::Become(Mode::Echo));
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
-    let mut round = |host: &mut Host| {
+    let round = |host: &mut Host| {
         for len in [0, 10, 1_200, 40_000] {
             client.send(&pattern(len)).unwrap();
             drop(host.turn());
@@ -346,8 +412,15 @@ fn every_buffer_goes_back_to_the_pool() {
     round(&mut host);
     let (live, all) = (pool.live(), pool.live() + pool.free());
     (0..50).for_each(|_| round(&mut host));
-    assert!(pool.live() <= live, "{} buffers live, {live} before", pool.live());
-    assert!(pool.live() + pool.free() <= all + 1, "new memory at steady state");
+    assert!(
+        pool.live() <= live,
+        "{} buffers live, {live} before",
+        pool.live()
+    );
+    assert!(
+        pool.live() + pool.free() <= all + 1,
+        "new memory at steady state"
+    );
     drop(host);
     assert_eq!(pool.live(), 0);
 }
@@ -408,14 +481,24 @@ impl Host {
         let mut outputs = Outputs::to(backend.port());
         worker.handle_input(clock.now(), WorkerInput::Spawn(()), &mut outputs);
         let task = outputs.started.expect("a task was spawned");
-        Self { worker, backend, clock, task, seen: [].into() }
+        Self {
+            worker,
+            backend,
+            clock,
+            task,
+            seen: [].into(),
+        }
     }
 
     /// Has the task do something, and flushes.
     fn act(&mut self, act: Act) {
-        let input = WorkerInput::Command { task: self.task, command: act };
+        let input = WorkerInput::Command {
+            task: self.task,
+            command: act,
+        };
         let mut outputs = Outputs::to(self.backend.port());
-        self.worker.handle_input(self.clock.now(), input, &mut outputs);
+        self.worker
+            .handle_input(self.clock.now(), input, &mut outputs);
         self.backend.flush().unwrap();
     }
 
@@ -437,11 +520,13 @@ impl Host {
 
     fn wait(&mut self, until: Option<Timestamp>) -> Waited {
         let (worker, mut events) = (&mut self.worker, Vec::new());
-        let now = self.backend.wait(until, &self.clock, &mut |now, event, port| {
-            let mut outputs = Outputs::to(port);
-            worker.handle_input(now, WorkerInput::Network(event), &mut outputs);
-            events.append(&mut outputs.reports);
-        });
+        let now = self
+            .backend
+            .wait(until, &self.clock, &mut |now, event, port| {
+                let mut outputs = Outputs::to(port);
+                worker.handle_input(now, WorkerInput::Network(event), &mut outputs);
+                events.append(&mut outputs.reports);
+            });
         let now = now.unwrap();
         self.backend.flush().unwrap();
         Waited { now, events }
@@ -472,7 +557,10 @@ impl Host {
     fn next<R>(&mut self, mut pick: impl FnMut(&NetworkEvent) -> Option<R>) -> R {
         loop {
             let found = self.seen.iter().enumerate();
-            if let Some((at, picked)) = found.filter_map(|(at, event)| Some((at, pick(event)?))).next() {
+            if let Some((at, picked)) = found
+                .filter_map(|(at, event)| Some((at, pick(event)?)))
+                .next()
+            {
                 self.seen.remove(at);
                 return picked;
             }
@@ -541,7 +629,9 @@ impl Task for ProbeTask {
             }
             Input::Network(event) => {
                 self.outbox.report(event.clone());
-                let NetworkEvent::Datagrams { socket, run } = event else { return };
+                let NetworkEvent::Datagrams { socket, run } = event else {
+                    return;
+                };
                 match &mut self.mode {
                     Mode::Listen => {}
                     Mode::Echo => self.outbox.reply(socket, run),
@@ -557,7 +647,11 @@ impl Task for ProbeTask {
         }
     }
 
-    fn poll_output(&mut self, _: Timestamp, memory: &mut TransmitBuffer<'_>) -> Option<Output<Probe>> {
+    fn poll_output(
+        &mut self,
+        _: Timestamp,
+        memory: &mut TransmitBuffer<'_>,
+    ) -> Option<Output<Probe>> {
         if let Some((socket, peer, payloads)) = &mut self.to_write
             && let Some(payload) = payloads.next()
         {
@@ -581,7 +675,11 @@ struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     fn to(port: &'a mut UdpPort) -> Self {
-        Self { port, started: None, reports: Vec::new() }
+        Self {
+            port,
+            started: None,
+            reports: Vec::new(),
+        }
     }
 }
 

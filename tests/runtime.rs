@@ -1,4 +1,9 @@
 //! The thread runtime, over the raw poll backend and real sockets.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums are non-exhaustive"
+)]
 #![cfg(feature = "poll")]
 
 mod support;

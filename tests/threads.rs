@@ -1,11 +1,12 @@
 //! No thread and no file descriptor outlives its controller. A program of its own, since it counts
 //! those of the whole process.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 #![cfg(all(feature = "poll", target_os = "linux"))]
 
 mod support;
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stillpoint::{Token, UdpOpen};
 use support::{Kind, report, start};

@@ -1,4 +1,5 @@
 //! Rules of the house that no compiler checks.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,11 @@ fn sources() -> Vec<(PathBuf, String)> {
     for folder in ["src", "sim", "examples", "tests", "benches", "fuzz"] {
         gather(&root.join(folder), &mut found);
     }
-    assert!(found.len() > 30, "the project has more sources than {}", found.len());
+    assert!(
+        found.len() > 30,
+        "the project has more sources than {}",
+        found.len()
+    );
     found
         .into_iter()
         .map(|path| {
@@ -21,7 +26,9 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn gather(folder: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.ends_with("target") {
@@ -34,14 +41,20 @@ fn gather(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// Lines of code: neither empty nor comment.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
 }
 
 #[test]
 fn no_file_is_longer_than_600_lines() {
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 600, "{}: {lines} lines; cut it by sub-machine", path.display());
+        assert!(
+            lines <= 600,
+            "{}: {lines} lines; cut it by sub-machine",
+            path.display()
+        );
     }
 }
 
@@ -60,14 +73,25 @@ fn unsafe_code_is_in_the_backends_only() {
 
 #[test]
 fn the_core_names_neither_runtime_nor_backend() {
-    let outer = ["src/lib.rs", "src/backend.rs", "src/backend", "src/runtime.rs", "src/runtime"];
+    let outer = [
+        "src/lib.rs",
+        "src/backend.rs",
+        "src/backend",
+        "src/runtime.rs",
+        "src/runtime",
+    ];
     for (path, text) in sources() {
         let core = path.starts_with("src") && !outer.iter().any(|outer| path.starts_with(outer));
         if !core && !path.starts_with("sim") {
             continue;
         }
         for line in code(&text) {
-            for arrow in ["crate::backend", "crate::runtime", "stillpoint::backend", "stillpoint::runtime"] {
+            for arrow in [
+                "crate::backend",
+                "crate::runtime",
+                "stillpoint::backend",
+                "stillpoint::runtime",
+            ] {
                 assert!(!line.contains(arrow), "{}: {line}", path.display());
             }
         }
@@ -77,10 +101,21 @@ fn the_core_names_neither_runtime_nor_backend() {
 #[test]
 fn the_core_and_the_simulator_ask_neither_clock_nor_system() {
     let asks = [
-        "Instant::now", "SystemTime", "thread::spawn", "thread::current().id", "getrandom",
-        "HashMap", "HashSet", "RandomState",
+        "Instant::now",
+        "SystemTime",
+        "thread::spawn",
+        "thread::current().id",
+        "getrandom",
+        "HashMap",
+        "HashSet",
+        "RandomState",
     ];
-    let outer = ["src/backend.rs", "src/backend", "src/runtime.rs", "src/runtime"];
+    let outer = [
+        "src/backend.rs",
+        "src/backend",
+        "src/runtime.rs",
+        "src/runtime",
+    ];
     for (path, text) in sources() {
         let core = path.starts_with("src") && !outer.iter().any(|outer| path.starts_with(outer));
         if !core && !path.starts_with("sim/src") {

@@ -2,6 +2,10 @@
 //!
 //! A request is 16 bytes of header (number and sending time, both little endian) and padding. The
 //! client keeps a window of requests in flight, each until its reply comes or is overdue.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums are non-exhaustive"
+)]
 
 use core::net::SocketAddr;
 use core::time::Duration;

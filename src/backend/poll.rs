@@ -126,8 +126,7 @@ impl Backend for PollBackend {
                 hand_over_errors(now, socket, &mut self.port, on_event);
             }
             if found.readable() {
-                self.receiver
-                    .receive(now, socket, &mut self.port, on_event);
+                self.receiver.receive(now, socket, &mut self.port, on_event);
             }
             if found.writable() {
                 self.port.send_backlog(socket);

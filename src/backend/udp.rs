@@ -284,3 +284,6 @@ const fn unnamed(error: Errno) -> sys::QueuedError {
         peer: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! How a runtime is set up.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use core::hash::{BuildHasher, Hasher};
+use std::hash::RandomState;
 
 use crate::backend::{BackendConfig, BackendKind, Offload};
 use crate::buffer::BufferPool;

@@ -324,7 +324,7 @@ impl<A: App> Controller<A> {
     }
 
     /// Waits until all workers have stopped, or for `timeout`.
-    fn gather(&mut self, timeout: Duration, summary: &mut ShutdownSummary<A>) {
+    fn gather(&self, timeout: Duration, summary: &mut ShutdownSummary<A>) {
         let until = crossbeam_channel::after(timeout);
         while summary.workers.len() < self.workers.len() {
             select_biased! {
@@ -364,7 +364,7 @@ impl<A: App> Drop for Controller<A> {
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
                 // The thread catches its own panics, so there is nothing to hear here.
-                let _: Result<(), _> = thread.join();
+                drop(thread.join());
             }
         }
     }
@@ -389,7 +389,7 @@ impl<A: App> Interrupter<A> {
     /// Makes a wait give [`ControllerEvent::Interrupted`], after the events that are there
     /// already. If there is no room for one more event, those end the wait anyway.
     pub fn interrupt(&self) {
-        let _: Result<(), _> = self.0.try_send(ControllerEvent::Interrupted);
+        drop(self.0.try_send(ControllerEvent::Interrupted));
     }
 }
 

@@ -1,5 +1,10 @@
 //! Tasks for the tests of the thread runtime: each does one thing.
 #![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums are non-exhaustive"
+)]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(
     unreachable_pub,
     dead_code,
     reason = "a module of several test programs"
@@ -171,11 +176,7 @@ impl Task for ProbeTask {
             Input::Command(Command::Spin) => {
                 (0..=10_000).for_each(|_| self.outbox.report(Report::Pong))
             }
-            Input::Shutdown => {
-                if !matches!(self.kind, Kind::Stubborn) {
-                    self.outbox.finish();
-                }
-            }
+            Input::Shutdown if !matches!(self.kind, Kind::Stubborn) => self.outbox.finish(),
             _ => {}
         }
     }

@@ -116,7 +116,10 @@ const fn length_of<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "family numbers are below 50")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "family numbers are below 50"
+)]
 #[expect(clippy::cast_sign_loss, reason = "family numbers are not negative")]
 const fn family(number: libc::c_int) -> libc::sa_family_t {
     number as libc::sa_family_t

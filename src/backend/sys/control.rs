@@ -95,13 +95,7 @@ impl SendControl {
 #[cfg(not(target_os = "linux"))]
 impl SendControl {
     /// Nothing can be said.
-    pub(super) fn write(
-        &mut self,
-        _: Option<u16>,
-        _: Option<IpAddr>,
-        _: Ecn,
-        _: IpAddr,
-    ) -> usize {
+    pub(super) fn write(&mut self, _: Option<u16>, _: Option<IpAddr>, _: Ecn, _: IpAddr) -> usize {
         0
     }
 }
@@ -186,10 +180,20 @@ mod tests {
         let peer = IpAddr::from([1, 2, 3, 4]);
         let end = control.write(Some(1_200), Some(peer), Ecn::Capable0, peer);
         let seen: Vec<_> = messages(&control.bytes[..end]).collect();
-        assert_eq!(seen[0], (libc::SOL_UDP, libc::UDP_SEGMENT, &1_200u16.to_ne_bytes()[..]));
+        assert_eq!(
+            seen[0],
+            (
+                libc::SOL_UDP,
+                libc::UDP_SEGMENT,
+                &1_200u16.to_ne_bytes()[..]
+            )
+        );
         let pktinfo = [0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0];
         assert_eq!(seen[1], (libc::SOL_IP, libc::IP_PKTINFO, &pktinfo[..]));
-        assert_eq!(seen[2], (libc::SOL_IP, libc::IP_TOS, &2i32.to_ne_bytes()[..]));
+        assert_eq!(
+            seen[2],
+            (libc::SOL_IP, libc::IP_TOS, &2i32.to_ne_bytes()[..])
+        );
         assert_eq!(seen.len(), 3);
     }
 
@@ -205,9 +209,16 @@ mod tests {
         let mut control = SendControl::zeroed();
         let peer = IpAddr::from([1, 2, 3, 4]);
         let end = control.write(None, Some(peer), Ecn::Capable0, peer);
-        let whole = PacketInfo { local: Some(peer), ecn: Ecn::Capable0, ..PacketInfo::default() };
+        let whole = PacketInfo {
+            local: Some(peer),
+            ecn: Ecn::Capable0,
+            ..PacketInfo::default()
+        };
         assert_eq!(read_info(&control.bytes[..end]), whole);
-        let cut = PacketInfo { ecn: Ecn::NotCapable, ..whole };
+        let cut = PacketInfo {
+            ecn: Ecn::NotCapable,
+            ..whole
+        };
         for len in 32..end - 4 {
             assert_eq!(read_info(&control.bytes[..len]), cut);
         }

@@ -1,5 +1,8 @@
 //! The header that goes with a message to the kernel and back.
-#![expect(unsafe_code, reason = "a C structure with private padding on some systems")]
+#![expect(
+    unsafe_code,
+    reason = "a C structure with private padding on some systems"
+)]
 
 /// Whether one system call carries several messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,8 @@ pub(crate) use message::Batching;
 pub(crate) use poll::{Found, PollFd, Timeout, wait};
 pub(crate) use receive::{ReceiveBatch, Received, Whole};
 pub(crate) use send::{Envelope, SendScratch};
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use socket::refuse_runs;
 pub(crate) use socket::{open_udp, runs_supported};
 pub(crate) use wake::{WakeKind, WakeSignal};
 

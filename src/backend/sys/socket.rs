@@ -65,9 +65,9 @@ fn datagram_socket(domain: Domain) -> Result<OwnedFd, Errno> {
 /// Room for a burst of long runs in both directions, as far as the system allows.
 fn raise_queues(fd: BorrowedFd<'_>) {
     for (forced, plain) in QUEUES {
-        if forced.is_none_or(|forced| {
-            set_option(fd, libc::SOL_SOCKET, forced, QUEUE_BYTES).is_err()
-        }) {
+        if forced
+            .is_none_or(|forced| set_option(fd, libc::SOL_SOCKET, forced, QUEUE_BYTES).is_err())
+        {
             optional(set_option(fd, libc::SOL_SOCKET, plain, QUEUE_BYTES));
         }
     }
@@ -127,6 +127,12 @@ fn set_option(
     let value = core::ptr::from_ref(&value).cast();
     // SAFETY: `value` points at an int that lives during the call, and `len` is its size.
     checked_int(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, len) }).map(drop)
+}
+
+/// Has the kernel refuse all runs from this socket: without checksums it does not cut any.
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) fn refuse_runs(fd: BorrowedFd<'_>) {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
 }
 
 /// An option without which the socket works as well, though it says less.

@@ -109,8 +109,18 @@ fn a_longer_datagram_begins_a_new_run_and_a_shorter_one_ends_it() {
 fn a_run_too_long_for_the_kernel_is_split_into_legal_ones() {
     let mut queue = SendQueue::new();
     let memory = Memory::Owned(Buffer::copy_from(&[7; 100 * 150 + 1]));
-    queue.push(to("192.0.2.1:1"), memory, 100 * 150 + 1, 100, Joining::Allowed);
-    let counts: Vec<usize> = queue.entries().iter().map(|entry| entry.datagrams).collect();
+    queue.push(
+        to("192.0.2.1:1"),
+        memory,
+        100 * 150 + 1,
+        100,
+        Joining::Allowed,
+    );
+    let counts: Vec<usize> = queue
+        .entries()
+        .iter()
+        .map(|entry| entry.datagrams)
+        .collect();
     assert_eq!(counts, [64, 64, 23]);
 }
 

@@ -99,7 +99,12 @@ impl Receiver {
                 socket.dropped = dropped;
                 port.counters.receive_dropped += u64::from(more);
             }
-            let Received { peer: Some(peer), whole: Whole::Yes, .. } = received else {
+            let Received {
+                peer: Some(peer),
+                whole: Whole::Yes,
+                ..
+            } = received
+            else {
                 port.counters.undelivered += datagrams;
                 continue;
             };

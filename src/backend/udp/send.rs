@@ -71,7 +71,11 @@ impl UdpPort {
         }
         self.send_row(0..self.queue.entries().len(), Row::Waited);
         self.queue.clear();
-        if self.sockets.get(id).is_some_and(|socket| socket.backlog.is_empty()) {
+        if self
+            .sockets
+            .get(id)
+            .is_some_and(|socket| socket.backlog.is_empty())
+        {
             self.changes.push_back(Change::HasRoom(id));
         }
     }
@@ -102,7 +106,11 @@ impl UdpPort {
         if origin == Row::Fresh && !socket.backlog.is_empty() {
             return self.postpone(cursor, row.end, origin);
         }
-        choose_how(&mut self.queue.entries_mut()[row.clone()], socket, self.runs_out);
+        choose_how(
+            &mut self.queue.entries_mut()[row.clone()],
+            socket,
+            self.runs_out,
+        );
         let mut errors = 0;
         while cursor.entry < row.end {
             let Some(socket) = self.sockets.get(id) else {
@@ -204,7 +212,10 @@ impl UdpPort {
             first = 0;
         }
         if let Some(socket) = self.sockets.get_mut(id) {
-            again.into_iter().rev().for_each(|run| socket.backlog.push_front(run));
+            again
+                .into_iter()
+                .rev()
+                .for_each(|run| socket.backlog.push_front(run));
         }
     }
 }
@@ -272,3 +283,7 @@ fn pass(queue: &SendQueue, cursor: &mut Cursor) -> (u64, u64) {
 
 /// Messages handed to the kernel with one call.
 const MESSAGES_MAX: usize = 64;
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

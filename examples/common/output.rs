@@ -1,12 +1,12 @@
 //! Printing that can be piped: a reader that goes away ends the output, not the program.
 
 use core::fmt::Display;
-use std::io::{self, Write};
+use std::io::{Write, stderr, stdout};
 
 /// Prints one line.
 pub fn line(text: impl Display) {
     // Whoever closed the pipe has read enough.
-    let _: io::Result<()> = writeln!(io::stdout().lock(), "{text}");
+    drop(writeln!(stdout().lock(), "{text}"));
 }
 
 /// Prints a table of two columns under a title.
@@ -20,6 +20,6 @@ pub fn table(title: &str, rows: &[(&str, String)]) {
 
 /// Ends the program with a message.
 pub fn fail(message: impl Display) -> ! {
-    let _: io::Result<()> = writeln!(io::stderr().lock(), "error: {message}");
+    drop(writeln!(stderr().lock(), "error: {message}"));
     std::process::exit(1);
 }

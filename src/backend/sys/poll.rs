@@ -97,7 +97,6 @@ pub(crate) fn wait(fds: &mut [PollFd], timeout: Timeout) -> Result<usize, Errno>
 /// The same in whole milliseconds, rounded up: waking early would spin, since the deadline would
 /// not have passed yet.
 #[cfg(any(test, not(target_os = "linux")))]
-#[cfg_attr(target_os = "linux", expect(dead_code, reason = "not on Linux"))]
 pub(crate) fn wait_millis(fds: &mut [PollFd], timeout: Timeout) -> Result<usize, Errno> {
     let millis = match timeout {
         Timeout::Forever => -1,
@@ -117,4 +116,22 @@ pub(crate) use wait_millis as wait;
 
 fn checked(found: libc::c_int) -> Result<usize, Errno> {
     checked_int(found).map(|found| usize::try_from(found).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::SystemClock;
+    use crate::time::Clock;
+
+    #[test]
+    fn a_wait_in_milliseconds_is_rounded_up() {
+        let clock = SystemClock::new();
+        for micros in [0, 1, 999, 1_001, 2_500] {
+            let before = clock.now();
+            let wait = Duration::from_micros(micros);
+            assert_eq!(wait_millis(&mut [], Timeout::After(wait)), Ok(0));
+            assert!(clock.now() >= before.after(wait));
+        }
+    }
 }

@@ -56,6 +56,10 @@ impl ReceiveBatch {
     /// how many there were. Never waits.
     ///
     /// The error counts only for the first message: one that strikes later ends the batch.
+    #[expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one call or the other, under one argument"
+    )]
     pub(crate) fn receive(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -80,10 +84,18 @@ impl ReceiveBatch {
             message.msg_controllen = control.bytes.len() as _;
             message.msg_flags = 0;
         }
-        match batching {
-            #[cfg(target_os = "linux")]
-            Batching::Many => receive_many(socket, &mut self.headers[..count]),
-            Batching::Single => receive_singly(socket, &mut self.headers[..count]),
+        let headers = &mut self.headers[..count];
+        // SAFETY: each of `headers` was just pointed at
+        // - a name, an iovec and a control area of its own with their true lengths, in vectors that
+        //   we hold by `&mut self` and that do not move before this returns;
+        // - and, through the iovec, at the unfilled part of a buffer of its own with its true
+        //   length. We hold the buffers by `&mut`, and `unfilled` gives memory nobody shares.
+        unsafe {
+            match batching {
+                #[cfg(target_os = "linux")]
+                Batching::Many => receive_many(socket, headers),
+                Batching::Single => receive_singly(socket, headers),
+            }
         }
     }
 
@@ -111,33 +123,39 @@ pub(super) const fn written(header: &libc::msghdr) -> usize {
     header.msg_controllen as usize
 }
 
-/// Receives with one call. Private: callers have pointed every header at memory that they borrow.
+/// Receives with one call.
+///
+/// # Safety
+///
+/// Each header points at memory that is initialised, that the caller holds exclusively, and that
+/// has the lengths given beside the pointers: a name, control messages, iovecs and theirs.
 #[cfg(target_os = "linux")]
-fn receive_many(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
+unsafe fn receive_many(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
     let count = libc::c_uint::try_from(headers.len()).unwrap_or(libc::c_uint::MAX);
-    // SAFETY:
-    // - `headers` are `count` initialised headers that we hold exclusively.
-    // - Each points at a name, an iovec and a control area of its own with their true lengths, in
-    //   vectors that `receive`, our only caller, holds by `&mut self` and does not move.
-    // - Each iovec points at the unfilled part of a buffer of its own that `receive` holds by
-    //   `&mut`, with its true length; `unfilled` gives memory that nobody shares.
-    // - The kernel keeps no pointer after the call; the timeout may be null.
+    // SAFETY: `headers` are at least `count` headers that we hold exclusively, what they point at
+    // is the caller's promise, and the timeout may be null. The kernel keeps no pointer after the
+    // call.
     let received = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),
             headers.as_mut_ptr(),
             count,
-            libc::MSG_DONTWAIT,
+            libc::MSG_DONTWAIT as _,
             core::ptr::null_mut(),
         )
     };
     checked(received as isize)
 }
 
-/// Receives with a call for each message. Private as `receive_many` is.
-fn receive_singly(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
+/// Receives with a call for each message.
+///
+/// # Safety
+///
+/// As for [`receive_many`].
+unsafe fn receive_singly(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
     for (index, header) in headers.iter_mut().enumerate() {
-        // SAFETY: as in `receive_many`, for one header.
+        // SAFETY: we hold the header exclusively, and what it points at is the caller's promise.
+        // The kernel keeps no pointer after the call.
         let received =
             unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header.msg_hdr, libc::MSG_DONTWAIT) };
         match checked(received) {

@@ -102,6 +102,10 @@ impl<'d> SendBatch<'_, 'd> {
     /// Hands the messages to the kernel, in order, and says how many it took: at least one.
     ///
     /// The error is that of the first message: one that strikes later ends the batch.
+    #[expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one call or the other, under one argument"
+    )]
     pub(crate) fn send(self, socket: BorrowedFd<'_>, batching: Batching) -> Result<usize, Errno> {
         let SendScratch {
             messages,
@@ -124,41 +128,49 @@ impl<'d> SendBatch<'_, 'd> {
             }
             headers.push(header);
         }
-        let sent = match batching {
-            #[cfg(target_os = "linux")]
-            Batching::Many if headers.len() > 1 => send_many(socket, headers)?,
-            _ => send_singly(socket, headers)?,
+        // SAFETY: each of `headers` was just pointed at
+        // - a name, iovecs and perhaps control messages of its own with their true lengths, in
+        //   vectors that we hold by `&mut` and that do not move before this returns;
+        // - and, through the iovecs, at bytes with their true lengths, all of them pushed since
+        //   `begin` emptied the vectors, and so borrowed for `'d`, which outlives `self`.
+        let sent = unsafe {
+            match batching {
+                #[cfg(target_os = "linux")]
+                Batching::Many if headers.len() > 1 => send_many(socket, headers)?,
+                _ => send_singly(socket, headers)?,
+            }
         };
         assert!(sent > 0, "a send that succeeds takes a message");
         Ok(sent)
     }
 }
 
-/// Sends with one call. Private: `send` has pointed every header at memory that it borrows.
+/// Sends with one call.
+///
+/// # Safety
+///
+/// Each header points at memory that is initialised, that nobody changes before this returns, and
+/// that has the lengths given beside the pointers: a name, control messages, iovecs and theirs.
 #[cfg(target_os = "linux")]
-fn send_many(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
+unsafe fn send_many(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
     let count = libc::c_uint::try_from(headers.len()).unwrap_or(libc::c_uint::MAX);
-    // SAFETY:
-    // - `headers` are `count` initialised headers that we hold exclusively.
-    // - Each points at a name, at iovecs and perhaps at control messages with their true lengths,
-    //   in vectors that `send`, our only caller, holds by `&mut` and does not move.
-    // - Each iovec points at bytes that were borrowed for `'d`, which outlives the `SendBatch`
-    //   that `send` consumes; the kernel only reads them, and keeps no pointer after the call.
-    let sent = unsafe {
-        libc::sendmmsg(
-            socket.as_raw_fd(),
-            headers.as_mut_ptr(),
-            count,
-            SEND_FLAGS as _,
-        )
-    };
+    let flags = SEND_FLAGS as _;
+    // SAFETY: `headers` are at least `count` headers that we hold exclusively (their lengths are
+    // written), and what they point at is the caller's promise; the kernel only reads that, and
+    // keeps no pointer after the call.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, flags) };
     checked(sent as isize)
 }
 
-/// Sends with a call for each message. Private as `send_many` is.
-fn send_singly(socket: BorrowedFd<'_>, headers: &[Header]) -> Result<usize, Errno> {
+/// Sends with a call for each message.
+///
+/// # Safety
+///
+/// As for [`send_many`].
+unsafe fn send_singly(socket: BorrowedFd<'_>, headers: &[Header]) -> Result<usize, Errno> {
     for (index, header) in headers.iter().enumerate() {
-        // SAFETY: as in `send_many`, for one header.
+        // SAFETY: what the header points at is the caller's promise; the kernel only reads it, and
+        // keeps no pointer after the call.
         let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header.msg_hdr, SEND_FLAGS) };
         match checked(sent) {
             Ok(_) => {}

@@ -182,40 +182,50 @@ impl UdpPort {
 
     /// Moves what is left of a row to the socket's backlog, as far as that has room.
     fn postpone(&mut self, from: Cursor, end: usize, origin: Row) {
-        let id = self.queue.entries()[from.entry].to.socket;
-        let mut first = from.datagram;
-        let mut again = Vec::new();
-        for index in from.entry..end {
-            let entry = &self.queue.entries()[index];
-            let Some(socket) = self.sockets.get_mut(id) else {
-                return;
-            };
-            let len = entry.len - first * entry.segment_size;
-            let to = entry.to;
-            if origin == Row::Fresh && !socket.backlog.has_room(len) {
-                let datagrams = (entry.datagrams - first) as u64;
-                self.send_failed(&to, NetworkError::QueueFull, datagrams);
-            } else {
-                if socket.backlog.is_empty() && origin == Row::Fresh {
-                    self.changes.push_back(Change::AwaitRoom(id));
-                }
-                let run = Waiting {
-                    to,
-                    payload: self.queue.to_buffer(entry, first, &self.buffers),
-                    segment_size: entry.segment_size,
-                };
-                match origin {
-                    Row::Fresh => socket.backlog.push_back(run),
-                    Row::Waited => again.push(run),
+        match origin {
+            Row::Fresh => {
+                for index in from.entry..end {
+                    self.postpone_fresh(index, from);
                 }
             }
-            first = 0;
+            // They have their places, before all others: the last goes in first.
+            Row::Waited => {
+                for index in (from.entry..end).rev() {
+                    let run = self.waiting(index, from);
+                    if let Some(socket) = self.sockets.get_mut(run.to.socket) {
+                        socket.backlog.push_front(run);
+                    }
+                }
+            }
         }
-        if let Some(socket) = self.sockets.get_mut(id) {
-            again
-                .into_iter()
-                .rev()
-                .for_each(|run| socket.backlog.push_front(run));
+    }
+
+    fn postpone_fresh(&mut self, index: usize, from: Cursor) {
+        let run = self.waiting(index, from);
+        let Some(socket) = self.sockets.get_mut(run.to.socket) else {
+            return;
+        };
+        if !socket.backlog.has_room(run.payload.len()) {
+            return self.send_failed(&run.to, NetworkError::QueueFull, run.datagrams());
+        }
+        if socket.backlog.is_empty() {
+            self.changes.push_back(Change::AwaitRoom(run.to.socket));
+        }
+        socket.backlog.push_back(run);
+    }
+
+    /// What is left of an entry, in a buffer.
+    fn waiting(&self, index: usize, from: Cursor) -> Waiting {
+        let entry = &self.queue.entries()[index];
+        let sent = if index == from.entry {
+            from.datagram
+        } else {
+            0
+        };
+        Waiting {
+            to: entry.to,
+            payload: self.queue.to_buffer(entry, sent, &self.buffers),
+            segment_size: entry.segment_size,
         }
     }
 }

@@ -16,7 +16,10 @@ fn what_found_no_room_is_sent_when_there_is_room_and_before_what_came_later() {
     submit(&mut host, &client, b"cc", 0);
     let port = host.backend.port();
     // The first datagram of the first run was sent when the queue filled up.
-    let from = Cursor { entry: 0, datagram: 1 };
+    let from = Cursor {
+        entry: 0,
+        datagram: 1,
+    };
     port.postpone(from, 1, Row::Fresh);
     port.queue.clear();
     for datagram in [b"dd", b"ee"] {
@@ -48,14 +51,18 @@ fn a_full_backlog_drops_the_newest_and_says_so_once() {
     assert_eq!(host.backend.counters().datagrams_out, 0);
     let events = host.turn();
     let told = events.iter().map(|event| match event {
-        NetworkEvent::SendFailed { error: NetworkError::QueueFull, datagrams, .. } => *datagrams,
+        NetworkEvent::SendFailed {
+            error: NetworkError::QueueFull,
+            datagrams,
+            ..
+        } => *datagrams,
         other => panic!("{other:?}"),
     });
     // 3,300 datagrams came after the first; 1,023 runs of two and one in turn had a place.
     assert_eq!(told.collect::<Vec<u32>>(), [3_300 - 511 * 3 - 2]);
     let mut waits = 0;
     while host.backend.counters().datagrams_out < 1 + 511 * 3 + 2 {
-        assert!(host.wait_a_little().is_empty());
+        assert!(host.turn_if_any().is_empty());
         waits += 1;
         assert!(waits < 100, "the backlog is not sent");
     }
@@ -82,7 +89,10 @@ fn a_backlog_is_sent_before_its_socket_is_closed() {
 fn fill_up(host: &mut Host) {
     let port = host.backend.port();
     let end = port.queue.entries().len();
-    let from = Cursor { entry: 0, datagram: 0 };
+    let from = Cursor {
+        entry: 0,
+        datagram: 0,
+    };
     port.postpone(from, end, Row::Fresh);
     port.queue.clear();
 }
@@ -91,7 +101,9 @@ fn submit(host: &mut Host, to: &UdpSocket, payload: &[u8], segment_size: usize) 
     let to = to.local_addr().unwrap();
     let transmit = Transmit::new(id(0, 0), to, Buffer::copy_from(payload));
     let transmit = transmit.with_segment_size(segment_size);
-    host.backend.port().submit(NetworkCommand::Transmit(transmit));
+    host.backend
+        .port()
+        .submit(NetworkCommand::Transmit(transmit));
 }
 
 fn pair() -> (Host, UdpSocket) {

@@ -52,3 +52,8 @@ pub use worker::{
     SpawnError, SpawnFn, Spawned, Spawner, Worker, WorkerConfig, WorkerInput, WorkerOutput,
     WorkerOutputs,
 };
+
+/// The README's example is a test.
+#[cfg(all(doctest, feature = "poll"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

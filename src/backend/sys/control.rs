@@ -4,7 +4,9 @@
 //! `usize`, level and type as `int`s) and its data, padded to the size of a `usize`. That is
 //! Linux; elsewhere none are used.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
+#[cfg(target_os = "linux")]
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::net::Ecn;
 
@@ -152,20 +154,25 @@ pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8
     })
 }
 
+#[cfg(target_os = "linux")]
 fn read_int(data: &[u8]) -> Option<i32> {
     octets(data, 0).map(i32::from_ne_bytes)
 }
 
 /// `N` bytes of `data` from `at`, if there are so many.
+#[cfg(target_os = "linux")]
 pub(super) fn octets<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
     data.get(at..at + N)?.try_into().ok()
 }
 
+#[cfg(target_os = "linux")]
 const fn padded(len: usize) -> usize {
     len.next_multiple_of(WORD)
 }
 
+#[cfg(target_os = "linux")]
 const WORD: usize = size_of::<usize>();
+#[cfg(target_os = "linux")]
 const HEADER: usize = WORD + 8;
 
 #[cfg(all(test, target_os = "linux"))]

@@ -27,6 +27,7 @@ pub(crate) struct QueuedError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// This machine, which has told the sender already.
+    #[cfg(target_os = "linux")]
     Local,
     /// Somebody on the way.
     Network,

@@ -45,13 +45,14 @@ fn a_command_reaches_its_task_and_the_answer_comes_back() {
     });
     assert_eq!(task.worker(), 1);
     controller.command(task, Command::Ping).unwrap();
-    next(&mut controller, |event| match event {
+    let from = next(&mut controller, |event| match event {
         ControllerEvent::Report {
             task: from,
             report: Report::Pong,
-        } => Some(assert_eq!(*from, task)),
+        } => Some(*from),
         _ => None,
     });
+    assert_eq!(from, task);
 }
 
 #[test]
@@ -80,18 +81,20 @@ fn law_6_a_task_that_panics_ends_alone_and_its_message_is_told() {
         .unwrap()
         .send_to(b"still there?", local)
         .unwrap();
-    next(&mut controller, |event| match event {
+    let heard = next(&mut controller, |event| match event {
         ControllerEvent::Report {
             report: Report::Received { datagrams, .. },
             ..
-        } => Some(assert_eq!(datagrams[..], [b"still there?"])),
+        } => Some(datagrams.concat()),
         _ => None,
     });
+    assert_eq!(heard, b"still there?");
     controller.command(victim, Command::Ping).unwrap();
-    next(&mut controller, |event| match event {
-        ControllerEvent::Stale(stale) => Some(assert_eq!(stale.task, victim)),
+    let stale = next(&mut controller, |event| match event {
+        ControllerEvent::Stale(stale) => Some(stale.task),
         _ => None,
     });
+    assert_eq!(stale, victim);
 }
 
 #[test]

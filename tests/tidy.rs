@@ -106,8 +106,10 @@ fn the_core_and_the_simulator_ask_neither_clock_nor_system() {
         "thread::spawn",
         "thread::current().id",
         "getrandom",
-        "HashMap",
-        "HashSet",
+        "HashMap<",
+        "HashMap::",
+        "HashSet<",
+        "HashSet::",
         "RandomState",
     ];
     let outer = [

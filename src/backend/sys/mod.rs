@@ -53,9 +53,13 @@ impl Errno {
         self.0 == libc::ENOBUFS || self.0 == libc::ENOMEM
     }
 
-    /// What a kernel or device answers that cannot split this run.
+    /// What a kernel or device answers that cannot split this run. The last is for datagrams longer
+    /// than the path's MTU: sent singly, they go in fragments.
     pub(crate) const fn refuses_run(self) -> bool {
-        matches!(self.0, libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)
+        matches!(
+            self.0,
+            libc::EIO | libc::EINVAL | libc::EOPNOTSUPP | libc::EMSGSIZE
+        )
     }
 
     pub(crate) const fn is_interrupted(self) -> bool {

@@ -125,7 +125,7 @@ impl Loop {
             while !stopped.load(Ordering::Relaxed) {
                 let (len, peer) = socket.recv_from(&mut buffer).expect("a datagram");
                 // A client that is gone is no reason to stop.
-                let _: std::io::Result<usize> = socket.send_to(&buffer[..len], peer);
+                drop(socket.send_to(&buffer[..len], peer));
             }
         });
         Self {
@@ -214,7 +214,7 @@ fn runs(server: SocketAddr, in_flight: usize, run: usize) -> f64 {
         segment_size: Some(PAYLOAD_BYTES),
         src_ip: None,
     };
-    let send = || drop(state.send(UdpSockRef::from(&socket), &transmit));
+    let send = || drop(state.try_send(UdpSockRef::from(&socket), &transmit));
     (0..in_flight).for_each(|_| send());
     let mut memory = vec![vec![0; 65_535]; quinn_udp::BATCH_SIZE];
     let mut meta = vec![RecvMeta::default(); quinn_udp::BATCH_SIZE];

@@ -1,5 +1,11 @@
 //! The raw `poll(2)` backend over real sockets: a worker with one task on each side, driven by
 //! hand on the test's own thread.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "these are tests"
+)]
 #![cfg(feature = "poll")]
 
 #[path = "backend_poll/host.rs"]
@@ -11,8 +17,8 @@ use std::net::UdpSocket;
 
 use stillpoint::backend::{Backend, Offload};
 use stillpoint::{
-    Buffer, BufferPool, Clock, DATAGRAM_BYTES_MAX, Ecn, NetworkError, NetworkEvent, Timestamp,
-    Token, Transmit, UdpOpen,
+    Buffer, BufferPool, Clock, DATAGRAM_BYTES_MAX, Ecn, NetworkError, NetworkEvent, Token,
+    Transmit, UdpOpen,
 };
 
 use host::{Act, Host, Mode, PATIENCE, client_of, has_runs, pattern, received};

@@ -139,7 +139,8 @@ mod tests {
                 // Flow labels are not read back: nobody asks for them.
                 SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_none() =>
                     SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id())),
-                other => SocketAddr::new(other.ip().to_canonical(), other.port()),
+                SocketAddr::V4(_) | SocketAddr::V6(_) =>
+                    SocketAddr::new(address.ip().to_canonical(), address.port()),
             };
             prop_assert_eq!(name.decode(len), Some(expected));
             prop_assert_eq!(name.decode(len - 13), None);

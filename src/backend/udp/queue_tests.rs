@@ -1,3 +1,9 @@
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "these are tests"
+)]
 use super::*;
 use crate::slots::Key;
 use proptest::prelude::*;

@@ -1,5 +1,11 @@
 //! A full send queue. Loopback never has one, so it is played here: what a send would find no room
 //! for is put into the backlog by hand.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "these are tests"
+)]
 
 use std::net::UdpSocket;
 

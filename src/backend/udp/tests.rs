@@ -1,5 +1,11 @@
 //! The port and its parts over real sockets, where a test must reach inside: ways of working that
 //! this system would not choose, and refusals that it gives only when asked to.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "these are tests"
+)]
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -20,7 +26,7 @@ const LOOPBACK: &str = "127.0.0.1:0";
 #[test]
 fn one_message_at_a_time_and_a_pipe_do_the_same_work() {
     let mut host = Host::with(Batching::Single, WakeKind::Pipe, |_| {});
-    assert_eq!(host.backend.capabilities().batches, false);
+    assert!(!host.backend.capabilities().batches);
     let local = host.open(id(0, 0), LOOPBACK);
     let client = client_of(local);
     for round in 0..40u8 {
@@ -122,7 +128,7 @@ fn a_closed_id_gets_no_event_whatever_was_on_its_way() {
 fn datagrams_find_their_socket_while_others_come_and_go() {
     let mut host = Host::new();
     let mut live: Vec<(SocketId, UdpSocket)> = Vec::new();
-    let mut generations = vec![0; 24];
+    let mut generations = [0; 24];
     for round in 0..200usize {
         let slot = round * 7 % generations.len();
         let socket = id(slot as u32, generations[slot]);
@@ -145,6 +151,23 @@ fn datagrams_find_their_socket_while_others_come_and_go() {
         assert_eq!((heard, &run.payload[..]), (socket, &[slot as u8][..]));
         assert_eq!(run.peer, client.local_addr().unwrap());
     }
+}
+
+#[test]
+fn each_wake_up_begins_with_another_socket() {
+    let mut host = Host::new();
+    let clients = [0, 1, 2].map(|slot| client_of(host.open(id(slot, 0), LOOPBACK)));
+    let mut first = Vec::new();
+    for _ in 0..3 {
+        for client in &clients {
+            client.send(b"all at once").unwrap();
+        }
+        let events = host.turn();
+        assert_eq!(events.len(), 3);
+        first.push(events[0].socket());
+    }
+    first.sort();
+    assert_eq!(first, [id(0, 0), id(1, 0), id(2, 0)]);
 }
 
 #[test]

@@ -19,11 +19,8 @@ use crate::net::{NetworkCommand, NetworkCounters, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
 
-#[cfg(feature = "poll")]
 pub mod poll;
-#[cfg(feature = "poll")]
 mod sys;
-#[cfg(feature = "poll")]
 mod udp;
 
 /// One way to reach the kernel.
@@ -171,22 +168,17 @@ pub trait Wake: Send + Sync {
 #[non_exhaustive]
 pub enum BackendKind {
     /// Raw `poll(2)`.
-    #[cfg(feature = "poll")]
     Poll,
 }
 
 impl BackendKind {
     /// All that this build has.
-    pub const ALL: &[Self] = &[
-        #[cfg(feature = "poll")]
-        Self::Poll,
-    ];
+    pub const ALL: &[Self] = &[Self::Poll];
 
     /// Its name, as [`BackendKind::from_str`] takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            #[cfg(feature = "poll")]
             Self::Poll => "poll",
         }
     }

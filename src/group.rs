@@ -22,7 +22,7 @@ mod turn;
 
 use timer::TimerQueue;
 pub(crate) use turn::guard;
-#[cfg(feature = "runtime")]
+#[cfg(feature = "poll")]
 pub(crate) use turn::panic_message;
 
 /// What a task's driver does with what it gives out.

@@ -15,18 +15,18 @@
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
 //!
-//! Without features the crate is its core: pure, without I/O, threads, clock or system
+//! Both modules come with the first backend. Without features the crate is its core: pure, without I/O, threads, clock or system
 //! randomness, and without unsafe code.
 #![deny(unsafe_code)]
 
-#[cfg(feature = "runtime")]
+#[cfg(feature = "poll")]
 pub mod backend;
 mod buffer;
 mod entropy;
 mod group;
 mod id;
 mod net;
-#[cfg(feature = "runtime")]
+#[cfg(feature = "poll")]
 pub mod runtime;
 mod slots;
 mod state;

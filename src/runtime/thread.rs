@@ -69,7 +69,6 @@ impl<A: App> Thread<A> {
         let worker = Worker::new(self.config.worker(self.index, buffers.clone()), spawn);
         let config = self.config.backend(buffers);
         match self.config.backend {
-            #[cfg(feature = "poll")]
             BackendKind::Poll => self.over(worker, crate::backend::poll::PollBackend::new(config)),
         }
     }

@@ -102,6 +102,20 @@ fn datagrams_of_every_length_pass_whole_both_ways() {
 }
 
 #[test]
+fn a_short_datagram_does_not_keep_the_memory_of_a_long_one() {
+    let mut host = Host::new();
+    let (_, local) = host.open(LOOPBACK.parse().unwrap());
+    let client = client_of(local);
+    for (len, memory_max) in [(10, 512), (1_200, 2_048), (9_000, 16_384)] {
+        client.send(&pattern(len)).unwrap();
+        assert!(
+            host.next_run().payload.memory() <= memory_max,
+            "{len} bytes"
+        );
+    }
+}
+
+#[test]
 fn a_run_is_sent_and_received_as_one() {
     let (mut sender, mut receiver) = (Host::new(), Host::new());
     if !has_runs(&sender, "a_run_is_sent_and_received_as_one") {
@@ -288,7 +302,7 @@ fn a_socket_closed_in_the_middle_of_a_batch_gives_no_more() {
     assert_eq!(counters.datagrams_in, 3);
     // The rest of what the kernel had handed over. What was still in the kernel went with the
     // socket.
-    assert!(counters.undelivered <= 5);
+    assert!((1..=5).contains(&counters.undelivered));
     UdpSocket::bind(local).expect("the port is free at once");
     assert!(host.wait_a_little().events.is_empty());
 }
@@ -443,10 +457,12 @@ fn a_flood_is_handed_over_or_counted_as_dropped() {
         (0..count).for_each(|_| assert_eq!(client.send(&[1; 1_000]).unwrap(), 1_000));
         sent += count;
     };
-    flood(10_000); // More than its queue holds, however large the system lets it be.
-    while !host.turn_if_any().is_empty() {}
-    flood(1); // The kernel tells of what it dropped together with the next that it did not drop.
-    while !host.turn_if_any().is_empty() {}
+    for _ in 0..2 {
+        flood(10_000); // More than its queue holds, however large the system lets it be.
+        while !host.turn_if_any().is_empty() {}
+        flood(1); // The kernel tells of what it dropped with the next that it did not drop.
+        while !host.turn_if_any().is_empty() {}
+    }
     let counters = host.backend.counters();
     assert!(counters.receive_dropped > 0);
     assert_eq!(counters.datagrams_in + counters.receive_dropped, sent);

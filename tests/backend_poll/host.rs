@@ -1,5 +1,4 @@
 //! A worker with one task over a poll backend, driven by hand.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -15,7 +15,7 @@ use crate::buffer::BufferPool;
 use crate::entropy::{Entity, Entropy};
 use crate::group::{GroupConfig, StaleTask, guard};
 use crate::id::{SocketId, TaskId};
-use crate::net::{NetworkCommand, NetworkEvent};
+use crate::net::{NetworkCommand, NetworkEvent, Transmit};
 use crate::state::WorkerState;
 use crate::task::{App, End, Input, Task};
 use crate::time::{Deadline, Timestamp};
@@ -106,6 +106,12 @@ pub trait WorkerOutputs<A: App> {
     /// Takes one output. The payload of a transmit that is not a buffer is in the memory lent
     /// last.
     fn push(&mut self, output: WorkerOutput<A>);
+
+    /// Takes datagrams to send: what comes most often, so a driver may take it without the
+    /// wrapping. Unless it does, they come through [`WorkerOutputs::push`] as everything else.
+    fn transmit(&mut self, transmit: Transmit) {
+        self.push(WorkerOutput::Network(NetworkCommand::Transmit(transmit)));
+    }
 }
 
 /// Why a task could not be made.

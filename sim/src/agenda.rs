@@ -9,7 +9,7 @@
 //! the lower goes first. So the order depends on the channels alone: one more of them shifts
 //! nothing between the others. Nothing is drawn where nothing meets.
 
-use core::cmp::Reverse;
+use core::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use indexmap::IndexMap;
@@ -25,28 +25,61 @@ pub(crate) struct Agenda<E> {
     ready_at: Timestamp,
     /// What each channel has drawn for `ready_at`.
     ties: IndexMap<Entity, u64, FxBuildHasher>,
-    events: Slab<(Entity, E)>,
+    events: Slab<Waiting<E>>,
     /// The channels of the workers' deadlines.
     workers: Vec<Entity>,
     site: Site,
     sequence: u64,
 }
 
+struct Waiting<E> {
+    channel: Entity,
+    sequence: u64,
+    event: E,
+}
+
 /// What is next to happen.
 pub(crate) enum Due<E> {
-    /// The deadline of a worker, by the number that [`Agenda::push_deadline`] gave.
-    Deadline { worker: u32, number: u64 },
+    /// The deadline of a worker.
+    Deadline { worker: u32 },
     /// An event.
     Event(E),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Small, because the heap moves a dozen of them for each event.
+#[derive(Debug, Clone, Copy)]
 struct Entry {
     at: Timestamp,
-    sequence: u64,
     /// A place in the slab, or a worker's number with [`DEADLINE`].
     slot: u32,
 }
+
+impl Entry {
+    /// One number, so that a comparison needs no branch, which would be hard to foresee.
+    fn rank(&self) -> u128 {
+        u128::from(self.at.as_nanos()) << 64 | u128::from(self.slot)
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Entry {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ready {
@@ -77,15 +110,22 @@ impl<E> Agenda<E> {
     }
 
     pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
-        let slot = self.events.insert((channel, event));
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let slot = self.events.insert(Waiting {
+            channel,
+            sequence,
+            event,
+        });
         let slot = u32::try_from(slot).expect("fewer than 2^31 events wait");
         assert!(slot < DEADLINE, "fewer than 2^31 events wait");
-        self.enter(at, slot);
+        self.heap.push(Reverse(Entry { at, slot }));
     }
 
-    /// Notes a worker's deadline. The number tells it from earlier ones.
-    pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) -> u64 {
-        self.enter(at, worker | DEADLINE)
+    /// Notes a worker's deadline.
+    pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) {
+        let slot = worker | DEADLINE;
+        self.heap.push(Reverse(Entry { at, slot }));
     }
 
     /// When the next entry is due.
@@ -97,11 +137,11 @@ impl<E> Agenda<E> {
         }
     }
 
-    /// The first entry, if it is a deadline that the seed needs not choose yet: worker and number.
-    pub(crate) fn first_deadline(&self) -> Option<(u32, u64)> {
+    /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
+    pub(crate) fn first_deadline(&self) -> Option<(Timestamp, u32)> {
         let Reverse(first) = self.heap.peek()?;
         let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
-        deadline.then_some((first.slot & !DEADLINE, first.sequence))
+        deadline.then_some((first.at, first.slot & !DEADLINE))
     }
 
     /// Takes the deadline that [`Agenda::first_deadline`] named away.
@@ -117,7 +157,7 @@ impl<E> Agenda<E> {
                 .peek()
                 .is_some_and(|Reverse(second)| second.at == first.at);
             if !met {
-                return Some(self.resolve(first.slot, first.sequence));
+                return Some(self.resolve(first.slot));
             }
             if self.ready_at != first.at {
                 self.ready_at = first.at;
@@ -132,21 +172,15 @@ impl<E> Agenda<E> {
             self.make_ready(next);
         }
         let Reverse(chosen) = self.ready.pop()?;
-        Some(self.resolve(chosen.slot, chosen.sequence))
-    }
-
-    fn enter(&mut self, at: Timestamp, slot: u32) -> u64 {
-        let sequence = self.sequence;
-        self.sequence += 1;
-        self.heap.push(Reverse(Entry { at, sequence, slot }));
-        sequence
+        Some(self.resolve(chosen.slot))
     }
 
     fn make_ready(&mut self, entry: Entry) {
-        let channel = if entry.slot & DEADLINE == 0 {
-            self.events[entry.slot as usize].0
+        let (channel, sequence) = if entry.slot & DEADLINE == 0 {
+            let waiting = &self.events[entry.slot as usize];
+            (waiting.channel, waiting.sequence)
         } else {
-            self.workers[(entry.slot & !DEADLINE) as usize]
+            (self.workers[(entry.slot & !DEADLINE) as usize], 0)
         };
         let (site, at) = (&self.site, self.ready_at);
         let tie = *self
@@ -155,17 +189,18 @@ impl<E> Agenda<E> {
             .or_insert_with(|| site.below(channel, at.as_nanos(), 1 << 32));
         self.ready.push(Reverse(Ready {
             tie,
-            sequence: entry.sequence,
+            sequence,
             slot: entry.slot,
         }));
     }
 
-    fn resolve(&mut self, slot: u32, number: u64) -> Due<E> {
+    fn resolve(&mut self, slot: u32) -> Due<E> {
         if slot & DEADLINE == 0 {
-            Due::Event(self.events.remove(slot as usize).1)
+            Due::Event(self.events.remove(slot as usize).event)
         } else {
-            let worker = slot & !DEADLINE;
-            Due::Deadline { worker, number }
+            Due::Deadline {
+                worker: slot & !DEADLINE,
+            }
         }
     }
 }
@@ -189,8 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_takes_24_bytes() {
-        assert_eq!(size_of::<Entry>(), 24);
+    fn an_entry_takes_16_bytes() {
+        assert_eq!(size_of::<Entry>(), 16);
     }
 
     #[test]

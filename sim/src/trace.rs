@@ -41,17 +41,19 @@ impl Debug for TraceHash {
 pub(crate) struct Trace {
     hasher: Xxh3,
     /// The last events; the last `pending` of them are not in `hasher` yet.
-    events: Box<[[u64; WORDS]; 2 * KEPT]>,
+    events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
     pending: usize,
     /// Of the payloads, which are hashed apart and in bulk.
     payload_hasher: Xxh3,
-    payloads: Vec<u8>,
     /// All events, if they are wanted.
     recorded: Option<Vec<TraceEvent>>,
     /// The last texts, or all while recording, with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
 }
+
+/// An event as little endian words.
+type Encoded = [[u8; 8]; WORDS];
 
 /// Where something happens.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +69,10 @@ impl Trace {
         hasher.update(&[VERSION]);
         Self {
             hasher,
-            events: Box::new([[0; WORDS]; 2 * KEPT]),
+            events: Box::new([[[0; 8]; WORDS]; 2 * KEPT]),
             len: 0,
             pending: 0,
             payload_hasher: Xxh3::new(),
-            payloads: Vec::with_capacity(PAYLOADS_BYTES),
             recorded: None,
             texts: VecDeque::new(),
         }
@@ -92,7 +93,7 @@ impl Trace {
         let [first, second, third] = words;
         let head =
             u64::from(place.node) << 32 | u64::from(place.worker) << 16 | u64::from(kind as u8);
-        let event = [place.at.as_nanos(), head, id, first, second, third];
+        let event = [place.at.as_nanos(), head, id, first, second, third].map(u64::to_le_bytes);
         self.events[self.len] = event;
         self.len += 1;
         self.pending += 1;
@@ -104,13 +105,10 @@ impl Trace {
     /// Datagrams on their way into a worker, and what is in them.
     pub(crate) fn datagrams(&mut self, place: Place, id: SocketId, run: &DatagramRun) {
         let payload = &run.payload;
-        let words = [peer(run.peer), size(payload.len(), run.count() as u64), 0];
+        let size = size(payload.len(), run.count() as u64);
+        let words = [peer(run.peer), size, 0];
         self.socket(place, TraceKind::Datagrams, id, words);
-        if self.payloads.len() + payload.len() > PAYLOADS_BYTES {
-            self.payload_hasher.update(&self.payloads);
-            self.payloads.clear();
-        }
-        self.payloads.extend_from_slice(payload);
+        self.payload_hasher.update(payload);
         if let Some(recorded) = &mut self.recorded
             && let Some(event) = recorded.last_mut()
         {
@@ -153,11 +151,9 @@ impl Trace {
     }
 
     pub(crate) fn hash(&self) -> TraceHash {
-        let mut payloads = self.payload_hasher.clone();
-        payloads.update(&self.payloads);
         let mut hasher = self.hasher.clone();
         update(&mut hasher, &self.events[self.len - self.pending..self.len]);
-        hasher.update(&payloads.digest128().to_le_bytes());
+        hasher.update(&self.payload_hasher.digest128().to_le_bytes());
         TraceHash(hasher.digest128())
     }
 
@@ -177,18 +173,12 @@ impl Trace {
     }
 }
 
-/// Hashes events as little endian words.
-fn update(hasher: &mut Xxh3, events: &[[u64; WORDS]]) {
-    let mut bytes = [0; 2 * KEPT * WORDS * 8];
-    let words = events.as_flattened();
-    let bytes = &mut bytes[..words.len() * 8];
-    for (word, room) in words.iter().zip(bytes.chunks_exact_mut(8)) {
-        room.copy_from_slice(&word.to_le_bytes());
-    }
-    hasher.update(bytes);
+fn update(hasher: &mut Xxh3, events: &[Encoded]) {
+    hasher.update(events.as_flattened().as_flattened());
 }
 
-fn decode(&[at, head, id, first, second, third]: &[u64; WORDS]) -> TraceEvent {
+fn decode(event: &Encoded) -> TraceEvent {
+    let [at, head, id, first, second, third] = event.map(u64::from_le_bytes);
     let kind = TraceKind::ALL[(head & 0xff) as usize - 1];
     TraceEvent {
         at: Timestamp::from_nanos(at),
@@ -211,9 +201,6 @@ const WORDS: usize = 6;
 
 /// How many of the last events are kept.
 const KEPT: usize = 64;
-
-/// How many bytes of payload are hashed in one go.
-const PAYLOADS_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -52,8 +52,8 @@ struct Seat<A: App> {
     worker: Worker<A>,
     node: u32,
     index: u16,
-    /// When the agenda has the worker's deadline, and under which number.
-    armed: Option<(Timestamp, u64)>,
+    /// For when the agenda has the worker's deadline. It may have others, which are stale.
+    armed: Option<Timestamp>,
 }
 
 type Holds<A> = dyn Fn(&World<A>) -> bool;

@@ -62,74 +62,57 @@ impl<T: Task> TaskGroup<T> {
         }
     }
 
-    /// Asks the task of the open turn for output until it has none.
+    /// Asks the task of the open turn for output until it has none, then for its deadline.
     fn drain(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
-        while let Some(Turn {
-            key,
-            way,
-            outputs: given,
-        }) = self.open_turn
-        {
-            let polled = self.poll_output(key, given, outputs);
-            match polled {
-                Ok(Some(output)) => {
-                    self.open_turn = Some(Turn {
-                        key,
-                        way,
-                        outputs: given + 1,
-                    });
-                    outputs.output(self.id(key), output);
-                }
-                Ok(None) => {
-                    self.open_turn = None;
-                    self.state.enter(way.drained());
-                    if let Err(end) = self.rest(key, way) {
-                        self.end(key, end, outputs);
-                    }
-                }
-                Err(end) => {
-                    self.open_turn = None;
-                    self.state.enter(way.drained());
-                    self.end(key, end, outputs);
-                }
-            }
+        let Some(Turn { key, way, .. }) = self.open_turn else {
+            return;
+        };
+        let rested = self.take_all(key, outputs).and_then(|()| self.rest(key, way));
+        self.open_turn = None;
+        self.state.enter(way.drained());
+        if let Err(end) = rested {
+            self.end(key, end, outputs);
         }
     }
 
-    /// One output of the task, none if it is drained, or its end.
-    fn poll_output(
+    /// Gives all output of the task to `outputs`. An error is the task's end.
+    fn take_all(
         &mut self,
         key: Key,
-        given: u32,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
-    ) -> Result<Option<Output<T::App>>, End> {
-        let (now, outputs_max) = (self.now, self.config.outputs_max);
-        let Some(member) = self.tasks.get_mut(key) else {
-            return Ok(None);
+    ) -> Result<(), End> {
+        let (now, outputs_max, id) = (self.now, self.config.outputs_max, self.id(key));
+        let (Some(member), Some(turn)) = (self.tasks.get_mut(key), &mut self.open_turn) else {
+            return Ok(());
         };
-        let mut transmit = outputs.lend();
-        // Written to its place directly: as a result of `guard` it would be moved once more.
-        let mut output = None;
-        guard(|| output = member.task.poll_output(now, &mut transmit))?;
-        match &output {
-            None => return Ok(None),
-            Some(Output::Finished) => return Err(End::Finished),
-            Some(_) if given == outputs_max => return Err(End::Runaway { outputs_max }),
-            Some(Output::Transmit(sent)) => {
-                if let Some(len) = sent.payload.lent()
-                    && transmit.written() != Some(len)
-                {
-                    let message = "sent a payload that is not what it has just written into the \
-                        lent memory; send it with the same call, or keep a `Buffer`";
-                    return Err(End::Panicked {
-                        message: message.to_owned(),
-                    });
+        loop {
+            let mut transmit = outputs.lend();
+            // Written to its place directly: as a result of `guard` it would be moved once more.
+            let mut output = None;
+            guard(|| output = member.task.poll_output(now, &mut transmit))?;
+            let Some(output) = output else {
+                return Ok(());
+            };
+            match &output {
+                Output::Finished => return Err(End::Finished),
+                _ if turn.outputs == outputs_max => return Err(End::Runaway { outputs_max }),
+                Output::Transmit(sent) => {
+                    if let Some(len) = sent.payload.lent()
+                        && transmit.written() != Some(len)
+                    {
+                        let message = "sent a payload that is not what it has just written into \
+                            the lent memory; send it with the same call, or keep a `Buffer`";
+                        return Err(End::Panicked {
+                            message: message.to_owned(),
+                        });
+                    }
                 }
+                _ => {}
             }
-            Some(_) => {}
+            member.state.enter(TaskState::PopOutput);
+            turn.outputs += 1;
+            outputs.output(id, output);
         }
-        member.state.enter(TaskState::PopOutput);
-        Ok(output)
     }
 
     /// The task is drained: arms its deadline and lets it wait.

@@ -101,7 +101,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
             let error = NetworkError::TooLong { len, max };
             return self.tell_failed(task, &transmit, error);
         }
-        self.network(NetworkCommand::Transmit(transmit));
+        self.outputs.transmit(transmit);
     }
 
     fn network(&mut self, command: NetworkCommand) {

@@ -20,7 +20,7 @@ use crate::trace::{Place, TraceKind, peer, size};
 
 impl<A: App> Sink<'_, A> {
     /// Sends datagrams off.
-    pub(super) fn transmit(&mut self, mut transmit: Transmit) {
+    pub(super) fn send(&mut self, mut transmit: Transmit) {
         let bytes = transmit.payload.len();
         let count = segment_count(bytes, transmit.segment_size) as u64;
         let Outside { network, trace, .. } = &mut *self.outside;

@@ -121,6 +121,10 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
         TransmitBuffer::new(&mut self.outside.lent)
     }
 
+    fn transmit(&mut self, transmit: Transmit) {
+        self.send(transmit);
+    }
+
     fn push(&mut self, output: WorkerOutput<A>) {
         let place = self.place;
         match output {
@@ -166,7 +170,7 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
 impl<A: App> Sink<'_, A> {
     fn network(&mut self, command: NetworkCommand) {
         match command {
-            NetworkCommand::Transmit(transmit) => self.transmit(transmit),
+            NetworkCommand::Transmit(transmit) => self.send(transmit),
             NetworkCommand::OpenUdp { socket, open } => self.open(socket, &open),
             NetworkCommand::Close(socket) => {
                 self.outside

@@ -121,8 +121,8 @@ impl<A: App> World<A> {
             let Some(due) = self.outside.agenda.pop() else {
                 return Ok(Step::Idle);
             };
-            if let Due::Deadline { worker, number } = due
-                && !self.take_deadline(worker, number, at)
+            if let Due::Deadline { worker } = due
+                && !self.take_deadline(worker, at)
             {
                 continue;
             }
@@ -144,7 +144,7 @@ impl<A: App> World<A> {
 
     fn happen(&mut self, due: Due<Event<A>>) {
         match due {
-            Due::Deadline { worker, .. } => self.give(worker, WorkerInput::Timeout),
+            Due::Deadline { worker } => self.give(worker, WorkerInput::Timeout),
             Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
             Due::Event(Event::Flight(flight)) => {
                 if let Some((worker, event)) = self.outside.arrive(flight) {
@@ -178,18 +178,18 @@ impl<A: App> World<A> {
         let seat = &mut self.seats[worker as usize];
         if let Some(deadline) = seat.worker.poll_timeout() {
             let at = deadline.at.max(self.outside.now);
-            if seat.armed.is_none_or(|(armed, _)| at < armed) {
-                let number = self.outside.agenda.push_deadline(at, worker);
-                seat.armed = Some((at, number));
+            if seat.armed.is_none_or(|armed| at < armed) {
+                self.outside.agenda.push_deadline(at, worker);
+                seat.armed = Some(at);
             }
         }
     }
 
-    /// Whether the entry `number` of the agenda is the worker's deadline, and due. Either way
-    /// there is no such entry any more.
-    fn take_deadline(&mut self, worker: u32, number: u64, at: Timestamp) -> bool {
+    /// Whether an entry of the agenda is still the worker's deadline, and due. Either way it is in
+    /// the agenda no more.
+    fn take_deadline(&mut self, worker: u32, at: Timestamp) -> bool {
         let seat = &mut self.seats[worker as usize];
-        if seat.armed.is_none_or(|(_, armed)| armed != number) {
+        if seat.armed != Some(at) {
             return false;
         }
         seat.armed = None;
@@ -206,17 +206,17 @@ impl<A: App> World<A> {
     /// Removes deadlines from the head of the agenda that have moved, so that time does not go on
     /// for nothing.
     fn drop_stale_deadlines(&mut self) {
-        while let Some((worker, number)) = self.outside.agenda.first_deadline() {
+        while let Some((at, worker)) = self.outside.agenda.first_deadline() {
             let seat = &mut self.seats[worker as usize];
-            let armed = seat.armed.filter(|&(_, armed)| armed == number);
-            let wanted = seat.worker.poll_timeout();
-            if let (Some((at, _)), Some(wanted)) = (armed, wanted)
+            let armed = seat.armed == Some(at);
+            if armed
+                && let Some(wanted) = seat.worker.poll_timeout()
                 && wanted.at <= at
             {
                 return;
             }
             self.outside.agenda.discard_first();
-            if armed.is_some() {
+            if armed {
                 seat.armed = None;
                 self.arm(worker);
             }

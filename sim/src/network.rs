@@ -17,6 +17,8 @@ use crate::link::Links;
 
 pub(crate) struct Network {
     pub(crate) hosts: Vec<Host>,
+    /// By host. Apart, because it is looked at for each datagram.
+    pub(crate) entities: Vec<Entity>,
     pub(crate) links: Links,
     pub(crate) counters: Counters,
     by_ipv4: IndexMap<u32, u32, FxBuildHasher>,
@@ -29,7 +31,6 @@ pub(crate) struct Network {
 
 pub(crate) struct Host {
     pub(crate) name: String,
-    pub(crate) entity: Entity,
     addresses: Vec<IpAddr>,
     /// By port.
     bound: Vec<Bound>,
@@ -44,6 +45,8 @@ pub(crate) struct Host {
 struct Socket {
     id: SocketId,
     local: SocketAddr,
+    /// The address it sends from, unless it sends to its own node.
+    source: Option<IpAddr>,
 }
 
 /// A socket as the network sees it.
@@ -98,6 +101,7 @@ impl Network {
     pub(crate) fn new(entropy: &Entropy, steady: bool) -> Self {
         Self {
             hosts: Vec::new(),
+            entities: Vec::new(),
             links: Links::new(entropy, steady),
             counters: Counters::default(),
             by_ipv4: IndexMap::default(),
@@ -131,9 +135,9 @@ impl Network {
             }
         }
         let entity = Entity::named(name);
+        self.entities.push(entity);
         self.hosts.push(Host {
             name: name.to_owned(),
-            entity,
             addresses,
             bound: Vec::new(),
             flow_key: self.flow.below(entity, 0, 1 << 63),
@@ -147,8 +151,8 @@ impl Network {
     }
 
     pub(crate) fn link_entity(&self, from: u32, to: u32) -> Entity {
-        let to = self.hosts[to as usize].entity;
-        self.hosts[from as usize].entity.part(to.number())
+        let to = self.entities[to as usize];
+        self.entities[from as usize].part(to.number())
     }
 
     /// Opens a socket and says to what it is bound.
@@ -159,7 +163,7 @@ impl Network {
         socket: SocketId,
         open: &UdpOpen,
     ) -> Result<SocketAddr, NetworkError> {
-        let host = &mut self.hosts[node as usize];
+        let (host, entity) = (&mut self.hosts[node as usize], self.entities[node as usize]);
         if !open.bind.ip().is_unspecified() && !host.has(open.bind.ip()) {
             return Err(NetworkError::AddressNotAvailable);
         }
@@ -169,7 +173,7 @@ impl Network {
             host.ports_chosen += 1;
             let start = self
                 .ephemeral
-                .below(host.entity, count, u64::from(EPHEMERAL_PORTS));
+                .below(entity, count, u64::from(EPHEMERAL_PORTS));
             let ports = (start..).take(usize::from(EPHEMERAL_PORTS));
             let free = ports
                 .filter_map(|offset| u16::try_from(offset % u64::from(EPHEMERAL_PORTS)).ok())
@@ -190,7 +194,11 @@ impl Network {
         if sockets.len() <= slot {
             sockets.resize(slot + 1, None);
         }
-        sockets[slot] = Some(Socket { id: socket, local });
+        sockets[slot] = Some(Socket {
+            id: socket,
+            local,
+            source: self.hosts[node as usize].source(local.ip()),
+        });
         Ok(local)
     }
 
@@ -209,13 +217,13 @@ impl Network {
     /// Which way a transmit takes.
     pub(crate) fn route(&self, node: u32, worker: u32, transmit: &Transmit) -> Route {
         let open = self.sockets[worker as usize].get(transmit.socket.key().slot as usize);
-        let Some(&Some(Socket { id, local })) = open else {
+        let Some(Some(socket)) = open else {
             return Route::Closed;
         };
-        if id != transmit.socket {
+        if socket.id != transmit.socket {
             return Route::Closed;
         }
-        let target = transmit.peer.ip();
+        let (target, local) = (transmit.peer.ip(), socket.local);
         if target.is_ipv4() != local.is_ipv4() {
             return Route::Refused(NetworkError::AddressFamily);
         }
@@ -223,18 +231,31 @@ impl Network {
             IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
             IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
         };
-        let to = match known {
-            Some(&to) => Some(to),
-            None if target.is_loopback() => Some(node),
-            None => None,
-        };
-        match self.hosts[node as usize].source(local, transmit, to == Some(node)) {
-            Err(error) => Route::Refused(error),
-            Ok(source) => {
-                let source = SocketAddr::new(source, local.port());
-                to.map_or(Route::Nowhere, |node| Route::To { node, source })
+        let loops_back = target.is_loopback();
+        let to = known.copied().or(loops_back.then_some(node));
+        let source = if let Some(source) = transmit.source {
+            if source.is_ipv4() != local.is_ipv4() {
+                return Route::Refused(NetworkError::AddressFamily);
             }
-        }
+            if !self.hosts[node as usize].has(source) {
+                return Route::Refused(NetworkError::AddressNotAvailable);
+            }
+            source
+        } else if to == Some(node) && local.ip().is_unspecified() {
+            // Whoever talks to itself hears its own voice.
+            match target {
+                IpAddr::V4(_) if loops_back => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) if loops_back => Ipv6Addr::LOCALHOST.into(),
+                own => own,
+            }
+        } else {
+            match socket.source {
+                Some(source) => source,
+                None => return Route::Refused(NetworkError::NetworkUnreachable),
+            }
+        };
+        let source = SocketAddr::new(source, local.port());
+        to.map_or(Route::Nowhere, |node| Route::To { node, source })
     }
 
     /// The worker and socket that datagrams are for.
@@ -330,38 +351,13 @@ impl Host {
         })
     }
 
-    /// The address that a transmit leaves from.
-    fn source(
-        &self,
-        local: SocketAddr,
-        transmit: &Transmit,
-        to_itself: bool,
-    ) -> Result<IpAddr, NetworkError> {
-        let target = transmit.peer.ip();
-        if let Some(source) = transmit.source {
-            if source.is_ipv4() != local.is_ipv4() {
-                return Err(NetworkError::AddressFamily);
-            }
-            let own = self.has(source);
-            return own
-                .then_some(source)
-                .ok_or(NetworkError::AddressNotAvailable);
+    /// The address that a socket bound to `local` sends from.
+    fn source(&self, local: IpAddr) -> Option<IpAddr> {
+        if !local.is_unspecified() {
+            return Some(local);
         }
-        if !local.ip().is_unspecified() {
-            return Ok(local.ip());
-        }
-        if target.is_loopback() {
-            return Ok(match target {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        if to_itself {
-            return Ok(target);
-        }
-        let fits = |address: &&IpAddr| address.is_ipv4() == target.is_ipv4();
-        let first = self.addresses.iter().find(fits).copied();
-        first.ok_or(NetworkError::NetworkUnreachable)
+        let fits = |address: &&IpAddr| address.is_ipv4() == local.is_ipv4();
+        self.addresses.iter().find(fits).copied()
     }
 
     fn flow(&self, peer: SocketAddr) -> u64 {

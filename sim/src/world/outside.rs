@@ -212,8 +212,8 @@ impl<A: App> Sink<'_, A> {
 
     /// Tells the worker something, at the same instant.
     pub(super) fn answer(&mut self, event: NetworkEvent) {
-        let host = &self.outside.network.hosts[self.place.node as usize];
-        let channel = controls(host.entity, self.place.worker);
+        let node = self.outside.network.entities[self.place.node as usize];
+        let channel = controls(node, self.place.worker);
         let event = Event::Input {
             worker: self.worker,
             input: Box::new(WorkerInput::Network(event)),

@@ -222,13 +222,14 @@ impl<T: Task> TaskGroup<T> {
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> Result<(), StaleTask> {
         self.finish_open_turn(outputs);
-        let key = self
-            .key_of(task)
-            .filter(|&key| self.tasks.get(key).is_some());
-        let key = key.ok_or(StaleTask { task })?;
+        let key = self.key_of(task).ok_or(StaleTask { task })?;
         self.state.enter(WorkerState::OnInput);
-        self.turn(now, key, Way::Input, input, outputs);
-        Ok(())
+        if self.turn(now, key, Way::Input, input, outputs) {
+            Ok(())
+        } else {
+            self.state.enter(WorkerState::Waiting);
+            Err(StaleTask { task })
+        }
     }
 
     /// Gives each task whose deadline has passed its timeout, the most overdue first, and drains

@@ -16,7 +16,7 @@ use crate::task::{End, Input, Output, Task};
 use crate::time::Timestamp;
 
 impl<T: Task> TaskGroup<T> {
-    /// Gives the task at `key`, which lives and waits, one input, and drains it.
+    /// Gives the task at `key`, which waits, one input, and drains it. `false` if there is none.
     pub(super) fn turn(
         &mut self,
         now: Timestamp,
@@ -24,7 +24,7 @@ impl<T: Task> TaskGroup<T> {
         way: Way,
         input: Input<T::App>,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
-    ) {
+    ) -> bool {
         assert!(
             now >= self.now,
             "time runs backwards: {now} after {}",
@@ -32,7 +32,7 @@ impl<T: Task> TaskGroup<T> {
         );
         self.now = now;
         let Some(member) = self.tasks.get_mut(key) else {
-            return;
+            return false;
         };
         self.state.enter(way.single_task());
         member.state.enter(way.task());
@@ -52,6 +52,7 @@ impl<T: Task> TaskGroup<T> {
                 self.end(key, panic, outputs);
             }
         }
+        true
     }
 
     /// Goes on with the turn that a panic in the driver broke off, if there is one.

@@ -31,7 +31,7 @@ fn main() {
     let (rounds, datagrams) = if full {
         (ROUNDS, DATAGRAMS)
     } else {
-        (1, 100_000)
+        (1, 10_000)
     };
     let filter = std::env::args()
         .skip(1)

@@ -40,6 +40,7 @@ impl Buffer {
 
     /// No bytes and no memory.
     #[must_use]
+    #[inline]
     pub const fn empty() -> Self {
         Self {
             block: None,
@@ -207,6 +208,7 @@ impl Buffer {
 impl Deref for Buffer {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.block
             .as_ref()
@@ -222,6 +224,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Clone for Buffer {
     /// Shares the memory.
+    #[inline]
     fn clone(&self) -> Self {
         Self {
             block: self.block.clone(),

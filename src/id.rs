@@ -19,24 +19,28 @@ pub struct TaskId {
 impl TaskId {
     /// Index of the worker that holds the task.
     #[must_use]
+    #[inline]
     pub const fn worker(self) -> u16 {
         self.worker
     }
 
     /// Index of the task's group within its worker, in the order in which groups came to be.
     #[must_use]
+    #[inline]
     pub const fn group(self) -> u16 {
         self.group
     }
 
     /// Slot and generation within the group.
     #[must_use]
+    #[inline]
     pub const fn key(self) -> Key {
         self.key
     }
 
     /// All of the id in two words, for traces.
     #[must_use]
+    #[inline]
     pub const fn to_words(self) -> [u64; 2] {
         [
             (self.worker as u64) << 16 | self.group as u64,
@@ -67,18 +71,21 @@ pub struct SocketId {
 impl SocketId {
     /// Index of the worker that holds the socket.
     #[must_use]
+    #[inline]
     pub const fn worker(self) -> u16 {
         self.worker
     }
 
     /// Slot and generation within the worker.
     #[must_use]
+    #[inline]
     pub const fn key(self) -> Key {
         self.key
     }
 
     /// All of the id in two words, for traces.
     #[must_use]
+    #[inline]
     pub const fn to_words(self) -> [u64; 2] {
         [self.worker as u64, key_word(self.key)]
     }

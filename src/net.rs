@@ -74,6 +74,7 @@ impl DatagramRun {
     /// A run from `peer` with datagrams of `segment_size` bytes. A size of 0 or beyond the
     /// payload makes it a single datagram.
     #[must_use]
+    #[inline]
     pub const fn new(peer: SocketAddr, payload: Buffer, segment_size: usize) -> Self {
         Self {
             peer,
@@ -86,6 +87,7 @@ impl DatagramRun {
 
     /// How many datagrams there are: at least one, which may be empty.
     #[must_use]
+    #[inline]
     pub fn count(&self) -> usize {
         segment_count(self.payload.len(), self.segment_size)
     }
@@ -119,6 +121,7 @@ pub fn segments(payload: &[u8], segment_size: usize) -> impl Iterator<Item = &[u
 
 /// How many datagrams `len` bytes make. At least one.
 #[must_use]
+#[inline]
 pub fn segment_count(len: usize, segment_size: usize) -> usize {
     // A single datagram is by far the most common run: spare it the division.
     if segment_size == 0 || segment_size >= len {
@@ -128,6 +131,7 @@ pub fn segment_count(len: usize, segment_size: usize) -> usize {
     }
 }
 
+#[inline]
 fn segment_step(len: usize, segment_size: usize) -> usize {
     if segment_size == 0 {
         len.max(1)
@@ -157,6 +161,7 @@ pub struct Transmit {
 impl Transmit {
     /// One datagram.
     #[must_use]
+    #[inline]
     pub fn new(socket: SocketId, peer: SocketAddr, payload: impl Into<Payload>) -> Self {
         Self {
             socket,
@@ -170,6 +175,7 @@ impl Transmit {
 
     /// The same, as a run of datagrams of this many bytes each but the last.
     #[must_use]
+    #[inline]
     pub const fn with_segment_size(mut self, segment_size: usize) -> Self {
         self.segment_size = segment_size;
         self
@@ -177,6 +183,7 @@ impl Transmit {
 
     /// The same, with these congestion bits.
     #[must_use]
+    #[inline]
     pub const fn with_ecn(mut self, ecn: Ecn) -> Self {
         self.ecn = ecn;
         self
@@ -184,6 +191,7 @@ impl Transmit {
 
     /// The same, from this address of ours.
     #[must_use]
+    #[inline]
     pub const fn from_source(mut self, source: IpAddr) -> Self {
         self.source = Some(source);
         self
@@ -191,6 +199,7 @@ impl Transmit {
 
     /// `run`, sent back to where it came from, from the address it was sent to.
     #[must_use]
+    #[inline]
     pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
         Self {
             socket,
@@ -204,12 +213,14 @@ impl Transmit {
 
     /// How many datagrams there are.
     #[must_use]
+    #[inline]
     pub fn count(&self) -> usize {
         segment_count(self.payload.len(), self.segment_size)
     }
 
     /// Length in bytes of the longest datagram.
     #[must_use]
+    #[inline]
     pub fn datagram_len(&self) -> usize {
         if self.segment_size == 0 {
             self.payload.len()
@@ -238,6 +249,7 @@ pub struct UdpOpen {
 impl UdpOpen {
     /// A socket bound to `bind`, alone.
     #[must_use]
+    #[inline]
     pub const fn new(token: Token, bind: SocketAddr) -> Self {
         Self {
             token,
@@ -346,6 +358,7 @@ pub enum NetworkEvent {
 impl NetworkEvent {
     /// The socket it is about.
     #[must_use]
+    #[inline]
     pub const fn socket(&self) -> SocketId {
         match self {
             Self::UdpOpened { socket, .. }

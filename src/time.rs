@@ -32,18 +32,21 @@ impl Timestamp {
 
     /// The moment `nanos` nanoseconds after the epoch.
     #[must_use]
+    #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
     /// Nanoseconds since the epoch.
     #[must_use]
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// The moment `duration` later, or [`Timestamp::MAX`] if that is out of range.
     #[must_use]
+    #[inline]
     pub const fn after(self, duration: Duration) -> Self {
         let nanos = duration.as_nanos();
         if nanos > u64::MAX as u128 {
@@ -58,6 +61,7 @@ impl Timestamp {
 
     /// How long after `earlier` this is; zero if it is not after it.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -88,6 +92,7 @@ pub struct Deadline {
 impl Deadline {
     /// A deadline at `at` because of `reason`.
     #[must_use]
+    #[inline]
     pub const fn new(at: Timestamp, reason: &'static str) -> Self {
         Self { at, reason }
     }

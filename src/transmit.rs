@@ -16,6 +16,7 @@ pub struct TransmitBuffer<'a> {
 impl<'a> TransmitBuffer<'a> {
     /// Lends `memory`. For drivers.
     #[must_use]
+    #[inline]
     pub const fn new(memory: &'a mut [u8]) -> Self {
         Self {
             memory,
@@ -25,6 +26,7 @@ impl<'a> TransmitBuffer<'a> {
 
     /// How many bytes can be written.
     #[must_use]
+    #[inline]
     pub const fn capacity(&self) -> usize {
         self.memory.len()
     }
@@ -64,6 +66,7 @@ impl<'a> TransmitBuffer<'a> {
     }
 
     /// The length of what was written last, if anything was.
+    #[inline]
     pub(crate) const fn written(&self) -> Option<usize> {
         self.written
     }
@@ -93,12 +96,14 @@ enum Inner {
 impl Payload {
     /// A buffer that goes out as it is.
     #[must_use]
+    #[inline]
     pub const fn owned(buffer: Buffer) -> Self {
         Self(Inner::Owned(buffer))
     }
 
     /// Length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
             Inner::Owned(buffer) => buffer.len(),
@@ -108,6 +113,7 @@ impl Payload {
 
     /// Whether there are no bytes.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -117,6 +123,7 @@ impl Payload {
     /// # Errors
     ///
     /// The length in bytes, if the payload is in the memory that was lent for this output.
+    #[inline]
     pub fn into_buffer(self) -> Result<Buffer, usize> {
         match self.0 {
             Inner::Owned(buffer) => Ok(buffer),
@@ -125,6 +132,7 @@ impl Payload {
     }
 
     /// The length of what is in the lent memory, if that is where the payload is.
+    #[inline]
     pub(crate) const fn lent(&self) -> Option<usize> {
         match self.0 {
             Inner::Owned(_) => None,

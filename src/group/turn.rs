@@ -68,7 +68,9 @@ impl<T: Task> TaskGroup<T> {
         let Some(Turn { key, way, .. }) = self.open_turn else {
             return;
         };
-        let rested = self.take_all(key, outputs).and_then(|()| self.rest(key, way));
+        let rested = self
+            .take_all(key, outputs)
+            .and_then(|()| self.rest(key, way));
         self.open_turn = None;
         self.state.enter(way.drained());
         if let Err(end) = rested {

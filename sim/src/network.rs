@@ -246,7 +246,7 @@ impl Network {
             match target {
                 IpAddr::V4(_) if loops_back => Ipv4Addr::LOCALHOST.into(),
                 IpAddr::V6(_) if loops_back => Ipv6Addr::LOCALHOST.into(),
-                own => own,
+                own @ (IpAddr::V4(_) | IpAddr::V6(_)) => own,
             }
         } else {
             match socket.source {

@@ -96,21 +96,21 @@ impl<T: Task> TaskGroup<T> {
             let Some(output) = output else {
                 return Ok(());
             };
-            match &output {
-                Output::Finished => return Err(End::Finished),
-                _ if turn.outputs == outputs_max => return Err(End::Runaway { outputs_max }),
-                Output::Transmit(sent) => {
-                    if let Some(len) = sent.payload.lent()
-                        && transmit.written() != Some(len)
-                    {
-                        let message = "sent a payload that is not what it has just written into \
-                            the lent memory; send it with the same call, or keep a `Buffer`";
-                        return Err(End::Panicked {
-                            message: message.to_owned(),
-                        });
-                    }
-                }
-                _ => {}
+            if matches!(output, Output::Finished) {
+                return Err(End::Finished);
+            }
+            if turn.outputs == outputs_max {
+                return Err(End::Runaway { outputs_max });
+            }
+            if let Output::Transmit(sent) = &output
+                && let Some(len) = sent.payload.lent()
+                && transmit.written() != Some(len)
+            {
+                let message = "sent a payload that is not what it has just written into the lent \
+                    memory; send it with the same call, or keep a `Buffer`";
+                return Err(End::Panicked {
+                    message: message.to_owned(),
+                });
             }
             member.state.enter(TaskState::PopOutput);
             turn.outputs += 1;

@@ -19,7 +19,13 @@ use crate::net::{NetworkCommand, NetworkCounters, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
 
-pub mod poll;
+#[cfg(feature = "mio")]
+mod mio;
+mod poll;
+#[cfg(feature = "polling")]
+mod polling;
+mod readiness;
+pub mod sockets;
 mod sys;
 mod udp;
 
@@ -167,20 +173,43 @@ pub trait Wake: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// Raw `poll(2)`.
+    /// Sockets, waited for with mio.
+    #[cfg(feature = "mio")]
+    Mio,
+    /// Sockets, waited for with the `polling` crate.
+    #[cfg(feature = "polling")]
+    Polling,
+    /// Sockets, waited for with raw `poll(2)`.
     Poll,
 }
 
 impl BackendKind {
-    /// All that this build has.
-    pub const ALL: &[Self] = &[Self::Poll];
+    /// All that this build has, the best first.
+    pub const ALL: &[Self] = &[
+        #[cfg(feature = "mio")]
+        Self::Mio,
+        #[cfg(feature = "polling")]
+        Self::Polling,
+        Self::Poll,
+    ];
 
     /// Its name, as [`BackendKind::from_str`] takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            #[cfg(feature = "mio")]
+            Self::Mio => "mio",
+            #[cfg(feature = "polling")]
+            Self::Polling => "polling",
             Self::Poll => "poll",
         }
+    }
+}
+
+impl Default for BackendKind {
+    /// The best that this build has.
+    fn default() -> Self {
+        Self::ALL[0]
     }
 }
 

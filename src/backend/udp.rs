@@ -5,13 +5,13 @@
 //! its next wait. [`Receiver`] is the other half: it takes batches of messages off a socket and
 //! hands them over in place, while what they cause goes to the port.
 //!
-//! How a backend waits is its own. It learns of sockets that come and go from the port's
-//! [`Change`]s, which it takes before each wait.
+//! How it is waited for sockets is the business of a [`Readiness`], which the port tells of
+//! sockets that come and go.
 
 use core::fmt;
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::readiness::{Interest, Readiness};
 use super::sys::{self, Batching, Domain, Errno, SendScratch};
 use super::{BackendConfig, Capabilities, Offload, Port};
 use crate::buffer::BufferPool;
@@ -38,7 +38,7 @@ pub struct UdpPort {
     queue: SendQueue,
     scratch: SendScratch,
     events: Events,
-    changes: VecDeque<Change>,
+    pub(super) readiness: Box<dyn Readiness>,
     counters: NetworkCounters,
     buffers: BufferPool,
     offload: Offload,
@@ -46,17 +46,17 @@ pub struct UdpPort {
     runs_out: RunsOut,
 }
 
-/// What a backend is to do before it waits again.
+/// Whether a bounded batch may have left something behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    /// Wait for this socket to be readable.
-    Add(SocketId),
-    /// No longer wait for it; it is closed already.
-    Remove(SocketId),
-    /// Wait for it to be writable, too.
-    AwaitRoom(SocketId),
-    /// No longer wait for it to be writable.
-    HasRoom(SocketId),
+pub(super) enum Left {
+    Nothing,
+    Something,
+}
+
+impl Left {
+    pub(super) fn or(self, other: Self) -> Self {
+        if self == Self::Something { self } else { other }
+    }
 }
 
 /// Whether the kernel splits runs that we send.
@@ -68,7 +68,11 @@ enum RunsOut {
 
 impl UdpPort {
     /// A port without sockets, and what it can do.
-    pub(super) fn new(config: &BackendConfig, batching: Batching) -> (Self, Capabilities) {
+    pub(super) fn new(
+        readiness: Box<dyn Readiness>,
+        config: &BackendConfig,
+        batching: Batching,
+    ) -> (Self, Capabilities) {
         let (runs_in, runs_out) = match config.offload {
             Offload::WhereAvailable if batching.is_many() => sys::runs_supported(),
             Offload::WhereAvailable | Offload::Off => (false, false),
@@ -78,7 +82,7 @@ impl UdpPort {
             queue: SendQueue::new(),
             scratch: SendScratch::new(),
             events: Events::new(),
-            changes: VecDeque::new(),
+            readiness,
             counters: NetworkCounters::default(),
             buffers: config.buffers.clone(),
             offload: if runs_in {
@@ -102,11 +106,6 @@ impl UdpPort {
         self.counters
     }
 
-    /// The next change, in the order in which they came about.
-    pub(super) fn poll_change(&mut self) -> Option<Change> {
-        self.changes.pop_front()
-    }
-
     /// The descriptor of an open socket.
     pub(super) fn fd(&self, socket: SocketId) -> Option<BorrowedFd<'_>> {
         self.sockets.get(socket).map(|socket| socket.fd.as_fd())
@@ -126,10 +125,13 @@ impl UdpPort {
                 let Some(open) = self.sockets.get_mut(socket) else {
                     continue;
                 };
+                if let Err(error) = self.readiness.add(socket, open.fd.as_fd()) {
+                    return Some(self.fail_to_open(event, error));
+                }
                 open.announced = Announced::Yes;
-                self.changes.push_back(Change::Add(socket));
                 if !open.backlog.is_empty() {
-                    self.changes.push_back(Change::AwaitRoom(socket));
+                    let (readiness, fd) = (&mut self.readiness, open.fd.as_fd());
+                    readiness.change(socket, fd, Interest::ReadAndWrite);
                 }
             } else if !matches!(event, NetworkEvent::UdpOpenFailed { .. })
                 && self.sockets.get(event.socket()).is_none()
@@ -177,7 +179,36 @@ impl UdpPort {
         };
         self.counters.send_failed += socket.backlog.clear();
         if socket.announced == Announced::Yes {
-            self.changes.push_back(Change::Remove(id));
+            self.readiness.remove(id, socket.fd.as_fd());
+        }
+    }
+
+    /// A socket that nobody can wait for is of no use.
+    fn fail_to_open(&mut self, opened: NetworkEvent, error: Errno) -> NetworkEvent {
+        let NetworkEvent::UdpOpened {
+            socket,
+            token,
+            local,
+        } = opened
+        else {
+            return opened;
+        };
+        if let Some(mut removed) = self.sockets.remove(socket) {
+            self.counters.send_failed += removed.backlog.clear();
+        }
+        NetworkEvent::UdpOpenFailed {
+            socket,
+            token,
+            bind: local,
+            error: error.to_network_error(),
+        }
+    }
+
+    /// Has the next wait tell of a socket that may be ready still.
+    pub(super) fn again(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get(id) {
+            let fd = socket.fd.as_fd();
+            self.readiness.again(id, fd, socket.interest());
         }
     }
 

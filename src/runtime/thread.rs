@@ -10,6 +10,7 @@ use super::clock::SystemClock;
 use super::config::RuntimeConfig;
 use super::controller::ControllerEvent;
 use super::runner::{self, Line, StopSignal};
+use crate::backend::sockets::SocketBackend;
 use crate::backend::{Backend, BackendError, BackendKind, Waker};
 use crate::buffer::BufferPool;
 use crate::group::panic_message;
@@ -69,7 +70,11 @@ impl<A: App> Thread<A> {
         let worker = Worker::new(self.config.worker(self.index, buffers.clone()), spawn);
         let config = self.config.backend(buffers);
         match self.config.backend {
-            BackendKind::Poll => self.over(worker, crate::backend::poll::PollBackend::new(config)),
+            #[cfg(feature = "mio")]
+            BackendKind::Mio => self.over(worker, SocketBackend::mio(&config)),
+            #[cfg(feature = "polling")]
+            BackendKind::Polling => self.over(worker, SocketBackend::polling(&config)),
+            BackendKind::Poll => self.over(worker, SocketBackend::poll(&config)),
         }
     }
 

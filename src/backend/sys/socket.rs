@@ -1,5 +1,5 @@
 //! Opens UDP sockets and sets their options.
-#![expect(unsafe_code, reason = "socket, bind, setsockopt, getsockname")]
+#![expect(unsafe_code, reason = "socket, bind, setsockopt, getsockname, fcntl")]
 
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -58,7 +58,7 @@ fn datagram_socket(domain: Domain) -> Result<OwnedFd, Errno> {
     // SAFETY: the call succeeded, so `fd` is open, and nobody else knows of it.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     #[cfg(not(target_os = "linux"))]
-    super::wake::never_block(socket.as_fd())?;
+    never_block(socket.as_fd())?;
     Ok(socket)
 }
 
@@ -152,3 +152,15 @@ const QUEUES: [(Option<libc::c_int>, libc::c_int); 2] = [
 #[cfg(not(target_os = "linux"))]
 const QUEUES: [(Option<libc::c_int>, libc::c_int); 2] =
     [(None, libc::SO_RCVBUF), (None, libc::SO_SNDBUF)];
+
+/// Makes calls on `fd` return at once, and keeps it from programs that this one starts.
+pub(super) fn never_block(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: no pointers are passed.
+    let flags = checked_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = flags | libc::O_NONBLOCK;
+    // SAFETY: no pointers are passed.
+    checked_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) })?;
+    // SAFETY: no pointers are passed.
+    checked_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(())
+}

@@ -4,7 +4,7 @@
 //! already. The flag is lowered after the descriptor is emptied, never before: the other way
 //! round, a wake between the two would raise the flag, lose its byte, and keep all later wakes
 //! from being written.
-#![expect(unsafe_code, reason = "eventfd, pipe, fcntl, read, write")]
+#![expect(unsafe_code, reason = "eventfd, pipe, read, write")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -97,21 +97,9 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     let read = unsafe { OwnedFd::from_raw_fd(fds[0]) };
     // SAFETY: as above, for the second.
     let write = unsafe { OwnedFd::from_raw_fd(fds[1]) };
-    never_block(read.as_fd())?;
-    never_block(write.as_fd())?;
+    super::socket::never_block(read.as_fd())?;
+    super::socket::never_block(write.as_fd())?;
     Ok((read, write))
-}
-
-/// Makes calls on `fd` return at once, and keeps it from programs that this one starts.
-pub(super) fn never_block(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: no pointers are passed.
-    let flags = checked_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
-    let flags = flags | libc::O_NONBLOCK;
-    // SAFETY: no pointers are passed.
-    checked_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) })?;
-    // SAFETY: no pointers are passed.
-    checked_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    Ok(())
 }
 
 fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {

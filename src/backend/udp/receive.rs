@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::table::RECEIVE_HINT_MIN;
-use super::{STRANGE_ERRORS_MAX, UdpPort, unnamed};
+use super::{Left, STRANGE_ERRORS_MAX, UdpPort, unnamed};
 use crate::backend::BackendConfig;
 use crate::backend::sys::{self, Origin, ReceiveBatch, Received, Whole};
 use crate::buffer::{Buffer, BufferPool};
@@ -41,19 +41,19 @@ impl Receiver {
         id: SocketId,
         port: &mut UdpPort,
         on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
-    ) {
+    ) -> Left {
         let mut left = self.buffers.len();
         let mut errors = 0;
         while left > 0 {
             let batching = port.batching;
             let Some(socket) = port.sockets.get_mut(id) else {
-                return;
+                return Left::Nothing;
             };
             let asked = socket.receive_hint.min(left);
             let buffers = prepare(&mut self.buffers, &self.pool, asked);
             let got = match self.batch.receive(socket.fd.as_fd(), buffers, batching) {
                 Ok(got) => got,
-                Err(error) if error.is_empty() => return,
+                Err(error) if error.is_empty() => return Left::Nothing,
                 Err(_) if errors < STRANGE_ERRORS_MAX => {
                     // That is about a datagram we sent; its peer is in the error queue.
                     errors += 1;
@@ -61,7 +61,8 @@ impl Receiver {
                 }
                 Err(error) => {
                     let event = port.socket_error(id, &unnamed(error));
-                    return on_event(now, event, port);
+                    on_event(now, event, port);
+                    return Left::Something;
                 }
             };
             if got == asked {
@@ -71,10 +72,11 @@ impl Receiver {
             }
             self.hand_over(now, id, got, port, on_event);
             if got < asked {
-                return; // That was all. If more came meanwhile, the next wait says so.
+                return Left::Nothing; // If more came meanwhile, the next wait says so.
             }
             left -= got;
         }
+        Left::Something
     }
 
     fn hand_over(
@@ -136,18 +138,18 @@ pub(in crate::backend) fn hand_over_errors(
     id: SocketId,
     port: &mut UdpPort,
     on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
-) {
+) -> Left {
     for read in 0..ERRORS_MAX {
         let Some(fd) = port.fd(id) else {
-            return;
+            return Left::Nothing;
         };
         let queued = match sys::read_error(fd) {
             Ok(queued) => queued,
-            Err(_) if read > 0 => return,
+            Err(_) if read > 0 => return Left::Nothing,
             // Nothing is queued, so it is the bare error that ended the wait.
             Err(_) => match sys::take_error(fd) {
                 Ok(Some(error)) => unnamed(error),
-                Ok(None) | Err(_) => return,
+                Ok(None) | Err(_) => return Left::Nothing,
             },
         };
         // What this machine found out itself, the send has been told already.
@@ -156,6 +158,7 @@ pub(in crate::backend) fn hand_over_errors(
             on_event(now, event, port);
         }
     }
+    Left::Something
 }
 
 /// Gives the first `count` buffers memory for the longest message.

@@ -10,8 +10,9 @@ use std::os::fd::AsFd;
 
 use super::backlog::Waiting;
 use super::queue::{Entry, Joining, Memory, SendQueue, Sending};
-use super::table::Socket;
-use super::{Change, RunsOut, STRANGE_ERRORS_MAX, UdpPort};
+use super::table::{Announced, Socket};
+use super::{Left, RunsOut, STRANGE_ERRORS_MAX, UdpPort};
+use crate::backend::readiness::Interest;
 use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
 use crate::id::SocketId;
 use crate::net::NetworkError;
@@ -50,15 +51,16 @@ impl UdpPort {
         }
     }
 
-    /// Sends some of what waits at a socket.
-    pub(in crate::backend) fn send_backlog(&mut self, id: SocketId) {
+    /// Sends some of what waits at a socket. Nothing is left that the kernel would take, unless it
+    /// says so.
+    pub(in crate::backend) fn send_backlog(&mut self, id: SocketId) -> Left {
         // What was queued meanwhile comes after it.
         self.flush();
         let Some(socket) = self.sockets.get_mut(id) else {
-            return;
+            return Left::Nothing;
         };
         if socket.backlog.is_empty() {
-            return;
+            return Left::Nothing;
         }
         for _ in 0..MESSAGES_MAX {
             let Some(run) = socket.backlog.pop() else {
@@ -71,12 +73,16 @@ impl UdpPort {
         }
         self.send_row(0..self.queue.entries().len(), Row::Waited);
         self.queue.clear();
-        if self
-            .sockets
-            .get(id)
-            .is_some_and(|socket| socket.backlog.is_empty())
-        {
-            self.changes.push_back(Change::HasRoom(id));
+        match self.sockets.get(id) {
+            Some(socket) if socket.backlog.is_empty() => {
+                if socket.announced == Announced::Yes {
+                    let fd = socket.fd.as_fd();
+                    self.readiness.change(id, fd, Interest::Read);
+                }
+                Left::Nothing
+            }
+            Some(_) => Left::Something,
+            None => Left::Nothing,
         }
     }
 
@@ -208,8 +214,9 @@ impl UdpPort {
         if !socket.backlog.has_room(run.payload.len()) {
             return self.send_failed(&run.to, NetworkError::QueueFull, run.datagrams());
         }
-        if socket.backlog.is_empty() {
-            self.changes.push_back(Change::AwaitRoom(run.to.socket));
+        if socket.backlog.is_empty() && socket.announced == Announced::Yes {
+            let (id, fd) = (run.to.socket, socket.fd.as_fd());
+            self.readiness.change(id, fd, Interest::ReadAndWrite);
         }
         socket.backlog.push_back(run);
     }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::backlog::Backlog;
 use super::refusals::Refusals;
+use crate::backend::readiness::Interest;
 use crate::backend::sys::Domain;
 use crate::id::SocketId;
 
@@ -48,6 +49,15 @@ impl Socket {
             dropped: 0,
             backlog: Backlog::new(),
             refusals: Refusals::new(),
+        }
+    }
+
+    /// What it is to be waited for.
+    pub(super) fn interest(&self) -> Interest {
+        if self.backlog.is_empty() {
+            Interest::Read
+        } else {
+            Interest::ReadAndWrite
         }
     }
 }

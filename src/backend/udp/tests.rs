@@ -13,7 +13,8 @@ use std::net::UdpSocket;
 
 use super::*;
 use crate::backend::Backend;
-use crate::backend::poll::PollBackend;
+use crate::backend::poll::PollSet;
+use crate::backend::sockets::SocketBackend;
 use crate::backend::sys::WakeKind;
 use crate::buffer::Buffer;
 use crate::net::Token;
@@ -219,7 +220,7 @@ fn lent_memory_is_whole_each_time_however_much_was_written() {
 
 /// A backend that is told what to do without a worker.
 pub(super) struct Host {
-    pub(super) backend: PollBackend,
+    pub(super) backend: SocketBackend,
     clock: SystemClock,
 }
 
@@ -232,7 +233,7 @@ impl Host {
         let mut config = BackendConfig::new(BufferPool::new());
         change(&mut config);
         Self {
-            backend: PollBackend::with(&config, batching, wake).unwrap(),
+            backend: SocketBackend::over(PollSet::new(wake).unwrap(), &config, batching),
             clock: SystemClock::new(),
         }
     }

@@ -1,11 +1,11 @@
-//! A worker with one task over a poll backend, driven by hand.
+//! A worker with one task over a backend, driven by hand.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::UdpSocket;
 
-use stillpoint::backend::poll::{PollBackend, UdpPort};
-use stillpoint::backend::{Backend, BackendConfig, Port};
+use stillpoint::backend::sockets::{SocketBackend, UdpPort};
+use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
     App, Buffer, BufferPool, Clock, DatagramRun, Entropy, Input, NetworkEvent, Outbox, Output,
@@ -16,7 +16,7 @@ use stillpoint::{
 /// One worker with one task, over a backend of its own.
 pub(crate) struct Host {
     pub(crate) worker: Worker<Probe>,
-    pub(crate) backend: PollBackend,
+    pub(crate) backend: SocketBackend,
     pub(crate) clock: SystemClock,
     task: TaskId,
     seen: std::collections::VecDeque<NetworkEvent>,
@@ -29,22 +29,34 @@ pub(crate) struct Waited {
 }
 
 impl Host {
-    pub(crate) fn new() -> Self {
-        Self::with(|_| {})
+    pub(crate) fn new(kind: BackendKind) -> Self {
+        Self::with(kind, |_| {})
     }
 
-    pub(crate) fn with(change: impl FnOnce(&mut BackendConfig)) -> Self {
-        Self::over(BufferPool::new(), change)
+    pub(crate) fn with(kind: BackendKind, change: impl FnOnce(&mut BackendConfig)) -> Self {
+        Self::over(kind, BufferPool::new(), change)
     }
 
-    pub(crate) fn over(pool: BufferPool, change: impl FnOnce(&mut BackendConfig)) -> Self {
+    pub(crate) fn over(
+        kind: BackendKind,
+        pool: BufferPool,
+        change: impl FnOnce(&mut BackendConfig),
+    ) -> Self {
         let mut config = BackendConfig::new(pool);
         change(&mut config);
         let mut worker = Worker::new(
             WorkerConfig::new(0, Entropy::from_seed(1)),
             |(), spawner: stillpoint::Spawner<'_, Probe>| spawner.insert(ProbeTask::default()),
         );
-        let mut backend = PollBackend::new(config).unwrap();
+        let mut backend = match kind {
+            #[cfg(feature = "mio")]
+            BackendKind::Mio => SocketBackend::mio(&config),
+            #[cfg(feature = "polling")]
+            BackendKind::Polling => SocketBackend::polling(&config),
+            BackendKind::Poll => SocketBackend::poll(&config),
+            unknown => panic!("no way to make the backend {unknown}"),
+        }
+        .unwrap();
         let clock = SystemClock::new();
         let mut outputs = Outputs::to(backend.port());
         worker.handle_input(clock.now(), WorkerInput::Spawn(()), &mut outputs);
@@ -269,7 +281,7 @@ impl WorkerOutputs<Probe> for Outputs<'_> {
 /// A plain blocking socket of the standard library that talks to `peer` alone.
 pub(crate) fn client_of(peer: SocketAddr) -> UdpSocket {
     let any = if peer.is_ipv4() {
-        super::LOOPBACK
+        crate::behaviours::LOOPBACK
     } else {
         "[::1]:0"
     };

@@ -1,45 +1,35 @@
-//! The raw `poll(2)` backend over real sockets: a worker with one task on each side, driven by
-//! hand on the test's own thread.
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "these are tests"
-)]
-#![cfg(feature = "poll")]
-
-#[path = "backend_poll/host.rs"]
-mod host;
+//! What every socket backend does, as stories: a worker with one task on each side, over real
+//! sockets, driven by hand on the test's own thread.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::UdpSocket;
 
-use stillpoint::backend::{Backend, Offload};
+use stillpoint::backend::{Backend, BackendKind, Offload};
 use stillpoint::{
     Buffer, BufferPool, Clock, DATAGRAM_BYTES_MAX, Ecn, NetworkError, NetworkEvent, Token,
     Transmit, UdpOpen,
 };
 
-use host::{Act, Host, Mode, PATIENCE, client_of, has_runs, pattern, received};
+use super::host::{Act, Host, Mode, PATIENCE, client_of, has_runs, pattern, received};
 
-const LOOPBACK: &str = "127.0.0.1:0";
+pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 
-#[test]
-fn sockets_open_under_both_families_and_say_where() {
+pub(crate) fn sockets_open_under_both_families_and_say_where(kind: BackendKind) {
     for bind in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
         let bind: SocketAddr = bind.parse().unwrap();
-        let mut host = Host::new();
+        let mut host = Host::new(kind);
         let (_, local) = host.open(bind);
         assert_eq!(local.ip(), bind.ip());
         assert_ne!(local.port(), 0);
     }
 }
 
-#[test]
-fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason() {
+pub(crate) fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason(
+    kind: BackendKind,
+) {
     let taken = UdpSocket::bind(LOOPBACK).unwrap();
-    let mut host = Host::new();
+    let mut host = Host::new(kind);
     let cases = [
         (taken.local_addr().unwrap(), NetworkError::AddressInUse),
         (
@@ -60,9 +50,8 @@ fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason() {
     assert_eq!(host.worker.sockets(), 0);
 }
 
-#[test]
-fn a_port_may_be_shared_by_those_who_ask() {
-    let mut host = Host::new();
+pub(crate) fn a_port_may_be_shared_by_those_who_ask(kind: BackendKind) {
+    let mut host = Host::new(kind);
     host.act(Act::Open(
         UdpOpen::new(Token(0), LOOPBACK.parse().unwrap()).shared(),
     ));
@@ -71,10 +60,9 @@ fn a_port_may_be_shared_by_those_who_ask() {
     assert_eq!(host.opened().1, local);
 }
 
-#[test]
-fn datagrams_of_every_length_pass_whole_both_ways() {
+pub(crate) fn datagrams_of_every_length_pass_whole_both_ways(kind: BackendKind) {
     for bind in [LOOPBACK, "[::1]:0"] {
-        let mut host = Host::new();
+        let mut host = Host::new(kind);
         host.act(Act::Become(Mode::Echo));
         let (_, local) = host.open(bind.parse().unwrap());
         let client = client_of(local);
@@ -101,9 +89,8 @@ fn datagrams_of_every_length_pass_whole_both_ways() {
     }
 }
 
-#[test]
-fn a_short_datagram_does_not_keep_the_memory_of_a_long_one() {
-    let mut host = Host::new();
+pub(crate) fn a_short_datagram_does_not_keep_the_memory_of_a_long_one(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
     for (len, memory_max) in [(10, 512), (1_200, 2_048), (9_000, 16_384)] {
@@ -115,9 +102,8 @@ fn a_short_datagram_does_not_keep_the_memory_of_a_long_one() {
     }
 }
 
-#[test]
-fn a_run_is_sent_and_received_as_one() {
-    let (mut sender, mut receiver) = (Host::new(), Host::new());
+pub(crate) fn a_run_is_sent_and_received_as_one(kind: BackendKind) {
+    let (mut sender, mut receiver) = (Host::new(kind), Host::new(kind));
     if !has_runs(&sender, "a_run_is_sent_and_received_as_one") {
         return;
     }
@@ -137,10 +123,9 @@ fn a_run_is_sent_and_received_as_one() {
     assert_eq!(receiver.backend.counters().datagrams_in, 66);
 }
 
-#[test]
-fn a_run_arrives_at_a_plain_socket_as_its_datagrams_in_order() {
+pub(crate) fn a_run_arrives_at_a_plain_socket_as_its_datagrams_in_order(kind: BackendKind) {
     for offload in [Offload::WhereAvailable, Offload::Off] {
-        let mut host = Host::with(|config| config.offload = offload);
+        let mut host = Host::with(kind, |config| config.offload = offload);
         let (socket, local) = host.open(LOOPBACK.parse().unwrap());
         let peer = client_of(local);
         let to = peer.local_addr().unwrap();
@@ -153,9 +138,8 @@ fn a_run_arrives_at_a_plain_socket_as_its_datagrams_in_order() {
     }
 }
 
-#[test]
-fn outputs_to_one_peer_travel_as_a_run_and_arrive_as_they_were() {
-    let (mut sender, mut receiver) = (Host::new(), Host::new());
+pub(crate) fn outputs_to_one_peer_travel_as_a_run_and_arrive_as_they_were(kind: BackendKind) {
+    let (mut sender, mut receiver) = (Host::new(kind), Host::new(kind));
     let (from, local) = sender.open(LOOPBACK.parse().unwrap());
     let (_, to) = receiver.open(LOOPBACK.parse().unwrap());
     // Half of them written in place, half in buffers of their own.
@@ -185,9 +169,8 @@ fn outputs_to_one_peer_travel_as_a_run_and_arrive_as_they_were() {
     }
 }
 
-#[test]
-fn a_wake_ends_the_wait_that_follows_it_and_only_that_one() {
-    let mut host = Host::new();
+pub(crate) fn a_wake_ends_the_wait_that_follows_it_and_only_that_one(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let waker = host.backend.waker();
     for _ in 0..3 {
         waker.wake();
@@ -206,9 +189,8 @@ fn a_wake_ends_the_wait_that_follows_it_and_only_that_one() {
     waker.wake(); // Its backend is gone, and that is nobody's fault.
 }
 
-#[test]
-fn a_wake_from_another_thread_ends_a_wait_that_has_begun() {
-    let mut host = Host::new();
+pub(crate) fn a_wake_from_another_thread_ends_a_wait_that_has_begun(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let waker = host.backend.waker();
     std::thread::scope(|scope| {
         scope.spawn(|| (0..10_000).for_each(|_| waker.wake()));
@@ -218,9 +200,8 @@ fn a_wake_from_another_thread_ends_a_wait_that_has_begun() {
     host.wait(None);
 }
 
-#[test]
-fn a_wait_is_never_shorter_than_its_deadline() {
-    let mut host = Host::new();
+pub(crate) fn a_wait_is_never_shorter_than_its_deadline(kind: BackendKind) {
+    let mut host = Host::new(kind);
     for wait in [0, 1, 999, 1_000, 150_000, 1_000_000, 7_300_001] {
         let until = host.clock.now().after(Duration::from_nanos(wait));
         let waited = host.wait(Some(until));
@@ -229,9 +210,8 @@ fn a_wait_is_never_shorter_than_its_deadline() {
     }
 }
 
-#[test]
-fn an_event_is_not_older_than_what_caused_it() {
-    let mut host = Host::new();
+pub(crate) fn an_event_is_not_older_than_what_caused_it(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
     for _ in 0..100 {
@@ -246,10 +226,9 @@ fn an_event_is_not_older_than_what_caused_it() {
     }
 }
 
-#[test]
-fn a_refused_datagram_names_its_peer_and_disturbs_no_other() {
+pub(crate) fn a_refused_datagram_names_its_peer_and_disturbs_no_other(kind: BackendKind) {
     for bind in [LOOPBACK, "[::1]:0", "[::]:0"] {
-        let mut host = Host::new();
+        let mut host = Host::new(kind);
         let (socket, local) = host.open(bind.parse().unwrap());
         let family = if bind == LOOPBACK {
             LOOPBACK
@@ -287,9 +266,8 @@ fn a_refused_datagram_names_its_peer_and_disturbs_no_other() {
     }
 }
 
-#[test]
-fn a_socket_closed_in_the_middle_of_a_batch_gives_no_more() {
-    let mut host = Host::new();
+pub(crate) fn a_socket_closed_in_the_middle_of_a_batch_gives_no_more(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
     host.act(Act::Become(Mode::CloseAfter(3)));
@@ -307,9 +285,8 @@ fn a_socket_closed_in_the_middle_of_a_batch_gives_no_more() {
     assert!(host.wait_a_little().events.is_empty());
 }
 
-#[test]
-fn what_was_submitted_before_a_close_is_sent() {
-    let mut host = Host::new();
+pub(crate) fn what_was_submitted_before_a_close_is_sent(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (socket, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
     host.act(Act::SendAndClose(
@@ -320,9 +297,8 @@ fn what_was_submitted_before_a_close_is_sent() {
     assert_eq!(received(&client), b"bye");
 }
 
-#[test]
-fn a_flooded_socket_does_not_keep_another_waiting() {
-    let mut host = Host::with(|config| config.receive_batch_max = 16);
+pub(crate) fn a_flooded_socket_does_not_keep_another_waiting(kind: BackendKind) {
+    let mut host = Host::with(kind, |config| config.receive_batch_max = 16);
     let (flooded, flood_address) = host.open(LOOPBACK.parse().unwrap());
     let (quiet, quiet_address) = host.open(LOOPBACK.parse().unwrap());
     let (flood, client) = (client_of(flood_address), client_of(quiet_address));
@@ -337,9 +313,8 @@ fn a_flooded_socket_does_not_keep_another_waiting() {
     }
 }
 
-#[test]
-fn a_peer_of_the_other_family_is_refused_without_asking_the_system() {
-    let mut host = Host::new();
+pub(crate) fn a_peer_of_the_other_family_is_refused_without_asking_the_system(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (v4, _) = host.open(LOOPBACK.parse().unwrap());
     let (v6, _) = host.open("[::1]:0".parse().unwrap());
     for (socket, peer) in [(v4, "[::1]:9"), (v6, "127.0.0.1:9")] {
@@ -360,9 +335,10 @@ fn a_peer_of_the_other_family_is_refused_without_asking_the_system() {
     assert_eq!(host.backend.counters().send_failed, 4);
 }
 
-#[test]
-fn a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses() {
-    let mut host = Host::new();
+pub(crate) fn a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses(
+    kind: BackendKind,
+) {
+    let mut host = Host::new(kind);
     host.act(Act::Become(Mode::Echo));
     let (_, local) = host.open("[::]:0".parse().unwrap());
     for ip in ["127.0.0.1", "::1"] {
@@ -377,9 +353,8 @@ fn a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses() {
     }
 }
 
-#[test]
-fn an_answer_comes_from_the_address_that_was_asked() {
-    let mut host = Host::new();
+pub(crate) fn an_answer_comes_from_the_address_that_was_asked(kind: BackendKind) {
+    let mut host = Host::new(kind);
     host.act(Act::Become(Mode::Echo));
     let (_, local) = host.open("0.0.0.0:0".parse().unwrap());
     // A connected socket hears only the address it is connected to.
@@ -389,10 +364,9 @@ fn an_answer_comes_from_the_address_that_was_asked() {
     assert_eq!(received(&client), b"who");
 }
 
-#[test]
-fn congestion_bits_pass_both_ways() {
+pub(crate) fn congestion_bits_pass_both_ways(kind: BackendKind) {
     for bind in [LOOPBACK, "[::1]:0"] {
-        let (mut sender, mut receiver) = (Host::new(), Host::new());
+        let (mut sender, mut receiver) = (Host::new(kind), Host::new(kind));
         let (from, _) = sender.open(bind.parse().unwrap());
         let (_, to) = receiver.open(bind.parse().unwrap());
         for ecn in [
@@ -407,9 +381,8 @@ fn congestion_bits_pass_both_ways() {
     }
 }
 
-#[test]
-fn a_dropped_backend_frees_its_ports() {
-    let mut host = Host::new();
+pub(crate) fn a_dropped_backend_frees_its_ports(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     UdpSocket::bind(local).expect_err("the port is ours");
     let _waker = host.backend.waker(); // Lives on, and keeps no socket open.
@@ -417,10 +390,9 @@ fn a_dropped_backend_frees_its_ports() {
     UdpSocket::bind(local).expect("the port is free");
 }
 
-#[test]
-fn every_buffer_goes_back_to_the_pool() {
+pub(crate) fn every_buffer_goes_back_to_the_pool(kind: BackendKind) {
     let pool = BufferPool::new();
-    let mut host = Host::over(pool.clone(), |_| {});
+    let mut host = Host::over(kind, pool.clone(), |_| {});
     host.act(Act::Become(Mode::Echo));
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
@@ -447,9 +419,8 @@ fn every_buffer_goes_back_to_the_pool() {
     assert_eq!(pool.live(), 0);
 }
 
-#[test]
-fn a_flood_is_handed_over_or_counted_as_dropped() {
-    let mut host = Host::new();
+pub(crate) fn a_flood_is_handed_over_or_counted_as_dropped(kind: BackendKind) {
+    let mut host = Host::new(kind);
     let (_, local) = host.open(LOOPBACK.parse().unwrap());
     let client = client_of(local);
     let mut sent = 0;

@@ -1,0 +1,116 @@
+//! Waiting with the `polling` crate, which smol and async-io stand on: epoll on Linux, kqueue on
+//! BSD and macOS.
+//!
+//! The kernel keeps the list of sockets, so one that is idle costs nothing, and tells of a socket
+//! as long as it is ready.
+#![expect(unsafe_code, reason = "registration leaves it to us to end it in time")]
+
+use core::fmt;
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use ::polling::{Event, Events, PollMode, Poller};
+
+use super::readiness::{EVENTS_MAX, Interest, Readiness, Ready, Watched, errno, failed};
+use super::sys::{Errno, Timeout};
+use super::{BackendError, Wake, Waker};
+use crate::id::SocketId;
+
+/// Sockets that wait in a poller's queue.
+pub(super) struct PollingSet {
+    poller: Arc<Poller>,
+    events: Events,
+    watched: Watched,
+}
+
+impl PollingSet {
+    pub(super) fn new() -> Result<Self, BackendError> {
+        let poller = Poller::new().map_err(|error| failed("epoll_create", errno(&error)))?;
+        Ok(Self {
+            poller: Arc::new(poller),
+            events: Events::with_capacity(NonZeroUsize::new(EVENTS_MAX).expect("more than none")),
+            watched: Watched::default(),
+        })
+    }
+}
+
+impl Readiness for PollingSet {
+    fn add(&mut self, id: SocketId, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        let wanted = Event::readable(self.watched.add(id));
+        // SAFETY: `fd` is open, and `remove` is called for it before it is closed: the port closes
+        // a socket nowhere else, and when both are dropped, nobody waits any more.
+        let added = unsafe { self.poller.add_with_mode(&fd, wanted, PollMode::Level) };
+        added.map_err(|error| {
+            self.watched.remove(id);
+            errno(&error)
+        })
+    }
+
+    fn remove(&mut self, id: SocketId, fd: BorrowedFd<'_>) {
+        self.watched.remove(id);
+        let removed = self.poller.delete(fd);
+        assert!(removed.is_ok(), "{id} taken out: {removed:?}");
+    }
+
+    fn change(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
+        let wanted = match interest {
+            Interest::Read => Event::readable(Watched::name(id)),
+            Interest::ReadAndWrite => Event::all(Watched::name(id)),
+        };
+        let changed = self.poller.modify_with_mode(fd, wanted, PollMode::Level);
+        // The kernel changes an entry in place and takes no memory for it.
+        assert!(changed.is_ok(), "{id} registered anew: {changed:?}");
+    }
+
+    fn again(&mut self, _: SocketId, _: BorrowedFd<'_>, _: Interest) {}
+
+    fn wait(
+        &mut self,
+        timeout: Timeout,
+        ready: &mut Vec<(SocketId, Ready)>,
+    ) -> Result<(), BackendError> {
+        let timeout = match timeout {
+            Timeout::Forever => None,
+            Timeout::After(duration) => Some(duration.min(TIMEOUT_MAX)),
+        };
+        self.events.clear();
+        match self.poller.wait(&mut self.events, timeout) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(failed("epoll_wait", errno(&error))),
+        }
+        ready.extend(self.events.iter().filter_map(|event| {
+            let id = self.watched.get(event.key)?;
+            let ready = Ready {
+                readable: event.readable,
+                writable: event.writable,
+                error: event.is_err().unwrap_or(false),
+            };
+            Some((id, ready))
+        }));
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::new(self.poller.clone())
+    }
+}
+
+impl Wake for Poller {
+    fn wake(&self) {
+        // Full means notified, which is all that is wanted; nothing else can be wrong with it.
+        drop(self.notify());
+    }
+}
+
+impl fmt::Debug for PollingSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollingSet").finish_non_exhaustive()
+    }
+}
+
+/// A wait so long that its end is never seen, and that every kernel takes.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600 * 24);

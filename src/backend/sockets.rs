@@ -1,0 +1,161 @@
+//! The socket backends: what they share, whichever way they wait.
+//!
+//! A wait gathers which sockets are ready, then takes a bounded batch off each, beginning with
+//! another one each time. One datagram that is answered costs three system calls: wait, receive,
+//! send.
+
+use core::fmt;
+
+#[cfg(feature = "mio")]
+use super::mio::MioSet;
+use super::poll::PollSet;
+#[cfg(feature = "polling")]
+use super::polling::PollingSet;
+use super::readiness::{Readiness, Ready};
+use super::sys::{Batching, Timeout, WakeKind};
+pub use super::udp::UdpPort;
+use super::udp::{Left, Receiver, hand_over_errors};
+use super::{Backend, BackendConfig, BackendError, Capabilities, Waker};
+use crate::id::SocketId;
+use crate::net::{NetworkCounters, NetworkEvent};
+use crate::time::{Clock, Timestamp};
+
+/// The system's sockets.
+pub struct SocketBackend {
+    /// What the current wait found; kept for its memory.
+    ready: Vec<(SocketId, Ready)>,
+    /// Counts the wake-ups, to begin with another socket each time.
+    turn: usize,
+    receiver: Receiver,
+    port: UdpPort,
+    capabilities: Capabilities,
+}
+
+impl SocketBackend {
+    /// A backend that waits with mio.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] if the system has no descriptor left for it.
+    #[cfg(feature = "mio")]
+    pub fn mio(config: &BackendConfig) -> Result<Self, BackendError> {
+        Ok(Self::over(MioSet::new()?, config, Batching::BEST))
+    }
+
+    /// A backend that waits with the `polling` crate.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] if the system has no descriptor left for it.
+    #[cfg(feature = "polling")]
+    pub fn polling(config: &BackendConfig) -> Result<Self, BackendError> {
+        Ok(Self::over(PollingSet::new()?, config, Batching::BEST))
+    }
+
+    /// A backend that waits with raw `poll(2)`.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] if the system has no descriptor left for it.
+    pub fn poll(config: &BackendConfig) -> Result<Self, BackendError> {
+        let set = PollSet::new(WakeKind::BEST)?;
+        Ok(Self::over(set, config, Batching::BEST))
+    }
+
+    pub(super) fn over(
+        readiness: impl Readiness + 'static,
+        config: &BackendConfig,
+        batching: Batching,
+    ) -> Self {
+        let (port, capabilities) = UdpPort::new(Box::new(readiness), config, batching);
+        Self {
+            ready: Vec::new(),
+            turn: 0,
+            receiver: Receiver::new(config),
+            port,
+            capabilities,
+        }
+    }
+
+    fn timeout(&self, until: Option<Timestamp>, clock: &impl Clock) -> Timeout {
+        match until {
+            _ if self.port.events() > 0 => Timeout::After(core::time::Duration::ZERO),
+            Some(until) => Timeout::After(until.since(clock.now())),
+            None => Timeout::Forever,
+        }
+    }
+}
+
+impl Backend for SocketBackend {
+    type Port = UdpPort;
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn port(&mut self) -> &mut UdpPort {
+        &mut self.port
+    }
+
+    fn flush(&mut self) -> Result<(), BackendError> {
+        self.port.flush();
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        until: Option<Timestamp>,
+        clock: &impl Clock,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+    ) -> Result<Timestamp, BackendError> {
+        self.port.flush(); // What nobody flushed must not wait as long as we do.
+        let timeout = self.timeout(until, clock);
+        self.ready.clear();
+        self.port.readiness.wait(timeout, &mut self.ready)?;
+        let now = clock.now();
+        // What these cause waits for the next time, so that this ends.
+        for _ in 0..self.port.events() {
+            let Some(event) = self.port.poll_event() else {
+                break;
+            };
+            on_event(now, event, &mut self.port);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn % self.ready.len().max(1);
+        let (before, after) = self.ready.split_at(first);
+        for &(socket, ready) in after.iter().chain(before) {
+            let mut left = Left::Nothing;
+            if ready.error {
+                left = left.or(hand_over_errors(now, socket, &mut self.port, on_event));
+            }
+            if ready.readable {
+                let received = self.receiver.receive(now, socket, &mut self.port, on_event);
+                left = left.or(received);
+            }
+            if ready.writable {
+                left = left.or(self.port.send_backlog(socket));
+            }
+            if left == Left::Something {
+                self.port.again(socket);
+            }
+        }
+        Ok(now)
+    }
+
+    fn waker(&self) -> Waker {
+        self.port.readiness.waker()
+    }
+
+    fn counters(&self) -> NetworkCounters {
+        self.port.counters()
+    }
+}
+
+impl fmt::Debug for SocketBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketBackend")
+            .field("port", &self.port)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
+}

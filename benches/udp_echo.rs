@@ -83,7 +83,7 @@ struct Ours {
 
 impl Ours {
     fn start() -> Self {
-        let config = RuntimeConfig::new(BackendKind::ALL[0]);
+        let config = RuntimeConfig::new(BackendKind::default());
         let mut controller = Controller::start(config, spawn).expect("the runtime starts");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let open = stillpoint::UdpOpen::new(stillpoint::Token(0), any);

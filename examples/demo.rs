@@ -45,7 +45,7 @@ fn main() {
     let say = |human: &dyn Fn(), value: Value| if options.json { line(value) } else { human() };
 
     let real = run_real();
-    let mut object = json!({ "world": "real", "backend": BackendKind::ALL[0].name() });
+    let mut object = json!({ "world": "real", "backend": BackendKind::default().name() });
     extend(&mut object, real.to_json());
     say(
         &|| table("Real: the echo tasks over loopback sockets", &real.rows()),
@@ -116,7 +116,7 @@ fn tell(found: &FoundFailure, again: String, same: bool) {
 
 /// Servers and clients on two worker threads, over loopback.
 fn run_real() -> ClientStats {
-    let config = RuntimeConfig::new(BackendKind::ALL[0]).workers(2);
+    let config = RuntimeConfig::new(BackendKind::default()).workers(2);
     let mut controller = Controller::start(config, spawn).unwrap_or_else(|error| fail(error));
     let open = UdpOpen::new(Token(0), SocketAddr::from(([127, 0, 0, 1], 0)));
     controller

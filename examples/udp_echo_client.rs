@@ -34,8 +34,8 @@ struct Options {
     /// Seconds to go on for
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
-    /// How to reach the kernel: poll
-    #[arg(long, default_value = "poll")]
+    /// How to reach the kernel: mio, polling or poll
+    #[arg(long, default_value_t)]
     backend: BackendKind,
     /// Worker threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]

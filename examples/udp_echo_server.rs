@@ -24,8 +24,8 @@ struct Options {
     /// Address and port to listen on; port 0 lets the system choose one
     #[arg(long, default_value = "127.0.0.1:7777")]
     listen: SocketAddr,
-    /// How to reach the kernel: poll
-    #[arg(long, default_value = "poll")]
+    /// How to reach the kernel: mio, polling or poll
+    #[arg(long, default_value_t)]
     backend: BackendKind,
     /// Worker threads; they share the port, each flow goes to one of them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]

@@ -15,8 +15,8 @@
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
 //!
-//! Both modules come with the first backend. Without features the crate is its core: pure, without I/O, threads, clock or system
-//! randomness, and without unsafe code.
+//! Both modules come with the first backend. Without features the crate is its core: pure, without
+//! I/O, threads, clock or system randomness, and without unsafe code.
 #![deny(unsafe_code)]
 
 #[cfg(feature = "poll")]

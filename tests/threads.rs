@@ -8,8 +8,9 @@ mod support;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use stillpoint::backend::BackendKind;
 use stillpoint::{Token, UdpOpen};
-use support::{Kind, report, start};
+use support::{Kind, report, start_over};
 
 fn entries(of: &str) -> usize {
     std::fs::read_dir(of).unwrap().count()
@@ -19,8 +20,9 @@ fn entries(of: &str) -> usize {
 fn controllers_dropped_without_a_shutdown_leave_nothing_behind() {
     let alive = Arc::new(AtomicUsize::new(0));
     let (threads, files) = (entries("/proc/self/task"), entries("/proc/self/fd"));
-    for _ in 0..20 {
-        let mut controller = start(2);
+    for round in 0..30 {
+        let backend = BackendKind::ALL[round % BackendKind::ALL.len()];
+        let mut controller = start_over(backend, 2);
         let open = UdpOpen::new(Token(0), "127.0.0.1:0".parse().unwrap());
         controller.spawn(0, Kind::Socket(open)).unwrap();
         report(&mut controller);

@@ -198,13 +198,14 @@ impl Drop for ProbeTask {
     }
 }
 
-/// A runtime of probes over the raw poll backend.
+/// A runtime of probes over the default backend.
 pub fn start(workers: u16) -> Controller<Probe> {
-    Controller::start(
-        RuntimeConfig::new(BackendKind::Poll).workers(workers),
-        spawn,
-    )
-    .unwrap()
+    start_over(BackendKind::default(), workers)
+}
+
+/// A runtime of probes over this backend.
+pub fn start_over(backend: BackendKind, workers: u16) -> Controller<Probe> {
+    Controller::start(RuntimeConfig::new(backend).workers(workers), spawn).unwrap()
 }
 
 /// The next event of interest: `pick` says which. Fails after a while.

@@ -11,84 +11,87 @@ use std::net::UdpSocket;
 
 use super::super::tests::{Host, client_of, id, received};
 use super::*;
-use crate::backend::{Backend, Port};
+use crate::backend::{Backend, BackendKind, Port};
 use crate::buffer::Buffer;
 use crate::net::{NetworkCommand, NetworkEvent, Transmit};
 
 #[test]
 fn what_found_no_room_is_sent_when_there_is_room_and_before_what_came_later() {
-    let (mut host, client) = pair();
-    submit(&mut host, &client, b"aabb", 2);
-    submit(&mut host, &client, b"cc", 0);
-    let port = host.backend.port();
-    // The first datagram of the first run was sent when the queue filled up.
-    let from = Cursor {
-        entry: 0,
-        datagram: 1,
-    };
-    port.postpone(from, 1, Row::Fresh);
-    port.queue.clear();
-    for datagram in [b"dd", b"ee"] {
-        submit(&mut host, &client, datagram, 0);
+    for (mut host, client) in pairs() {
+        submit(&mut host, &client, b"aabb", 2);
+        submit(&mut host, &client, b"cc", 0);
+        let port = host.backend.port();
+        // The first datagram of the first run was sent when the queue filled up.
+        let from = Cursor {
+            entry: 0,
+            datagram: 1,
+        };
+        port.postpone(from, 1, Row::Fresh);
+        port.queue.clear();
+        for datagram in [b"dd", b"ee"] {
+            submit(&mut host, &client, datagram, 0);
+            host.backend.flush().unwrap();
+        }
+        assert_eq!(host.backend.counters().datagrams_out, 0);
+        assert!(host.wait_a_little().is_empty());
+        for datagram in [b"bb", b"cc", b"dd", b"ee"] {
+            assert_eq!(received(&client), datagram);
+        }
+        assert_eq!(host.backend.counters().datagrams_out, 4);
+        // It is over: datagrams go out at once again.
+        submit(&mut host, &client, b"ff", 0);
         host.backend.flush().unwrap();
+        assert_eq!(received(&client), b"ff");
     }
-    assert_eq!(host.backend.counters().datagrams_out, 0);
-    assert!(host.wait_a_little().is_empty());
-    for datagram in [b"bb", b"cc", b"dd", b"ee"] {
-        assert_eq!(received(&client), datagram);
-    }
-    assert_eq!(host.backend.counters().datagrams_out, 4);
-    // It is over: datagrams go out at once again.
-    submit(&mut host, &client, b"ff", 0);
-    host.backend.flush().unwrap();
-    assert_eq!(received(&client), b"ff");
 }
 
 #[test]
 fn a_full_backlog_drops_the_newest_and_says_so_once() {
-    let (mut host, client) = pair();
-    submit(&mut host, &client, &[0], 0);
-    fill_up(&mut host);
-    for _ in 0..1_100 {
-        submit(&mut host, &client, b"aabb", 2);
-        submit(&mut host, &client, b"", 0); // Keeps the runs apart.
+    for (mut host, client) in pairs() {
+        submit(&mut host, &client, &[0], 0);
+        fill_up(&mut host);
+        for _ in 0..1_100 {
+            submit(&mut host, &client, b"aabb", 2);
+            submit(&mut host, &client, b"", 0); // Keeps the runs apart.
+        }
+        host.backend.flush().unwrap();
+        assert_eq!(host.backend.counters().datagrams_out, 0);
+        let events = host.turn();
+        let told = events.iter().map(|event| match event {
+            NetworkEvent::SendFailed {
+                error: NetworkError::QueueFull,
+                datagrams,
+                ..
+            } => *datagrams,
+            other => panic!("{other:?}"),
+        });
+        // 3,300 datagrams came after the first; 1,023 runs of two and one in turn had a place.
+        assert_eq!(told.collect::<Vec<u32>>(), [3_300 - 511 * 3 - 2]);
+        let mut waits = 0;
+        while host.backend.counters().datagrams_out < 1 + 511 * 3 + 2 {
+            assert!(host.turn_if_any().is_empty());
+            waits += 1;
+            assert!(waits < 100, "the backlog is not sent");
+        }
+        assert_eq!(received(&client), [0]);
+        assert_eq!(host.backend.counters().send_failed, 3_300 - 511 * 3 - 2);
     }
-    host.backend.flush().unwrap();
-    assert_eq!(host.backend.counters().datagrams_out, 0);
-    let events = host.turn();
-    let told = events.iter().map(|event| match event {
-        NetworkEvent::SendFailed {
-            error: NetworkError::QueueFull,
-            datagrams,
-            ..
-        } => *datagrams,
-        other => panic!("{other:?}"),
-    });
-    // 3,300 datagrams came after the first; 1,023 runs of two and one in turn had a place.
-    assert_eq!(told.collect::<Vec<u32>>(), [3_300 - 511 * 3 - 2]);
-    let mut waits = 0;
-    while host.backend.counters().datagrams_out < 1 + 511 * 3 + 2 {
-        assert!(host.turn_if_any().is_empty());
-        waits += 1;
-        assert!(waits < 100, "the backlog is not sent");
-    }
-    assert_eq!(received(&client), [0]);
-    assert_eq!(host.backend.counters().send_failed, 3_300 - 511 * 3 - 2);
 }
 
 #[test]
 fn a_backlog_is_sent_before_its_socket_is_closed() {
-    let (mut host, client) = pair();
-    submit(&mut host, &client, b"first", 0);
-    fill_up(&mut host);
-    for _ in 0..200 {
-        submit(&mut host, &client, b"more", 0);
-        host.backend.flush().unwrap();
+    for (mut host, client) in pairs() {
+        submit(&mut host, &client, b"first", 0);
+        fill_up(&mut host);
+        for _ in 0..200 {
+            submit(&mut host, &client, b"more", 0);
+            host.backend.flush().unwrap();
+        }
+        host.submit(NetworkCommand::Close(id(0, 0)));
+        assert_eq!(received(&client), b"first");
+        (0..200).for_each(|_| assert_eq!(received(&client), b"more"));
+        assert!(host.wait_a_little().is_empty());
     }
-    host.submit(NetworkCommand::Close(id(0, 0)));
-    assert_eq!(received(&client), b"first");
-    (0..200).for_each(|_| assert_eq!(received(&client), b"more"));
-    assert!(host.wait_a_little().is_empty());
 }
 
 /// Has the kernel refuse what is queued, as if its queue were full.
@@ -112,8 +115,11 @@ fn submit(host: &mut Host, to: &UdpSocket, payload: &[u8], segment_size: usize) 
         .submit(NetworkCommand::Transmit(transmit));
 }
 
-fn pair() -> (Host, UdpSocket) {
-    let mut host = Host::new();
-    let local = host.open(id(0, 0), "127.0.0.1:0");
-    (host, client_of(local))
+/// An open socket of each backend, and whom it talks to.
+fn pairs() -> impl Iterator<Item = (Host, UdpSocket)> {
+    BackendKind::ALL.iter().map(|&kind| {
+        let mut host = Host::of(kind);
+        let local = host.open(id(0, 0), "127.0.0.1:0");
+        (host, client_of(local))
+    })
 }

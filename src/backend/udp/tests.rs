@@ -12,10 +12,10 @@ use core::time::Duration;
 use std::net::UdpSocket;
 
 use super::*;
-use crate::backend::Backend;
 use crate::backend::poll::PollSet;
 use crate::backend::sockets::SocketBackend;
 use crate::backend::sys::WakeKind;
+use crate::backend::{Backend, BackendKind};
 use crate::buffer::Buffer;
 use crate::net::Token;
 use crate::runtime::SystemClock;
@@ -227,6 +227,21 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new() -> Self {
         Self::with(Batching::BEST, WakeKind::BEST, |_| {})
+    }
+
+    pub(super) fn of(kind: BackendKind) -> Self {
+        let config = BackendConfig::new(BufferPool::new());
+        let backend = match kind {
+            #[cfg(feature = "mio")]
+            BackendKind::Mio => SocketBackend::mio(&config),
+            #[cfg(feature = "polling")]
+            BackendKind::Polling => SocketBackend::polling(&config),
+            BackendKind::Poll => SocketBackend::poll(&config),
+        };
+        Self {
+            backend: backend.unwrap(),
+            clock: SystemClock::new(),
+        }
     }
 
     fn with(batching: Batching, wake: WakeKind, change: impl FnOnce(&mut BackendConfig)) -> Self {

@@ -114,6 +114,7 @@ fn end(controller: Controller<Echo>, options: &Options) {
             "sent_bytes": total.bytes_out,
             "dropped": {
                 "send_failed": total.send_failed,
+                "send_queue_full": total.queue_dropped,
                 "receive_queue_full": total.receive_dropped,
                 "undelivered": total.undelivered,
             },
@@ -125,6 +126,7 @@ fn end(controller: Controller<Echo>, options: &Options) {
         ("datagrams received", total.datagrams_in.to_string()),
         ("datagrams sent", total.datagrams_out.to_string()),
         ("dropped: send failed", total.send_failed.to_string()),
+        ("dropped: send queue full", total.queue_dropped.to_string()),
         (
             "dropped: receive queue full",
             total.receive_dropped.to_string(),

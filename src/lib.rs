@@ -41,7 +41,7 @@ pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{SocketId, TaskId};
 pub use net::{
     DATAGRAM_BYTES_MAX, DatagramRun, Ecn, NetworkCommand, NetworkCounters, NetworkError,
-    NetworkEvent, Sharing, Token, Transmit, UdpOpen, segment_count, segments,
+    NetworkEvent, Sharing, Token, Transmit, UdpOpen, WhenFull, segment_count, segments,
 };
 pub use slots::Key;
 pub use state::{TaskState, WorkerState};

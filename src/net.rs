@@ -244,6 +244,8 @@ pub struct UdpOpen {
     pub bind: SocketAddr,
     /// Whether other sockets may share the address and port.
     pub sharing: Sharing,
+    /// What becomes of datagrams that find the send queue full.
+    pub when_full: WhenFull,
 }
 
 impl UdpOpen {
@@ -255,6 +257,7 @@ impl UdpOpen {
             token,
             bind,
             sharing: Sharing::Exclusive,
+            when_full: WhenFull::Fail,
         }
     }
 
@@ -265,6 +268,27 @@ impl UdpOpen {
         self.sharing = Sharing::Shared;
         self
     }
+
+    /// The same, doing this with datagrams that find the send queue full.
+    #[must_use]
+    pub const fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+}
+
+/// What becomes of datagrams that find the send queue of their socket full: 1,024 runs or 8 MiB
+/// beyond what the system itself takes. The simulator's sockets have no such queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// They fail; the task is told with [`NetworkEvent::SendFailed`].
+    Fail,
+    /// They are dropped and counted: for bulk, whose start matters most.
+    DropNewest,
+    /// They take the place of those that have waited longest, which are dropped and counted: for
+    /// speech and pictures, which are of no use when late.
+    DropOldest,
 }
 
 /// Whether a port may be bound more than once.
@@ -445,6 +469,8 @@ pub struct NetworkCounters {
     pub bytes_out: u64,
     /// Datagrams that the network refused to send.
     pub send_failed: u64,
+    /// Datagrams that a full send queue dropped, as their socket's [`WhenFull`] says.
+    pub queue_dropped: u64,
     /// Datagrams dropped at the receiving socket because its queue was full.
     pub receive_dropped: u64,
     /// Datagrams that arrived and could not be handed to a task.
@@ -460,6 +486,7 @@ impl core::ops::AddAssign for NetworkCounters {
         self.datagrams_out += other.datagrams_out;
         self.bytes_out += other.bytes_out;
         self.send_failed += other.send_failed;
+        self.queue_dropped += other.queue_dropped;
         self.receive_dropped += other.receive_dropped;
         self.undelivered += other.undelivered;
         self.socket_errors += other.socket_errors;

@@ -148,7 +148,8 @@ impl UdpPort {
         let event = match sys::open_udp(&open, self.offload) {
             Ok((fd, local)) => {
                 let domain = Domain::of(&open.bind);
-                self.sockets.insert(Socket::new(id, fd, domain, local));
+                let socket = Socket::new(id, fd, local, domain, open.when_full);
+                self.sockets.insert(socket);
                 NetworkEvent::UdpOpened {
                     socket: id,
                     token,

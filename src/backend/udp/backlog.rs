@@ -46,6 +46,18 @@ impl Backlog {
         self.runs.len() < RUNS_MAX && self.bytes + len <= BYTES_MAX
     }
 
+    /// Drops the oldest until a run of `len` bytes may be added, and says how many datagrams that
+    /// were.
+    pub(super) fn make_room(&mut self, len: usize) -> u64 {
+        let mut dropped = 0;
+        while !self.has_room(len)
+            && let Some(oldest) = self.pop()
+        {
+            dropped += oldest.datagrams();
+        }
+        dropped
+    }
+
     pub(super) fn push_back(&mut self, run: Waiting) {
         self.bytes += run.payload.len();
         self.runs.push_back(run);

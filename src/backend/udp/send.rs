@@ -15,7 +15,7 @@ use super::{Left, RunsOut, STRANGE_ERRORS_MAX, UdpPort};
 use crate::backend::readiness::Interest;
 use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
 use crate::id::SocketId;
-use crate::net::NetworkError;
+use crate::net::{NetworkError, WhenFull};
 
 /// The next datagram to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -211,8 +211,17 @@ impl UdpPort {
         let Some(socket) = self.sockets.get_mut(run.to.socket) else {
             return;
         };
-        if !socket.backlog.has_room(run.payload.len()) {
-            return self.send_failed(&run.to, NetworkError::QueueFull, run.datagrams());
+        let len = run.payload.len();
+        if !socket.backlog.has_room(len) {
+            match socket.when_full {
+                WhenFull::Fail => {
+                    return self.send_failed(&run.to, NetworkError::QueueFull, run.datagrams());
+                }
+                WhenFull::DropNewest => return self.counters.queue_dropped += run.datagrams(),
+                WhenFull::DropOldest => {
+                    self.counters.queue_dropped += socket.backlog.make_room(len);
+                }
+            }
         }
         if socket.backlog.is_empty() && socket.announced == Announced::Yes {
             let (id, fd) = (run.to.socket, socket.fd.as_fd());

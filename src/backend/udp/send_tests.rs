@@ -11,9 +11,9 @@ use std::net::UdpSocket;
 
 use super::super::tests::{Host, client_of, id, received};
 use super::*;
-use crate::backend::{Backend, BackendKind, Port};
+use crate::backend::{Backend, BackendKind, Offload, Port};
 use crate::buffer::Buffer;
-use crate::net::{NetworkCommand, NetworkEvent, Transmit};
+use crate::net::{NetworkCommand, NetworkEvent, Token, Transmit, UdpOpen, WhenFull};
 
 #[test]
 fn what_found_no_room_is_sent_when_there_is_room_and_before_what_came_later() {
@@ -94,6 +94,45 @@ fn a_backlog_is_sent_before_its_socket_is_closed() {
     }
 }
 
+#[test]
+fn a_full_backlog_drops_the_newest_or_the_oldest_in_silence_where_it_is_asked_to() {
+    const COUNT: u16 = 1_500;
+    const ROOM: u16 = 1_024;
+    for (when_full, kept) in [
+        (WhenFull::DropNewest, 0..ROOM),
+        (WhenFull::DropOldest, COUNT - ROOM..COUNT),
+    ] {
+        for &kind in BackendKind::ALL {
+            let mut host = Host::of(kind, |config| config.offload = Offload::Off);
+            let open = UdpOpen::new(Token(0), "127.0.0.1:0".parse().unwrap());
+            host.submit(NetworkCommand::OpenUdp {
+                socket: id(0, 0),
+                open: open.when_full(when_full),
+            });
+            let client = client_of(host.opened());
+            client.set_nonblocking(true).unwrap();
+            submit(&mut host, &client, &0u16.to_le_bytes(), 0);
+            fill_up(&mut host);
+            for number in 1..COUNT {
+                submit(&mut host, &client, &number.to_le_bytes(), 0);
+            }
+            host.backend.flush().unwrap();
+            let dropped = u64::from(COUNT - ROOM);
+            assert_eq!(host.backend.counters().queue_dropped, dropped);
+            let (mut arrived, mut bytes) = (Vec::new(), [0; 2]);
+            for _ in 0..100 {
+                assert!(host.turn_if_any().is_empty(), "nobody is to be told");
+                while client.recv(&mut bytes).is_ok() {
+                    arrived.push(u16::from_le_bytes(bytes));
+                }
+            }
+            assert_eq!(arrived, kept.clone().collect::<Vec<u16>>());
+            assert_eq!(host.backend.counters().send_failed, 0);
+            assert_eq!(host.backend.counters().queue_dropped, dropped);
+        }
+    }
+}
+
 /// Has the kernel refuse what is queued, as if its queue were full.
 fn fill_up(host: &mut Host) {
     let port = host.backend.port();
@@ -118,7 +157,7 @@ fn submit(host: &mut Host, to: &UdpSocket, payload: &[u8], segment_size: usize) 
 /// An open socket of each backend, and whom it talks to.
 fn pairs() -> impl Iterator<Item = (Host, UdpSocket)> {
     BackendKind::ALL.iter().map(|&kind| {
-        let mut host = Host::of(kind);
+        let mut host = Host::of(kind, |_| {});
         let local = host.open(id(0, 0), "127.0.0.1:0");
         (host, client_of(local))
     })

@@ -8,6 +8,7 @@ use super::refusals::Refusals;
 use crate::backend::readiness::Interest;
 use crate::backend::sys::Domain;
 use crate::id::SocketId;
+use crate::net::WhenFull;
 
 /// Sockets in the slots that the worker gave them. A stale id finds nothing.
 pub(super) struct SocketTable {
@@ -27,6 +28,7 @@ pub(super) struct Socket {
     /// The kernel's count of dropped messages when it last told.
     pub(super) dropped: u32,
     pub(super) backlog: Backlog,
+    pub(super) when_full: WhenFull,
     pub(super) refusals: Refusals,
 }
 
@@ -38,7 +40,13 @@ pub(super) enum Announced {
 }
 
 impl Socket {
-    pub(super) const fn new(id: SocketId, fd: OwnedFd, domain: Domain, local: SocketAddr) -> Self {
+    pub(super) const fn new(
+        id: SocketId,
+        fd: OwnedFd,
+        local: SocketAddr,
+        domain: Domain,
+        when_full: WhenFull,
+    ) -> Self {
         Self {
             id,
             fd,
@@ -48,6 +56,7 @@ impl Socket {
             receive_hint: RECEIVE_HINT_MIN,
             dropped: 0,
             backlog: Backlog::new(),
+            when_full,
             refusals: Refusals::new(),
         }
     }

@@ -229,8 +229,9 @@ impl Host {
         Self::with(Batching::BEST, WakeKind::BEST, |_| {})
     }
 
-    pub(super) fn of(kind: BackendKind) -> Self {
-        let config = BackendConfig::new(BufferPool::new());
+    pub(super) fn of(kind: BackendKind, change: impl FnOnce(&mut BackendConfig)) -> Self {
+        let mut config = BackendConfig::new(BufferPool::new());
+        change(&mut config);
         let backend = match kind {
             #[cfg(feature = "mio")]
             BackendKind::Mio => SocketBackend::mio(&config),
@@ -259,6 +260,11 @@ impl Host {
 
     pub(super) fn open(&mut self, socket: SocketId, bind: &str) -> SocketAddr {
         self.submit(open(socket, bind.parse().unwrap()));
+        self.opened()
+    }
+
+    /// Waits for the answer to an opening.
+    pub(super) fn opened(&mut self) -> SocketAddr {
         let events = self.turn();
         let [NetworkEvent::UdpOpened { local, .. }] = events[..] else {
             panic!("an open socket expected, not {events:?}")

@@ -244,6 +244,8 @@ pub struct UdpOpen {
     pub bind: SocketAddr,
     /// Whether other sockets may share the address and port.
     pub sharing: Sharing,
+    /// The only peer, if there is to be only one.
+    pub peer: Option<SocketAddr>,
     /// What becomes of datagrams that find the send queue full.
     pub when_full: WhenFull,
 }
@@ -257,6 +259,7 @@ impl UdpOpen {
             token,
             bind,
             sharing: Sharing::Exclusive,
+            peer: None,
             when_full: WhenFull::Fail,
         }
     }
@@ -266,6 +269,15 @@ impl UdpOpen {
     #[must_use]
     pub const fn shared(mut self) -> Self {
         self.sharing = Sharing::Shared;
+        self
+    }
+
+    /// The same, connected: it hears `peer` alone, before all sockets that would hear it too, and
+    /// sends to `peer` alone ([`NetworkError::OtherPeer`]). Bound to all addresses, it takes the one
+    /// from which the peer is reached.
+    #[must_use]
+    pub const fn connected(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
         self
     }
 
@@ -420,6 +432,9 @@ pub enum NetworkError {
     /// IPv4 peer from an IPv6 socket or the reverse, or a family that the system lacks.
     #[error("address family does not fit the socket or the system")]
     AddressFamily,
+    /// The socket is connected to another peer.
+    #[error("the socket is connected to another peer")]
+    OtherPeer,
     /// Ports below 1024 and the like (EACCES, EPERM).
     #[error("permission denied")]
     PermissionDenied,

@@ -57,6 +57,8 @@ on_every_backend! {
     a_peer_of_the_other_family_is_refused_without_asking_the_system,
     a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses,
     an_answer_comes_from_the_address_that_was_asked,
+    a_connected_socket_hears_and_reaches_its_peer_alone,
+    a_peer_of_the_other_family_cannot_be_connected_to,
     congestion_bits_pass_both_ways,
     a_dropped_backend_frees_its_ports,
     every_buffer_goes_back_to_the_pool,

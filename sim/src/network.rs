@@ -47,6 +47,8 @@ struct Socket {
     local: SocketAddr,
     /// The address it sends from, unless it sends to its own node.
     source: Option<IpAddr>,
+    /// The only peer, if it is connected.
+    peer: Option<SocketAddr>,
 }
 
 /// A socket as the network sees it.
@@ -56,6 +58,7 @@ struct Bound {
     worker: u32,
     socket: SocketId,
     sharing: Sharing,
+    peer: Option<SocketAddr>,
 }
 
 /// Datagrams on their way.
@@ -183,11 +186,15 @@ impl Network {
         } else if host.conflict(local, open.sharing).is_some() {
             return Err(NetworkError::AddressInUse);
         }
+        if let Some(peer) = open.peer {
+            local.set_ip(host.towards(local.ip(), peer.ip())?);
+        }
         host.bind(Bound {
             local,
             worker,
             socket,
             sharing: open.sharing,
+            peer: open.peer,
         });
         let sockets = &mut self.sockets[worker as usize];
         let slot = socket.key().slot as usize;
@@ -198,6 +205,7 @@ impl Network {
             id: socket,
             local,
             source: self.hosts[node as usize].source(local.ip()),
+            peer: open.peer,
         });
         Ok(local)
     }
@@ -226,6 +234,9 @@ impl Network {
         let (target, local) = (transmit.peer.ip(), socket.local);
         if target.is_ipv4() != local.is_ipv4() {
             return Route::Refused(NetworkError::AddressFamily);
+        }
+        if socket.peer.is_some_and(|only| only != transmit.peer) {
+            return Route::Refused(NetworkError::OtherPeer);
         }
         let known = match target {
             IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
@@ -268,25 +279,13 @@ impl Network {
         let host = &self.hosts[node as usize];
         let found = host.at_port(target.port());
         let target = target.ip();
-        let exact = |bound: &Bound| bound.local.ip() == target;
-        let wildcard = |bound: &Bound| {
-            let ip = bound.local.ip();
-            ip.is_unspecified() && ip.is_ipv4() == target.is_ipv4()
-        };
+        let fit = |bound: &Bound| Fit::of(bound, target, peer);
         if let [only] = found {
-            return (exact(only) || wildcard(only)).then_some((only.worker, only.socket));
+            return fit(only).map(|_| (only.worker, only.socket));
         }
-        // Whoever is bound to the very address comes before those bound to all.
-        let exactly = found.iter().any(exact);
-        let fits = |bound: &&Bound| {
-            if exactly {
-                exact(bound)
-            } else {
-                wildcard(bound)
-            }
-        };
+        let best = found.iter().filter_map(fit).max()?;
+        let fits = |bound: &&Bound| fit(bound) == Some(best);
         let chosen = match found.iter().filter(fits).count() {
-            0 => return None,
             1 => found.iter().find(fits)?,
             count => {
                 let index = usize::try_from(host.flow(peer) % count as u64).ok()?;
@@ -294,6 +293,31 @@ impl Network {
             }
         };
         Some((chosen.worker, chosen.socket))
+    }
+}
+
+/// How well a socket fits a datagram. The last fits best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// It is bound to all addresses.
+    Wildcard,
+    /// It is bound to the very address.
+    Exact,
+    /// It is bound to the very address and connected to the very peer.
+    Connected,
+}
+
+impl Fit {
+    fn of(bound: &Bound, target: IpAddr, peer: SocketAddr) -> Option<Self> {
+        let ip = bound.local.ip();
+        match bound.peer {
+            Some(only) => (only == peer && ip == target).then_some(Self::Connected),
+            None if ip == target => Some(Self::Exact),
+            None => {
+                let all = ip.is_unspecified() && ip.is_ipv4() == target.is_ipv4();
+                all.then_some(Self::Wildcard)
+            }
+        }
     }
 }
 
@@ -349,6 +373,24 @@ impl Host {
             let shared = bound.sharing == Sharing::Shared && sharing == Sharing::Shared;
             overlap && !shared
         })
+    }
+
+    /// The address that a socket bound to `local` has once it is connected to `peer`.
+    fn towards(&self, local: IpAddr, peer: IpAddr) -> Result<IpAddr, NetworkError> {
+        if peer.is_ipv4() != local.is_ipv4() {
+            return Err(NetworkError::AddressFamily);
+        }
+        if !local.is_unspecified() {
+            return Ok(local);
+        }
+        match peer {
+            IpAddr::V4(ip) if ip.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_loopback() => Ok(Ipv6Addr::LOCALHOST.into()),
+            own if self.has(own) => Ok(own),
+            IpAddr::V4(_) | IpAddr::V6(_) => {
+                self.source(local).ok_or(NetworkError::NetworkUnreachable)
+            }
+        }
     }
 
     /// The address that a socket bound to `local` sends from.

@@ -210,18 +210,80 @@ fn a_peer_of_the_other_family_is_a_send_that_failed() {
     world.spawn(
         asking,
         0,
-        Spawn::Client(Requests {
-            bind: address("0.0.0.0:0"),
-            server: address("[fd00::1]:7"),
-            count: 1,
-            every: ms(1),
-        }),
+        Spawn::Client(requests("0.0.0.0:0", "[fd00::1]:7")),
     );
     world.run_until_idle(ms(100)).unwrap();
     assert_eq!(
         reported(&mut world),
         [Report::SendFailed(NetworkError::AddressFamily)]
     );
+    assert_eq!(world.counters().dropped.by(DropCause::Unsendable), 1);
+}
+
+#[test]
+fn a_connected_socket_hears_its_peer_before_all_others_and_nobody_else() {
+    let mut world = World::new(1);
+    let (node, one, other) = (
+        world.node("node", [10, 0, 0, 1]).spawner(spawn),
+        world.node("one", [10, 0, 0, 2]).spawner(spawn),
+        world.node("other", [10, 0, 0, 3]).spawner(spawn),
+    );
+    let open = UdpOpen::new(Token(0), address("0.0.0.0:7")).shared();
+    for open in [open, open.connected(address("10.0.0.2:9"))] {
+        world.spawn(node, 0, Spawn::Server(open));
+        world.run_for(ms(1)).unwrap();
+    }
+    assert_eq!(
+        opened_or_not(&mut world),
+        [Ok(address("0.0.0.0:7")), Ok(address("10.0.0.1:7"))]
+    );
+    for (from, bind, count) in [
+        (one, "0.0.0.0:9", 3),
+        (one, "0.0.0.0:8", 5),
+        (other, "0.0.0.0:9", 7),
+    ] {
+        let mut requests = requests(bind, "10.0.0.1:7");
+        requests.count = count;
+        world.spawn(from, 0, Spawn::Client(requests));
+    }
+    world.run_until_idle(ms(100)).unwrap();
+    let heard: Vec<_> = world
+        .tasks::<Server>(node)
+        .map(|(_, server)| server.heard.len())
+        .collect();
+    assert_eq!(heard, [12, 3]);
+}
+
+#[test]
+fn a_connected_socket_sends_to_its_peer_alone() {
+    let mut world = World::new(1);
+    let (asking, _) = pair(&mut world, &Link::default());
+    for (bind, peer, local) in [
+        ("0.0.0.0:8", "10.0.0.2:7", Ok("10.0.0.1:8")),
+        ("0.0.0.0:10", "127.0.0.1:7", Ok("127.0.0.1:10")),
+        ("0.0.0.0:8", "10.0.0.1:7", Err(NetworkError::AddressInUse)),
+        ("0.0.0.0:9", "10.0.0.1:7", Ok("10.0.0.1:9")),
+        ("0.0.0.0:0", "[fd00::1]:7", Err(NetworkError::AddressFamily)),
+        (
+            "[::]:0",
+            "[fd00::1]:7",
+            Err(NetworkError::NetworkUnreachable),
+        ),
+    ] {
+        let open = UdpOpen::new(Token(0), address(bind)).connected(address(peer));
+        world.spawn(asking, 0, Spawn::Server(open));
+        world.run_for(ms(1)).unwrap();
+        assert_eq!(
+            opened_or_not(&mut world),
+            [local.map(address)],
+            "{bind} to {peer}"
+        );
+    }
+    let mut requests = requests("0.0.0.0:0", "10.0.0.2:7");
+    requests.peer = Some(address("10.0.0.2:8"));
+    world.spawn(asking, 0, Spawn::Client(requests));
+    world.run_until_idle(ms(100)).unwrap();
+    assert!(reported(&mut world).contains(&Report::SendFailed(NetworkError::OtherPeer)));
     assert_eq!(world.counters().dropped.by(DropCause::Unsendable), 1);
 }
 
@@ -274,6 +336,17 @@ fn a_worker_must_be_there() {
     let mut world = World::<Echo>::new(1);
     let node = world.node("a", [10, 0, 0, 1]).workers(2).spawner(spawn);
     world.spawn(node, 2, server("0.0.0.0:7"));
+}
+
+/// One request.
+fn requests(bind: &str, server: &str) -> Requests {
+    Requests {
+        bind: address(bind),
+        peer: None,
+        server: address(server),
+        count: 1,
+        every: ms(1),
+    }
 }
 
 fn one_node() -> (World<Echo>, NodeId) {

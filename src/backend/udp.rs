@@ -12,7 +12,7 @@ use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::readiness::{Interest, Readiness};
-use super::sys::{self, Batching, Domain, Errno, SendScratch};
+use super::sys::{self, Batching, Errno, SendScratch};
 use super::{BackendConfig, Capabilities, Offload, Port};
 use crate::buffer::BufferPool;
 use crate::id::SocketId;
@@ -147,9 +147,7 @@ impl UdpPort {
         let token = open.token;
         let event = match sys::open_udp(&open, self.offload) {
             Ok((fd, local)) => {
-                let domain = Domain::of(&open.bind);
-                let socket = Socket::new(id, fd, local, domain, open.when_full);
-                self.sockets.insert(socket);
+                self.sockets.insert(Socket::new(id, fd, local, &open));
                 NetworkEvent::UdpOpened {
                     socket: id,
                     token,
@@ -297,6 +295,8 @@ fn check(socket: &Socket, transmit: &Transmit) -> Result<(), NetworkError> {
         .is_none_or(|source| source.to_canonical().is_ipv4() == peer.is_ipv4());
     if !socket.domain.reaches(&transmit.peer) || !source_fits {
         Err(NetworkError::AddressFamily)
+    } else if socket.peer.is_some_and(|only| only != transmit.peer) {
+        Err(NetworkError::OtherPeer)
     } else if len > max {
         Err(NetworkError::TooLong { len, max })
     } else {

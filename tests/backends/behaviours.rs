@@ -364,6 +364,55 @@ pub(crate) fn an_answer_comes_from_the_address_that_was_asked(kind: BackendKind)
     assert_eq!(received(&client), b"who");
 }
 
+pub(crate) fn a_connected_socket_hears_and_reaches_its_peer_alone(kind: BackendKind) {
+    for (bind, loopback) in [("0.0.0.0:0", LOOPBACK), ("[::]:0", "[::1]:0")] {
+        let mut host = Host::new(kind);
+        let bind: SocketAddr = bind.parse().unwrap();
+        let (peer, stranger) = (bound(loopback), bound(loopback));
+        let [only, other] = [&peer, &stranger].map(|socket| socket.local_addr().unwrap());
+        host.act(Act::Open(UdpOpen::new(Token(0), bind).connected(only)));
+        let (socket, local) = host.opened();
+        assert_eq!(local.ip(), only.ip());
+        stranger.send_to(b"psst", local).unwrap();
+        peer.send_to(b"hello", local).unwrap();
+        let heard = host.next_run();
+        assert_eq!((heard.peer, &heard.payload[..]), (only, &b"hello"[..]));
+        // A run, and one to somebody else.
+        let run = Transmit::new(socket, only, Buffer::copy_from(b"aabb")).with_segment_size(2);
+        host.send(run);
+        assert_eq!(
+            (received(&peer), received(&peer)),
+            (b"aa".to_vec(), b"bb".to_vec())
+        );
+        host.send(Transmit::new(socket, other, Buffer::copy_from(b"x")));
+        let refused = |event: &NetworkEvent| match event {
+            NetworkEvent::SendFailed { peer, error, .. } => Some((*peer, *error)),
+            _ => None,
+        };
+        assert_eq!(host.next(refused), (other, NetworkError::OtherPeer));
+        drop(peer);
+        host.send(Transmit::new(socket, only, Buffer::copy_from(b"anybody?")));
+        let refused = |event: &NetworkEvent| match event {
+            NetworkEvent::SocketError { peer, error, .. } => Some((*peer, *error)),
+            _ => None,
+        };
+        let error = NetworkError::ConnectionRefused;
+        assert_eq!(host.next(refused), (Some(only), error));
+        assert_eq!(host.backend.counters().send_failed, 1);
+    }
+}
+
+pub(crate) fn a_peer_of_the_other_family_cannot_be_connected_to(kind: BackendKind) {
+    let mut host = Host::new(kind);
+    let open = UdpOpen::new(Token(0), LOOPBACK.parse().unwrap());
+    host.act(Act::Open(open.connected("[::1]:7".parse().unwrap())));
+    let error = host.next(|event| match event {
+        NetworkEvent::UdpOpenFailed { error, .. } => Some(*error),
+        _ => None,
+    });
+    assert_eq!(error, NetworkError::AddressFamily);
+}
+
 pub(crate) fn congestion_bits_pass_both_ways(kind: BackendKind) {
     for bind in [LOOPBACK, "[::1]:0"] {
         let (mut sender, mut receiver) = (Host::new(kind), Host::new(kind));
@@ -438,4 +487,11 @@ pub(crate) fn a_flood_is_handed_over_or_counted_as_dropped(kind: BackendKind) {
     assert!(counters.receive_dropped > 0);
     assert_eq!(counters.datagrams_in + counters.receive_dropped, sent);
     assert_eq!(counters.bytes_in, counters.datagrams_in * 1_000);
+}
+
+/// A plain blocking socket that talks to anybody.
+fn bound(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
 }

@@ -55,9 +55,18 @@ pub enum Spawn {
 #[derive(Debug, Clone, Copy)]
 pub struct Requests {
     pub bind: SocketAddr,
+    /// To which the socket is connected.
+    pub peer: Option<SocketAddr>,
     pub server: SocketAddr,
     pub count: u64,
     pub every: Duration,
+}
+
+impl Requests {
+    fn open(&self) -> UdpOpen {
+        let open = UdpOpen::new(Token(1), self.bind);
+        self.peer.map_or(open, |peer| open.connected(peer))
+    }
 }
 
 pub fn spawn(spawn: Spawn, spawner: Spawner<'_, Echo>) -> Spawned {
@@ -148,8 +157,7 @@ impl Task for Client {
     fn handle_input(&mut self, now: Timestamp, input: Input<Echo>) {
         match input {
             Input::Started(_) => {
-                self.outbox
-                    .open_udp(UdpOpen::new(Token(1), self.requests.bind));
+                self.outbox.open_udp(self.requests.open());
             }
             Input::Network(NetworkEvent::UdpOpened { socket, .. }) => {
                 self.socket = Some(socket);
@@ -271,6 +279,7 @@ pub fn client(server: &str, count: u64, every: Duration) -> Spawn {
     };
     Spawn::Client(Requests {
         bind: address(bind),
+        peer: None,
         server: address(server),
         count,
         every,

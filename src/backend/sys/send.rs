@@ -34,6 +34,7 @@ struct Message {
 pub(crate) struct SendBatch<'s, 'd> {
     scratch: &'s mut SendScratch,
     domain: Domain,
+    connected: bool,
     data: PhantomData<&'d [u8]>,
 }
 
@@ -56,13 +57,14 @@ impl SendScratch {
         }
     }
 
-    /// An empty batch for a socket of `domain`.
-    pub(crate) fn begin<'d>(&mut self, domain: Domain) -> SendBatch<'_, 'd> {
+    /// An empty batch for a socket of `domain`. A connected one names no peer.
+    pub(crate) fn begin<'d>(&mut self, domain: Domain, connected: bool) -> SendBatch<'_, 'd> {
         self.messages.clear();
         self.iovecs.clear();
         SendBatch {
             scratch: self,
             domain,
+            connected,
             data: PhantomData,
         }
     }
@@ -82,7 +84,11 @@ impl<'d> SendBatch<'_, 'd> {
             iov_base: part.as_ptr().cast_mut().cast(),
             iov_len: part.len(),
         }));
-        let (name, name_len) = Name::encode(&envelope.peer, self.domain);
+        let (name, name_len) = if self.connected {
+            (Name::zeroed(), 0)
+        } else {
+            Name::encode(&envelope.peer, self.domain)
+        };
         let mut message = Message {
             name,
             name_len,
@@ -118,8 +124,10 @@ impl<'d> SendBatch<'_, 'd> {
             let (own, others) = rest.split_at_mut(message.iovecs);
             rest = others;
             let mut header = empty_header();
-            header.msg_hdr.msg_name = core::ptr::from_mut(&mut message.name).cast();
-            header.msg_hdr.msg_namelen = message.name_len;
+            if message.name_len > 0 {
+                header.msg_hdr.msg_name = core::ptr::from_mut(&mut message.name).cast();
+                header.msg_hdr.msg_namelen = message.name_len;
+            }
             header.msg_hdr.msg_iov = own.as_mut_ptr();
             header.msg_hdr.msg_iovlen = own.len() as _;
             if message.control_len > 0 {
@@ -129,7 +137,7 @@ impl<'d> SendBatch<'_, 'd> {
             headers.push(header);
         }
         // SAFETY: each of `headers` was just pointed at
-        // - a name, iovecs and perhaps control messages of its own with their true lengths, in
+        // - iovecs and perhaps a name and control messages of its own with their true lengths, in
         //   vectors that we hold by `&mut` and that do not move before this returns;
         // - and, through the iovecs, at bytes with their true lengths, all of them pushed since
         //   `begin` emptied the vectors, and so borrowed for `'d`, which outlives `self`.
@@ -150,7 +158,7 @@ impl<'d> SendBatch<'_, 'd> {
 /// # Safety
 ///
 /// Each header points at memory that is initialised, that nobody changes before this returns, and
-/// that has the lengths given beside the pointers: a name, control messages, iovecs and theirs.
+/// that has the lengths given beside the pointers: name, control messages, iovecs and theirs.
 #[cfg(target_os = "linux")]
 unsafe fn send_many(socket: BorrowedFd<'_>, headers: &mut [Header]) -> Result<usize, Errno> {
     let count = libc::c_uint::try_from(headers.len()).unwrap_or(libc::c_uint::MAX);

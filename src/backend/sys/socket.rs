@@ -1,5 +1,8 @@
 //! Opens UDP sockets and sets their options.
-#![expect(unsafe_code, reason = "socket, bind, setsockopt, getsockname, fcntl")]
+#![expect(
+    unsafe_code,
+    reason = "socket, bind, connect, setsockopt, getsockname, fcntl"
+)]
 
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -9,7 +12,7 @@ use super::{Errno, checked_int};
 use crate::backend::Offload;
 use crate::net::{Sharing, UdpOpen};
 
-/// Opens and binds a socket that never blocks. Gives the address it is bound to.
+/// Opens and binds a socket that never blocks, and connects it if it is to be. Gives the address it is bound to.
 pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, SocketAddr), Errno> {
     let domain = Domain::of(&open.bind);
     let socket = datagram_socket(domain)?;
@@ -25,6 +28,12 @@ pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, Soc
     raise_queues(fd);
     ask_for_info(fd, domain, offload);
     bind(fd, &open.bind, domain)?;
+    if let Some(peer) = &open.peer {
+        if !domain.reaches(peer) {
+            return Err(Errno(libc::EAFNOSUPPORT));
+        }
+        connect(fd, peer, domain)?;
+    }
     let local = local_address(fd)?;
     Ok((socket, local))
 }
@@ -104,6 +113,14 @@ fn bind(fd: BorrowedFd<'_>, address: &SocketAddr, domain: Domain) -> Result<(), 
     // SAFETY: `name` lives during the call and holds an address of `len` bytes.
     let bound = unsafe { libc::bind(fd.as_raw_fd(), core::ptr::from_ref(&name).cast(), len) };
     checked_int(bound).map(drop)
+}
+
+fn connect(fd: BorrowedFd<'_>, peer: &SocketAddr, domain: Domain) -> Result<(), Errno> {
+    let (name, len) = Name::encode(peer, domain);
+    // SAFETY: `name` lives during the call and holds an address of `len` bytes.
+    let connected =
+        unsafe { libc::connect(fd.as_raw_fd(), core::ptr::from_ref(&name).cast(), len) };
+    checked_int(connected).map(drop)
 }
 
 fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {

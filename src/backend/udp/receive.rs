@@ -101,6 +101,7 @@ impl Receiver {
                 socket.dropped = dropped;
                 port.counters.receive_dropped += u64::from(more);
             }
+            let only = socket.peer;
             let Received {
                 peer: Some(peer),
                 whole: Whole::Yes,
@@ -110,6 +111,11 @@ impl Receiver {
                 port.counters.undelivered += datagrams;
                 continue;
             };
+            if only.is_some_and(|only| only != peer) {
+                // It came after the socket was bound and before it was connected.
+                port.counters.undelivered += datagrams;
+                continue;
+            }
             let mut run = DatagramRun::new(peer, self.payload(index, len), info.segment_size);
             run.local = info.local;
             run.ecn = info.ecn;

@@ -264,7 +264,7 @@ fn send_some(
     end: usize,
     batching: Batching,
 ) -> Result<usize, Errno> {
-    let mut batch = scratch.begin(socket.domain);
+    let mut batch = scratch.begin(socket.domain, socket.peer.is_some());
     while cursor.entry < end && batch.len() < MESSAGES_MAX {
         let entry = &queue.entries()[cursor.entry];
         let mut envelope = Envelope {

@@ -8,7 +8,7 @@ use super::refusals::Refusals;
 use crate::backend::readiness::Interest;
 use crate::backend::sys::Domain;
 use crate::id::SocketId;
-use crate::net::WhenFull;
+use crate::net::{UdpOpen, WhenFull};
 
 /// Sockets in the slots that the worker gave them. A stale id finds nothing.
 pub(super) struct SocketTable {
@@ -22,6 +22,8 @@ pub(super) struct Socket {
     pub(super) fd: OwnedFd,
     pub(super) domain: Domain,
     pub(super) local: SocketAddr,
+    /// The only peer, if it is connected.
+    pub(super) peer: Option<SocketAddr>,
     pub(super) announced: Announced,
     /// Messages to ask for at the next receive.
     pub(super) receive_hint: usize,
@@ -40,23 +42,18 @@ pub(super) enum Announced {
 }
 
 impl Socket {
-    pub(super) const fn new(
-        id: SocketId,
-        fd: OwnedFd,
-        local: SocketAddr,
-        domain: Domain,
-        when_full: WhenFull,
-    ) -> Self {
+    pub(super) fn new(id: SocketId, fd: OwnedFd, local: SocketAddr, open: &UdpOpen) -> Self {
         Self {
             id,
             fd,
-            domain,
+            domain: Domain::of(&open.bind),
             local,
+            peer: open.peer,
             announced: Announced::NotYet,
             receive_hint: RECEIVE_HINT_MIN,
             dropped: 0,
             backlog: Backlog::new(),
-            when_full,
+            when_full: open.when_full,
             refusals: Refusals::new(),
         }
     }

@@ -242,8 +242,7 @@ impl Network {
             IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
             IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
         };
-        let loops_back = target.is_loopback();
-        let to = known.copied().or(loops_back.then_some(node));
+        let to = known.copied().or(target.is_loopback().then_some(node));
         let source = if let Some(source) = transmit.source {
             if source.is_ipv4() != local.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
@@ -253,11 +252,9 @@ impl Network {
             }
             source
         } else if to == Some(node) && local.ip().is_unspecified() {
-            // Whoever talks to itself hears its own voice.
-            match target {
-                IpAddr::V4(_) if loops_back => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) if loops_back => Ipv6Addr::LOCALHOST.into(),
-                own @ (IpAddr::V4(_) | IpAddr::V6(_)) => own,
+            match self.hosts[node as usize].towards(local.ip(), target) {
+                Ok(source) => source,
+                Err(error) => return Route::Refused(error),
             }
         } else {
             match socket.source {
@@ -375,7 +372,8 @@ impl Host {
         })
     }
 
-    /// The address that a socket bound to `local` has once it is connected to `peer`.
+    /// The address that a socket bound to `local` sends to `peer` from: whoever talks to itself
+    /// hears its own voice.
     fn towards(&self, local: IpAddr, peer: IpAddr) -> Result<IpAddr, NetworkError> {
         if peer.is_ipv4() != local.is_ipv4() {
             return Err(NetworkError::AddressFamily);

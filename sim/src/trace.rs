@@ -44,7 +44,7 @@ pub(crate) struct Trace {
     events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
     pending: usize,
-    /// Of the payloads, which are hashed apart and in bulk.
+    /// Of the payloads, which are hashed apart, without a copy.
     payload_hasher: Xxh3,
     /// All events, if they are wanted.
     recorded: Option<Vec<TraceEvent>>,

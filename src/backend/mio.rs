@@ -41,15 +41,6 @@ impl MioSet {
         })
     }
 
-    fn register(&self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
-        let token = Token(Watched::name(id));
-        let wanted = wanted(interest);
-        let registry = self.poll.registry();
-        let registered = registry.reregister(&mut SourceFd(&fd.as_raw_fd()), token, wanted);
-        // The kernel changes an entry in place and takes no memory for it.
-        assert!(registered.is_ok(), "{id} registered anew: {registered:?}");
-    }
-
     fn ask(&mut self, timeout: Option<Duration>) -> Result<(), BackendError> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => Ok(()),
@@ -81,11 +72,19 @@ impl Readiness for MioSet {
     }
 
     fn change(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
-        self.register(id, fd, interest);
+        let token = Token(Watched::name(id));
+        let wanted = match interest {
+            Interest::Read => Wanted::READABLE,
+            Interest::ReadAndWrite => Wanted::READABLE | Wanted::WRITABLE,
+        };
+        let registry = self.poll.registry();
+        let changed = registry.reregister(&mut SourceFd(&fd.as_raw_fd()), token, wanted);
+        // The kernel changes an entry in place and takes no memory for it.
+        assert!(changed.is_ok(), "{id} registered anew: {changed:?}");
     }
 
     fn again(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
-        self.register(id, fd, interest);
+        self.change(id, fd, interest);
     }
 
     fn wait(
@@ -133,13 +132,6 @@ impl Wake for Doorbell {
 impl fmt::Debug for MioSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MioSet").finish_non_exhaustive()
-    }
-}
-
-fn wanted(interest: Interest) -> Wanted {
-    match interest {
-        Interest::Read => Wanted::READABLE,
-        Interest::ReadAndWrite => Wanted::READABLE | Wanted::WRITABLE,
     }
 }
 

@@ -71,8 +71,6 @@ impl Readiness for PollSet {
         }
     }
 
-    fn again(&mut self, _: SocketId, _: BorrowedFd<'_>, _: Interest) {}
-
     fn wait(
         &mut self,
         timeout: Timeout,

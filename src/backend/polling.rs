@@ -65,8 +65,6 @@ impl Readiness for PollingSet {
         assert!(changed.is_ok(), "{id} registered anew: {changed:?}");
     }
 
-    fn again(&mut self, _: SocketId, _: BorrowedFd<'_>, _: Interest) {}
-
     fn wait(
         &mut self,
         timeout: Timeout,

@@ -21,8 +21,9 @@ pub(super) trait Readiness: fmt::Debug {
     /// Waits for what `interest` says from now on.
     fn change(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest);
 
-    /// The socket may be ready still: the next wait is to tell of it.
-    fn again(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest);
+    /// The socket may be ready still: the next wait is to tell of it. Nothing to do for a set that
+    /// tells as long as it is so.
+    fn again(&mut self, _id: SocketId, _fd: BorrowedFd<'_>, _interest: Interest) {}
 
     /// Waits until a socket is ready or the waker is used, for at least `timeout` otherwise.
     /// Fills `ready` with the sockets that are, each once.

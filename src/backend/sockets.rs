@@ -15,7 +15,7 @@ use super::readiness::{Readiness, Ready};
 use super::sys::{Batching, Timeout, WakeKind};
 pub use super::udp::UdpPort;
 use super::udp::{Left, Receiver, hand_over_errors};
-use super::{Backend, BackendConfig, BackendError, Capabilities, Waker};
+use super::{Backend, BackendConfig, BackendError, BackendKind, Capabilities, Waker};
 use crate::id::SocketId;
 use crate::net::{NetworkCounters, NetworkEvent};
 use crate::time::{Clock, Timestamp};
@@ -32,34 +32,19 @@ pub struct SocketBackend {
 }
 
 impl SocketBackend {
-    /// A backend that waits with mio.
+    /// A backend without sockets that waits in the way that `kind` names.
     ///
     /// # Errors
     ///
     /// [`BackendError`] if the system has no descriptor left for it.
-    #[cfg(feature = "mio")]
-    pub fn mio(config: &BackendConfig) -> Result<Self, BackendError> {
-        Ok(Self::over(MioSet::new()?, config, Batching::BEST))
-    }
-
-    /// A backend that waits with the `polling` crate.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError`] if the system has no descriptor left for it.
-    #[cfg(feature = "polling")]
-    pub fn polling(config: &BackendConfig) -> Result<Self, BackendError> {
-        Ok(Self::over(PollingSet::new()?, config, Batching::BEST))
-    }
-
-    /// A backend that waits with raw `poll(2)`.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError`] if the system has no descriptor left for it.
-    pub fn poll(config: &BackendConfig) -> Result<Self, BackendError> {
-        let set = PollSet::new(WakeKind::BEST)?;
-        Ok(Self::over(set, config, Batching::BEST))
+    pub fn new(kind: BackendKind, config: &BackendConfig) -> Result<Self, BackendError> {
+        Ok(match kind {
+            #[cfg(feature = "mio")]
+            BackendKind::Mio => Self::over(MioSet::new()?, config, Batching::BEST),
+            #[cfg(feature = "polling")]
+            BackendKind::Polling => Self::over(PollingSet::new()?, config, Batching::BEST),
+            BackendKind::Poll => Self::over(PollSet::new(WakeKind::BEST)?, config, Batching::BEST),
+        })
     }
 
     pub(super) fn over(

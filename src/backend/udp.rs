@@ -11,7 +11,7 @@
 use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::readiness::{Interest, Readiness};
+use super::readiness::Readiness;
 use super::sys::{self, Batching, Errno, SendScratch};
 use super::{BackendConfig, Capabilities, Offload, Port};
 use crate::buffer::BufferPool;
@@ -130,8 +130,7 @@ impl UdpPort {
                 }
                 open.announced = Announced::Yes;
                 if !open.backlog.is_empty() {
-                    let (readiness, fd) = (&mut self.readiness, open.fd.as_fd());
-                    readiness.change(socket, fd, Interest::ReadAndWrite);
+                    self.change_interest(socket);
                 }
             } else if !matches!(event, NetworkEvent::UdpOpenFailed { .. })
                 && self.sockets.get(event.socket()).is_none()
@@ -200,6 +199,16 @@ impl UdpPort {
             token,
             bind: local,
             error: error.to_network_error(),
+        }
+    }
+
+    /// Waits from now on for what a socket wants, once its task knows of it.
+    fn change_interest(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get(id)
+            && socket.announced == Announced::Yes
+        {
+            let fd = socket.fd.as_fd();
+            self.readiness.change(id, fd, socket.interest());
         }
     }
 

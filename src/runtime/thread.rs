@@ -11,7 +11,7 @@ use super::config::RuntimeConfig;
 use super::controller::ControllerEvent;
 use super::runner::{self, Line, StopSignal};
 use crate::backend::sockets::SocketBackend;
-use crate::backend::{Backend, BackendError, BackendKind, Waker};
+use crate::backend::{Backend, BackendError, Waker};
 use crate::buffer::BufferPool;
 use crate::group::panic_message;
 use crate::net::NetworkCounters;
@@ -69,13 +69,8 @@ impl<A: App> Thread<A> {
         let buffers = BufferPool::new();
         let worker = Worker::new(self.config.worker(self.index, buffers.clone()), spawn);
         let config = self.config.backend(buffers);
-        match self.config.backend {
-            #[cfg(feature = "mio")]
-            BackendKind::Mio => self.over(worker, SocketBackend::mio(&config)),
-            #[cfg(feature = "polling")]
-            BackendKind::Polling => self.over(worker, SocketBackend::polling(&config)),
-            BackendKind::Poll => self.over(worker, SocketBackend::poll(&config)),
-        }
+        let backend = SocketBackend::new(self.config.backend, &config);
+        self.over(worker, backend);
     }
 
     fn over<B: Backend>(self, mut worker: Worker<A>, backend: Result<B, BackendError>) {

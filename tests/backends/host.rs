@@ -48,15 +48,7 @@ impl Host {
             WorkerConfig::new(0, Entropy::from_seed(1)),
             |(), spawner: stillpoint::Spawner<'_, Probe>| spawner.insert(ProbeTask::default()),
         );
-        let mut backend = match kind {
-            #[cfg(feature = "mio")]
-            BackendKind::Mio => SocketBackend::mio(&config),
-            #[cfg(feature = "polling")]
-            BackendKind::Polling => SocketBackend::polling(&config),
-            BackendKind::Poll => SocketBackend::poll(&config),
-            unknown => panic!("no way to make the backend {unknown}"),
-        }
-        .unwrap();
+        let mut backend = SocketBackend::new(kind, &config).unwrap();
         let clock = SystemClock::new();
         let mut outputs = Outputs::to(backend.port());
         worker.handle_input(clock.now(), WorkerInput::Spawn(()), &mut outputs);

@@ -10,9 +10,8 @@ use std::os::fd::AsFd;
 
 use super::backlog::Waiting;
 use super::queue::{Entry, Joining, Memory, SendQueue, Sending};
-use super::table::{Announced, Socket};
+use super::table::Socket;
 use super::{Left, RunsOut, STRANGE_ERRORS_MAX, UdpPort};
-use crate::backend::readiness::Interest;
 use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
 use crate::id::SocketId;
 use crate::net::{NetworkError, WhenFull};
@@ -75,10 +74,7 @@ impl UdpPort {
         self.queue.clear();
         match self.sockets.get(id) {
             Some(socket) if socket.backlog.is_empty() => {
-                if socket.announced == Announced::Yes {
-                    let fd = socket.fd.as_fd();
-                    self.readiness.change(id, fd, Interest::Read);
-                }
+                self.change_interest(id);
                 Left::Nothing
             }
             Some(_) => Left::Something,
@@ -223,11 +219,11 @@ impl UdpPort {
                 }
             }
         }
-        if socket.backlog.is_empty() && socket.announced == Announced::Yes {
-            let (id, fd) = (run.to.socket, socket.fd.as_fd());
-            self.readiness.change(id, fd, Interest::ReadAndWrite);
-        }
+        let (id, first) = (run.to.socket, socket.backlog.is_empty());
         socket.backlog.push_back(run);
+        if first {
+            self.change_interest(id);
+        }
     }
 
     /// What is left of an entry, in a buffer.

@@ -232,15 +232,8 @@ impl Host {
     pub(super) fn of(kind: BackendKind, change: impl FnOnce(&mut BackendConfig)) -> Self {
         let mut config = BackendConfig::new(BufferPool::new());
         change(&mut config);
-        let backend = match kind {
-            #[cfg(feature = "mio")]
-            BackendKind::Mio => SocketBackend::mio(&config),
-            #[cfg(feature = "polling")]
-            BackendKind::Polling => SocketBackend::polling(&config),
-            BackendKind::Poll => SocketBackend::poll(&config),
-        };
         Self {
-            backend: backend.unwrap(),
+            backend: SocketBackend::new(kind, &config).unwrap(),
             clock: SystemClock::new(),
         }
     }

@@ -15,18 +15,22 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use crate::buffer::BufferPool;
-use crate::net::{NetworkCommand, NetworkCounters, NetworkError, NetworkEvent};
+use crate::counters::NetworkCounters;
+use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
 
+mod events;
 #[cfg(feature = "mio")]
 mod mio;
 mod poll;
 #[cfg(feature = "polling")]
 mod polling;
+mod port;
 mod readiness;
 pub mod sockets;
 mod sys;
+mod table;
 mod udp;
 
 /// One way to reach the kernel.

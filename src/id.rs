@@ -61,43 +61,117 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// One socket: worker, slot and generation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketId {
-    pub(crate) worker: u16,
-    pub(crate) key: Key,
+/// Ids of what a worker's tasks may own. All share one space of slots, so that none is equal to
+/// another of its worker.
+macro_rules! resource_ids {
+    ($($(#[$doc:meta])* $name:ident($noun:literal) as $variant:ident,)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub struct $name {
+                pub(crate) worker: u16,
+                pub(crate) key: Key,
+            }
+
+            impl $name {
+                /// Index of the worker that holds it.
+                #[must_use]
+                #[inline]
+                pub const fn worker(self) -> u16 {
+                    self.worker
+                }
+
+                /// Slot and generation within the worker.
+                #[must_use]
+                #[inline]
+                pub const fn key(self) -> Key {
+                    self.key
+                }
+
+                /// All of the id in two words, for traces.
+                #[must_use]
+                #[inline]
+                pub const fn to_words(self) -> [u64; 2] {
+                    [self.worker as u64, key_word(self.key)]
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    write!(f, concat!($noun, " {}/{:?}"), self.worker, self.key)
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    fmt::Display::fmt(self, f)
+                }
+            }
+
+            impl From<$name> for ResourceId {
+                #[inline]
+                fn from(id: $name) -> Self {
+                    Self::$variant(id)
+                }
+            }
+        )*
+
+        /// Something that reaches outside and belongs to one task.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum ResourceId {
+            $($(#[$doc])* $variant($name),)*
+        }
+
+        impl ResourceId {
+            /// Index of the worker that holds it.
+            #[must_use]
+            #[inline]
+            pub const fn worker(self) -> u16 {
+                match self {
+                    $(Self::$variant(id) => id.worker,)*
+                }
+            }
+
+            /// Slot and generation within the worker.
+            #[must_use]
+            #[inline]
+            pub const fn key(self) -> Key {
+                match self {
+                    $(Self::$variant(id) => id.key,)*
+                }
+            }
+
+            /// All of the id in two words, for traces.
+            #[must_use]
+            #[inline]
+            pub const fn to_words(self) -> [u64; 2] {
+                [self.worker() as u64, key_word(self.key())]
+            }
+        }
+
+        impl fmt::Display for ResourceId {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant(id) => fmt::Display::fmt(id, f),)*
+                }
+            }
+        }
+    };
 }
 
-impl SocketId {
-    /// Index of the worker that holds the socket.
-    #[must_use]
-    #[inline]
-    pub const fn worker(self) -> u16 {
-        self.worker
-    }
-
-    /// Slot and generation within the worker.
-    #[must_use]
-    #[inline]
-    pub const fn key(self) -> Key {
-        self.key
-    }
-
-    /// All of the id in two words, for traces.
-    #[must_use]
-    #[inline]
-    pub const fn to_words(self) -> [u64; 2] {
-        [self.worker as u64, key_word(self.key)]
-    }
+resource_ids! {
+    /// One UDP socket: worker, slot and generation.
+    SocketId("socket") as Socket,
+    /// One TCP listener: worker, slot and generation.
+    ListenerId("listener") as Listener,
+    /// One TCP connection: worker, slot and generation.
+    StreamId("stream") as Stream,
+    /// One TUN or TAP device, or one queue of it: worker, slot and generation.
+    DeviceId("device") as Device,
 }
 
-impl fmt::Display for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "socket {}/{:?}", self.worker, self.key)
-    }
-}
-
-impl fmt::Debug for SocketId {
+impl fmt::Debug for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

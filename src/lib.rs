@@ -10,7 +10,7 @@
 //! # Where to look
 //!
 //! - [`Task`], [`Input`], [`Output`], [`Outbox`], [`Context`]: what you write.
-//! - [`DatagramRun`], [`Transmit`], [`Buffer`]: what goes in and out.
+//! - [`DatagramRun`], [`Transmit`], [`StreamWriter`], [`Packet`], [`Buffer`]: what goes in and out.
 //! - [`Worker`], [`TaskGroup`]: what drives tasks, for those who bring their own event loop.
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
@@ -22,6 +22,9 @@
 #[cfg(feature = "poll")]
 pub mod backend;
 mod buffer;
+mod counters;
+mod datagram;
+mod device;
 mod entropy;
 mod group;
 mod id;
@@ -30,21 +33,32 @@ mod net;
 pub mod runtime;
 mod slots;
 mod state;
+mod stream;
 mod task;
 mod time;
 mod transmit;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
+pub use counters::{DeviceCounters, NetworkCounters, StreamCounters};
+pub use datagram::{
+    DATAGRAM_BYTES_MAX, DatagramRun, Ecn, Sharing, Transmit, UdpOpen, WhenFull, segment_count,
+    segments,
+};
+pub use device::{
+    DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues, Packet, PacketOffload,
+    PacketSizes, PacketTransmit, PartialChecksum, SegmentProtocol, Segmentation,
+};
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
-pub use id::{SocketId, TaskId};
-pub use net::{
-    DATAGRAM_BYTES_MAX, DatagramRun, Ecn, NetworkCommand, NetworkCounters, NetworkError,
-    NetworkEvent, Sharing, Token, Transmit, UdpOpen, WhenFull, segment_count, segments,
-};
+pub use id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId, TaskId};
+pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use slots::Key;
 pub use state::{TaskState, WorkerState};
+pub use stream::{
+    IncomingId, Keepalive, Nagle, Reading, StreamWrite, StreamWriter, TcpConnect, TcpListen,
+    TcpOptions,
+};
 pub use task::{Adopted, App, Context, End, Input, Outbox, Output, Task};
 pub use time::{Clock, Deadline, Timestamp};
 pub use transmit::{Payload, PayloadTooLong, TransmitBuffer};

@@ -1,317 +1,16 @@
-//! Datagrams: runs, what a task asks of the network, and what it is told.
-//!
-//! A *run* is a row of datagrams of one peer and one size that travel together: what the kernel
-//! hands over in one go (GRO) or takes in one go (GSO). A single datagram is a run of one. All
-//! datagrams of a run have the *segment size*, but for the last, which may be shorter.
-//!
-//! Sources: RFC 768 (UDP), `udp(7)` for `UDP_SEGMENT` and `UDP_GRO`, RFC 3168 (ECN).
+//! What tasks ask of the network, and what they are told.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use crate::buffer::Buffer;
-use crate::id::SocketId;
-use crate::transmit::Payload;
-
-/// The longest payload of a datagram over IPv4, in bytes; what every backend carries whole.
-pub const DATAGRAM_BYTES_MAX: usize = 65_507;
-
-/// Explicit congestion notification: the two bits of RFC 3168 in the IP header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_enums, reason = "two bits have four values")]
-pub enum Ecn {
-    /// The transport does not take part.
-    #[default]
-    NotCapable = 0b00,
-    /// Capable, codepoint ECT(1).
-    Capable1 = 0b01,
-    /// Capable, codepoint ECT(0).
-    Capable0 = 0b10,
-    /// Congestion was met on the way.
-    CongestionExperienced = 0b11,
-}
-
-impl Ecn {
-    /// The ECN field of a traffic class (IPv6) or type of service (IPv4) byte.
-    #[must_use]
-    pub const fn from_traffic_class(byte: u8) -> Self {
-        match byte & 0b11 {
-            0b00 => Self::NotCapable,
-            0b01 => Self::Capable1,
-            0b10 => Self::Capable0,
-            _ => Self::CongestionExperienced,
-        }
-    }
-}
-
-/// Datagrams that arrived from one peer in one go.
-///
-/// # Example
-///
-/// ```
-/// use stillpoint::{Buffer, DatagramRun};
-///
-/// let peer = "192.0.2.1:9".parse().expect("an address");
-/// let run = DatagramRun::new(peer, Buffer::copy_from(b"abcabcab"), 3);
-/// let datagrams: Vec<&[u8]> = run.iter().collect();
-/// assert_eq!(datagrams, [b"abc", b"abc", &b"ab"[..]]);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DatagramRun {
-    /// Who sent them.
-    pub peer: SocketAddr,
-    /// The address of ours that they were sent to, where the backend can tell.
-    pub local: Option<IpAddr>,
-    /// What the IP headers said of congestion.
-    pub ecn: Ecn,
-    /// The datagrams, end to end.
-    pub payload: Buffer,
-    /// Length in bytes of each datagram but the last.
-    pub segment_size: usize,
-}
-
-impl DatagramRun {
-    /// A run from `peer` with datagrams of `segment_size` bytes. A size of 0 or beyond the
-    /// payload makes it a single datagram.
-    #[must_use]
-    #[inline]
-    pub const fn new(peer: SocketAddr, payload: Buffer, segment_size: usize) -> Self {
-        Self {
-            peer,
-            local: None,
-            ecn: Ecn::NotCapable,
-            payload,
-            segment_size,
-        }
-    }
-
-    /// How many datagrams there are: at least one, which may be empty.
-    #[must_use]
-    #[inline]
-    pub fn count(&self) -> usize {
-        segment_count(self.payload.len(), self.segment_size)
-    }
-
-    /// The datagrams, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        segments(&self.payload, self.segment_size)
-    }
-
-    /// The datagrams, each as a buffer of its own that shares the memory.
-    pub fn buffers(&self) -> impl Iterator<Item = Buffer> {
-        let step = segment_step(self.payload.len(), self.segment_size);
-        (0..self.count()).filter_map(move |index| {
-            let start = index * step;
-            self.payload
-                .slice(start..self.payload.len().min(start + step))
-        })
-    }
-}
-
-/// The datagrams inside `payload`, of `segment_size` bytes each but the last. An empty payload is
-/// one empty datagram.
-pub fn segments(payload: &[u8], segment_size: usize) -> impl Iterator<Item = &[u8]> {
-    let step = segment_step(payload.len(), segment_size);
-    let count = segment_count(payload.len(), segment_size);
-    (0..count).map(move |index| {
-        let start = index * step;
-        &payload[start..payload.len().min(start + step)]
-    })
-}
-
-/// How many datagrams `len` bytes make. At least one.
-#[must_use]
-#[inline]
-pub fn segment_count(len: usize, segment_size: usize) -> usize {
-    // A single datagram is by far the most common run: spare it the division.
-    if segment_size == 0 || segment_size >= len {
-        1
-    } else {
-        len.div_ceil(segment_size)
-    }
-}
-
-#[inline]
-fn segment_step(len: usize, segment_size: usize) -> usize {
-    if segment_size == 0 {
-        len.max(1)
-    } else {
-        segment_size
-    }
-}
-
-/// Datagrams to be sent to one peer in one go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Transmit {
-    /// The socket to send from.
-    pub socket: SocketId,
-    /// Who is to get them.
-    pub peer: SocketAddr,
-    /// The address of ours to send from, where the socket has several.
-    pub source: Option<IpAddr>,
-    /// What the IP headers are to say of congestion.
-    pub ecn: Ecn,
-    /// The datagrams, end to end.
-    pub payload: Payload,
-    /// Length in bytes of each datagram but the last; 0 for a single datagram.
-    pub segment_size: usize,
-}
-
-impl Transmit {
-    /// One datagram.
-    #[must_use]
-    #[inline]
-    pub fn new(socket: SocketId, peer: SocketAddr, payload: impl Into<Payload>) -> Self {
-        Self {
-            socket,
-            peer,
-            source: None,
-            ecn: Ecn::NotCapable,
-            payload: payload.into(),
-            segment_size: 0,
-        }
-    }
-
-    /// The same, as a run of datagrams of this many bytes each but the last.
-    #[must_use]
-    #[inline]
-    pub const fn with_segment_size(mut self, segment_size: usize) -> Self {
-        self.segment_size = segment_size;
-        self
-    }
-
-    /// The same, with these congestion bits.
-    #[must_use]
-    #[inline]
-    pub const fn with_ecn(mut self, ecn: Ecn) -> Self {
-        self.ecn = ecn;
-        self
-    }
-
-    /// The same, from this address of ours.
-    #[must_use]
-    #[inline]
-    pub const fn from_source(mut self, source: IpAddr) -> Self {
-        self.source = Some(source);
-        self
-    }
-
-    /// `run`, sent back to where it came from, from the address it was sent to.
-    #[must_use]
-    #[inline]
-    pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
-        Self {
-            socket,
-            peer: run.peer,
-            source: run.local,
-            ecn: Ecn::NotCapable,
-            payload: Payload::owned(run.payload),
-            segment_size: run.segment_size,
-        }
-    }
-
-    /// How many datagrams there are.
-    #[must_use]
-    #[inline]
-    pub fn count(&self) -> usize {
-        segment_count(self.payload.len(), self.segment_size)
-    }
-
-    /// Length in bytes of the longest datagram.
-    #[must_use]
-    #[inline]
-    pub fn datagram_len(&self) -> usize {
-        if self.segment_size == 0 {
-            self.payload.len()
-        } else {
-            self.payload.len().min(self.segment_size)
-        }
-    }
-}
+use crate::datagram::{DatagramRun, Transmit, UdpOpen};
+use crate::device::{DeviceError, DeviceOpen, Packet, PacketTransmit};
+use crate::id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId};
+use crate::stream::{IncomingId, Reading, StreamWrite, TcpConnect, TcpListen};
 
 /// A number that a task gives to what it asks for, and gets back with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Token(pub u64);
-
-/// A UDP socket to be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UdpOpen {
-    /// Comes back with the answer.
-    pub token: Token,
-    /// The address to bind; port 0 lets the system choose one.
-    pub bind: SocketAddr,
-    /// Whether other sockets may share the address and port.
-    pub sharing: Sharing,
-    /// The only peer, if there is to be only one.
-    pub peer: Option<SocketAddr>,
-    /// What becomes of datagrams that find the send queue full.
-    pub when_full: WhenFull,
-}
-
-impl UdpOpen {
-    /// A socket bound to `bind`, alone.
-    #[must_use]
-    #[inline]
-    pub const fn new(token: Token, bind: SocketAddr) -> Self {
-        Self {
-            token,
-            bind,
-            sharing: Sharing::Exclusive,
-            peer: None,
-            when_full: WhenFull::Fail,
-        }
-    }
-
-    /// The same, sharing its port with others that ask for it too (`SO_REUSEPORT`): each flow
-    /// goes to one of them.
-    #[must_use]
-    pub const fn shared(mut self) -> Self {
-        self.sharing = Sharing::Shared;
-        self
-    }
-
-    /// The same, connected: it hears `peer` alone, before all sockets that would hear it too, and
-    /// sends to `peer` alone ([`NetworkError::OtherPeer`]). Bound to all addresses, it takes the one
-    /// from which the peer is reached.
-    #[must_use]
-    pub const fn connected(mut self, peer: SocketAddr) -> Self {
-        self.peer = Some(peer);
-        self
-    }
-
-    /// The same, doing this with datagrams that find the send queue full.
-    #[must_use]
-    pub const fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
-        self
-    }
-}
-
-/// What becomes of datagrams that find the send queue of their socket full: 1,024 runs or 8 MiB
-/// beyond what the system itself takes. The simulator's sockets have no such queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// They fail; the task is told with [`NetworkEvent::SendFailed`].
-    Fail,
-    /// They are dropped and counted: for bulk, whose start matters most.
-    DropNewest,
-    /// They take the place of those that have waited longest, which are dropped and counted: for
-    /// speech and pictures, which are of no use when late.
-    DropOldest,
-}
-
-/// Whether a port may be bound more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
-pub enum Sharing {
-    /// By one socket only.
-    Exclusive,
-    /// By all who ask for sharing (`SO_REUSEPORT`).
-    Shared,
-}
 
 /// What a worker asks of its backend or of the simulated network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -327,8 +26,57 @@ pub enum NetworkCommand {
     },
     /// Send. Only failures are answered.
     Transmit(Transmit),
-    /// Close. Not answered; the id is stale at once.
-    Close(SocketId),
+    /// Listen under this id. Answered by [`NetworkEvent::Listening`] or
+    /// [`NetworkEvent::ListenFailed`].
+    Listen {
+        /// The id from now on, whatever the answer.
+        listener: ListenerId,
+        /// What to open.
+        listen: Box<TcpListen>,
+    },
+    /// The connection has this id from now on. Not answered.
+    Accept {
+        /// The connection that [`NetworkEvent::Incoming`] told of.
+        incoming: IncomingId,
+        /// Its id.
+        stream: StreamId,
+    },
+    /// Nobody wants the connection: reset it. Not answered.
+    Refuse(IncomingId),
+    /// Connect under this id. Answered by [`NetworkEvent::Connected`] or
+    /// [`NetworkEvent::ConnectFailed`].
+    Connect {
+        /// The id from now on, whatever the answer.
+        stream: StreamId,
+        /// Whom to connect to.
+        connect: Box<TcpConnect>,
+    },
+    /// Write. Only what is refused is answered, with [`NetworkEvent::WriteFailed`].
+    Write(StreamWrite),
+    /// End this direction of a stream, behind all that was written. Not answered.
+    EndWrite(StreamId),
+    /// Hand over what the stream receives, or stop that at once. Not answered.
+    SetReading {
+        /// The stream.
+        stream: StreamId,
+        /// Whether to.
+        reading: Reading,
+    },
+    /// Break a stream off. Not answered; the id is stale at once.
+    Reset(StreamId),
+    /// Open a device under this id. Answered by [`NetworkEvent::DeviceOpened`] or
+    /// [`NetworkEvent::DeviceOpenFailed`].
+    OpenDevice {
+        /// The id from now on, whatever the answer.
+        device: DeviceId,
+        /// What to open.
+        open: Box<DeviceOpen>,
+    },
+    /// Give a packet to a device. Only failures are answered, with [`NetworkEvent::PacketsFailed`].
+    Packet(PacketTransmit),
+    /// Close. The id of a stream stays in use until the answer, [`NetworkEvent::StreamClosed`]:
+    /// what was written is to be sent first. All other ids are stale at once, and not answered.
+    Close(ResourceId),
 }
 
 /// What the network tells a task.
@@ -382,39 +130,248 @@ pub enum NetworkEvent {
         /// What went wrong.
         error: NetworkError,
     },
-    /// The task named a socket that is closed, or not its own. Nothing was done.
-    StaleSocket {
+    /// The listener is open.
+    Listening {
+        /// Its id.
+        listener: ListenerId,
+        /// The number given in [`TcpListen`].
+        token: Token,
+        /// The address it is bound to.
+        local: SocketAddr,
+    },
+    /// The listener could not be opened; its id is stale.
+    ListenFailed {
+        /// Its id.
+        listener: ListenerId,
+        /// The number given in [`TcpListen`].
+        token: Token,
+        /// The address it was to be bound to.
+        bind: SocketAddr,
+        /// Why.
+        error: NetworkError,
+    },
+    /// A connection was taken in that has no id yet: from drivers to workers. The task gets
+    /// [`NetworkEvent::Accepted`] in its place. To be followed at once by
+    /// [`NetworkCommand::Accept`] or [`NetworkCommand::Refuse`].
+    Incoming {
+        /// The listener that took it in.
+        listener: ListenerId,
+        /// The driver's name for it.
+        incoming: IncomingId,
+        /// Who connected.
+        peer: SocketAddr,
+        /// The address connected to.
+        local: SocketAddr,
+        /// Bytes that may be written to it.
+        room: usize,
+    },
+    /// A listener took a connection in.
+    Accepted {
+        /// The listener.
+        listener: ListenerId,
+        /// The connection.
+        stream: StreamId,
+        /// Who connected.
+        peer: SocketAddr,
+        /// The address connected to.
+        local: SocketAddr,
+        /// Bytes that may be written to it.
+        room: usize,
+    },
+    /// A connection could not be taken in. The listener goes on: those that wait stay where they
+    /// are until it can.
+    AcceptFailed {
+        /// The listener.
+        listener: ListenerId,
+        /// Why.
+        error: NetworkError,
+    },
+    /// The connection is made.
+    Connected {
+        /// Its id.
+        stream: StreamId,
+        /// The number given in [`TcpConnect`].
+        token: Token,
+        /// Who is at the other end.
+        peer: SocketAddr,
+        /// Our own address.
+        local: SocketAddr,
+        /// Bytes that may be written to it.
+        room: usize,
+    },
+    /// The connection could not be made; its id is stale.
+    ConnectFailed {
+        /// Its id.
+        stream: StreamId,
+        /// The number given in [`TcpConnect`].
+        token: Token,
+        /// Who was to be at the other end.
+        peer: SocketAddr,
+        /// Why.
+        error: NetworkError,
+    },
+    /// Bytes arrived, at least one.
+    Received {
+        /// At this stream.
+        stream: StreamId,
+        /// These.
+        data: Buffer,
+    },
+    /// The peer has ended its direction: no more bytes arrive. We may go on writing.
+    ReadEnded {
+        /// Of this stream.
+        stream: StreamId,
+    },
+    /// There is room to write again.
+    Writable {
+        /// At this stream.
+        stream: StreamId,
+        /// Bytes that may be written now, in all.
+        room: usize,
+    },
+    /// A write was refused, and so are all that follow until [`NetworkEvent::Writable`].
+    WriteFailed {
+        /// To this stream.
+        stream: StreamId,
+        /// Bytes that were not taken.
+        bytes: usize,
+        /// Why.
+        error: NetworkError,
+    },
+    /// The stream is no more; its id is stale.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+        /// Who was at the other end.
+        peer: SocketAddr,
+        /// Why, if not because both directions had ended.
+        error: Option<NetworkError>,
+    },
+    /// The device is open.
+    DeviceOpened {
+        /// Its id.
+        device: DeviceId,
+        /// The number given in [`DeviceOpen`].
+        token: Token,
+        /// Its name.
+        name: Box<str>,
+        /// The longest packet that it sends as one, in bytes.
+        mtu: u16,
+    },
+    /// The device could not be opened; its id is stale.
+    DeviceOpenFailed {
+        /// Its id.
+        device: DeviceId,
+        /// The number given in [`DeviceOpen`].
+        token: Token,
+        /// Why.
+        error: DeviceError,
+    },
+    /// A packet came.
+    Packet {
+        /// Out of this device.
+        device: DeviceId,
+        /// It.
+        packet: Packet,
+    },
+    /// Packets were not taken in. They are lost; the device goes on.
+    PacketsFailed {
+        /// By this device.
+        device: DeviceId,
+        /// Why.
+        error: NetworkError,
+        /// How many in a row, for the same reason.
+        packets: u32,
+    },
+    /// The device is no more; its id is stale.
+    DeviceClosed {
+        /// Which.
+        device: DeviceId,
+        /// Why.
+        error: DeviceError,
+    },
+    /// The task named something that is closed, or not its own. Nothing was done.
+    Stale {
         /// The id it used.
-        socket: SocketId,
+        id: ResourceId,
         /// How many outputs in a row named it.
         outputs: u32,
     },
 }
 
 impl NetworkEvent {
-    /// The socket it is about.
+    /// What it is about.
     #[must_use]
     #[inline]
-    pub const fn socket(&self) -> SocketId {
+    pub const fn resource(&self) -> ResourceId {
         match self {
-            Self::UdpOpened { socket, .. }
+            Self::Datagrams { socket, .. }
+            | Self::UdpOpened { socket, .. }
             | Self::UdpOpenFailed { socket, .. }
-            | Self::Datagrams { socket, .. }
             | Self::SendFailed { socket, .. }
-            | Self::SocketError { socket, .. }
-            | Self::StaleSocket { socket, .. } => *socket,
+            | Self::SocketError { socket, .. } => ResourceId::Socket(*socket),
+            Self::Listening { listener, .. }
+            | Self::ListenFailed { listener, .. }
+            | Self::Incoming { listener, .. }
+            | Self::AcceptFailed { listener, .. } => ResourceId::Listener(*listener),
+            Self::Accepted { stream, .. }
+            | Self::Connected { stream, .. }
+            | Self::ConnectFailed { stream, .. }
+            | Self::Received { stream, .. }
+            | Self::ReadEnded { stream }
+            | Self::Writable { stream, .. }
+            | Self::WriteFailed { stream, .. }
+            | Self::StreamClosed { stream, .. } => ResourceId::Stream(*stream),
+            Self::DeviceOpened { device, .. }
+            | Self::DeviceOpenFailed { device, .. }
+            | Self::Packet { device, .. }
+            | Self::PacketsFailed { device, .. }
+            | Self::DeviceClosed { device, .. } => ResourceId::Device(*device),
+            Self::Stale { id, .. } => *id,
         }
     }
 
-    /// The token of an answer to [`Output::OpenUdp`](crate::Output::OpenUdp).
+    /// Whether the id of what it is about is stale from now on.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(
+            self,
+            Self::UdpOpenFailed { .. }
+                | Self::ListenFailed { .. }
+                | Self::ConnectFailed { .. }
+                | Self::StreamClosed { .. }
+                | Self::DeviceOpenFailed { .. }
+                | Self::DeviceClosed { .. }
+        )
+    }
+
+    /// The token of an answer to what a task asked to be opened or connected.
     #[must_use]
     pub const fn token(&self) -> Option<Token> {
         match self {
-            Self::UdpOpened { token, .. } | Self::UdpOpenFailed { token, .. } => Some(*token),
+            Self::UdpOpened { token, .. }
+            | Self::UdpOpenFailed { token, .. }
+            | Self::Listening { token, .. }
+            | Self::ListenFailed { token, .. }
+            | Self::Connected { token, .. }
+            | Self::ConnectFailed { token, .. }
+            | Self::DeviceOpened { token, .. }
+            | Self::DeviceOpenFailed { token, .. } => Some(*token),
             Self::Datagrams { .. }
             | Self::SendFailed { .. }
             | Self::SocketError { .. }
-            | Self::StaleSocket { .. } => None,
+            | Self::Incoming { .. }
+            | Self::Accepted { .. }
+            | Self::AcceptFailed { .. }
+            | Self::Received { .. }
+            | Self::ReadEnded { .. }
+            | Self::Writable { .. }
+            | Self::WriteFailed { .. }
+            | Self::StreamClosed { .. }
+            | Self::Packet { .. }
+            | Self::PacketsFailed { .. }
+            | Self::DeviceClosed { .. }
+            | Self::Stale { .. } => None,
         }
     }
 }
@@ -438,6 +395,12 @@ pub enum NetworkError {
     /// Ports below 1024 and the like (EACCES, EPERM).
     #[error("permission denied")]
     PermissionDenied,
+    /// The peer did not answer in time (ETIMEDOUT), or was not reached in the time given.
+    #[error("timed out")]
+    TimedOut,
+    /// The peer has broken the connection off, or no longer knows of it (ECONNRESET, EPIPE).
+    #[error("connection reset by the peer")]
+    ConnectionReset,
     /// Nobody listens at the peer's port (ECONNREFUSED, ICMP port unreachable).
     #[error("connection refused: nothing listens at the peer's port")]
     ConnectionRefused,
@@ -467,78 +430,4 @@ pub enum NetworkError {
     /// Something else; the system's error number.
     #[error("system error {0}")]
     Other(i32),
-}
-
-/// What passed through sockets, in datagrams and bytes of payload. Nothing is lost without being
-/// counted here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct NetworkCounters {
-    /// Datagrams received and handed to a task.
-    pub datagrams_in: u64,
-    /// Their bytes.
-    pub bytes_in: u64,
-    /// Datagrams handed to the network.
-    pub datagrams_out: u64,
-    /// Their bytes.
-    pub bytes_out: u64,
-    /// Datagrams that the network refused to send.
-    pub send_failed: u64,
-    /// Datagrams that a full send queue dropped, as their socket's [`WhenFull`] says.
-    pub queue_dropped: u64,
-    /// Datagrams dropped at the receiving socket because its queue was full.
-    pub receive_dropped: u64,
-    /// Datagrams that arrived and could not be handed to a task.
-    pub undelivered: u64,
-    /// Errors that sockets were told of.
-    pub socket_errors: u64,
-}
-
-impl core::ops::AddAssign for NetworkCounters {
-    fn add_assign(&mut self, other: Self) {
-        self.datagrams_in += other.datagrams_in;
-        self.bytes_in += other.bytes_in;
-        self.datagrams_out += other.datagrams_out;
-        self.bytes_out += other.bytes_out;
-        self.send_failed += other.send_failed;
-        self.queue_dropped += other.queue_dropped;
-        self.receive_dropped += other.receive_dropped;
-        self.undelivered += other.undelivered;
-        self.socket_errors += other.socket_errors;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn an_empty_datagram_is_still_a_datagram() {
-        let run = DatagramRun::new("[::1]:1".parse().unwrap(), Buffer::empty(), 0);
-        assert_eq!(run.count(), 1);
-        assert_eq!(run.iter().collect::<Vec<_>>(), [b""]);
-        assert_eq!(run.buffers().count(), 1);
-    }
-
-    proptest! {
-        /// Splitting a payload loses nothing, and the parts have the size that was asked for.
-        #[test]
-        fn a_run_is_its_datagrams_end_to_end(payload: Vec<u8>, segment_size in 0..70usize) {
-            let run = DatagramRun::new(
-                "192.0.2.1:1".parse().unwrap(),
-                Buffer::copy_from(&payload),
-                segment_size,
-            );
-            let datagrams: Vec<&[u8]> = run.iter().collect();
-            prop_assert_eq!(datagrams.concat(), payload);
-            prop_assert_eq!(datagrams.len(), run.count());
-            for full in &datagrams[..datagrams.len() - 1] {
-                prop_assert_eq!(full.len(), segment_size);
-            }
-            let buffers: Vec<Buffer> = run.buffers().collect();
-            prop_assert!(buffers.iter().zip(&datagrams).all(|(buffer, datagram)| buffer == datagram));
-            prop_assert_eq!(buffers.len(), datagrams.len());
-        }
-    }
 }

@@ -9,10 +9,13 @@ use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 use crate::buffer::{Buffer, BufferPool};
+use crate::datagram::{DatagramRun, Transmit, UdpOpen};
+use crate::device::{DeviceOpen, PacketTransmit};
 use crate::entropy::Source;
 use crate::group::GroupOutputs;
-use crate::id::{SocketId, TaskId};
-use crate::net::{DatagramRun, NetworkEvent, Transmit, UdpOpen};
+use crate::id::{ResourceId, SocketId, StreamId, TaskId};
+use crate::net::NetworkEvent;
+use crate::stream::{Reading, StreamWrite, TcpConnect, TcpListen};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::{Payload, TransmitBuffer};
 
@@ -97,7 +100,7 @@ pub enum Input<A: App> {
     Started(Context),
     /// Its deadline has passed.
     Timeout,
-    /// Something about one of its sockets.
+    /// Something about one of its sockets, listeners, streams or devices.
     Network(NetworkEvent),
     /// From the controller.
     Command(A::Command),
@@ -114,14 +117,81 @@ pub enum Output<A: App> {
     OpenUdp(UdpOpen),
     /// Send datagrams.
     Transmit(Transmit),
-    /// Close a socket. Its id is stale at once.
-    Close(SocketId),
+    /// Listen for TCP connections. Answered by [`NetworkEvent::Listening`] or
+    /// [`NetworkEvent::ListenFailed`].
+    Listen(Box<TcpListen>),
+    /// Make a TCP connection. Answered by [`NetworkEvent::Connected`] or
+    /// [`NetworkEvent::ConnectFailed`].
+    Connect(Box<TcpConnect>),
+    /// Write to a stream.
+    Write(StreamWrite),
+    /// End our direction of a stream, behind all that was written (FIN).
+    EndWrite(StreamId),
+    /// Take what a stream receives, or not now.
+    SetReading {
+        /// The stream.
+        stream: StreamId,
+        /// Whether to.
+        reading: Reading,
+    },
+    /// Break a stream off (RST). Its id is stale at once.
+    Reset(StreamId),
+    /// Open a TUN or TAP device. Answered by [`NetworkEvent::DeviceOpened`] or
+    /// [`NetworkEvent::DeviceOpenFailed`].
+    OpenDevice(Box<DeviceOpen>),
+    /// Give a packet to a device.
+    Packet(PacketTransmit),
+    /// Close a socket, listener, stream or device. Its id is stale at once. What was written to a
+    /// stream is still sent.
+    Close(ResourceId),
     /// Tell the controller.
     Report(A::Report),
     /// Make a new task on this worker.
     Spawn(A::Spawn),
     /// The task is done. Its sockets are closed and its id is stale; it is asked no more.
     Finished,
+}
+
+impl<A: App> Output<A> {
+    /// The bytes that go out with it, if there are any.
+    pub(crate) const fn payload(&self) -> Option<&Payload> {
+        match self {
+            Self::Transmit(transmit) => Some(&transmit.payload),
+            Self::Write(write) => Some(&write.payload),
+            Self::Packet(packet) => Some(&packet.payload),
+            Self::OpenUdp(_)
+            | Self::Listen(_)
+            | Self::Connect(_)
+            | Self::EndWrite(_)
+            | Self::SetReading { .. }
+            | Self::Reset(_)
+            | Self::OpenDevice(_)
+            | Self::Close(_)
+            | Self::Report(_)
+            | Self::Spawn(_)
+            | Self::Finished => None,
+        }
+    }
+
+    /// The same, to be replaced.
+    const fn payload_mut(&mut self) -> Option<&mut Payload> {
+        match self {
+            Self::Transmit(transmit) => Some(&mut transmit.payload),
+            Self::Write(write) => Some(&mut write.payload),
+            Self::Packet(packet) => Some(&mut packet.payload),
+            Self::OpenUdp(_)
+            | Self::Listen(_)
+            | Self::Connect(_)
+            | Self::EndWrite(_)
+            | Self::SetReading { .. }
+            | Self::Reset(_)
+            | Self::OpenDevice(_)
+            | Self::Close(_)
+            | Self::Report(_)
+            | Self::Spawn(_)
+            | Self::Finished => None,
+        }
+    }
 }
 
 /// What a task knows of its place. Given with [`Input::Started`]; the task keeps it if it needs
@@ -255,9 +325,50 @@ impl<A: App> Outbox<A> {
         self.transmit(Transmit::reply(socket, run));
     }
 
-    /// Closes a socket.
-    pub fn close(&mut self, socket: SocketId) {
-        self.push(Output::Close(socket));
+    /// Listens for TCP connections.
+    pub fn listen(&mut self, listen: TcpListen) {
+        self.push(Output::Listen(Box::new(listen)));
+    }
+
+    /// Makes a TCP connection.
+    pub fn connect(&mut self, connect: TcpConnect) {
+        self.push(Output::Connect(Box::new(connect)));
+    }
+
+    /// Writes to a stream. See [`StreamWriter`](crate::StreamWriter) for who keeps count of its
+    /// room.
+    pub fn write(&mut self, stream: StreamId, data: Buffer) {
+        self.push(Output::Write(StreamWrite::new(stream, data)));
+    }
+
+    /// Ends our direction of a stream, behind all that was written.
+    pub fn end_write(&mut self, stream: StreamId) {
+        self.push(Output::EndWrite(stream));
+    }
+
+    /// Takes what a stream receives, or not now.
+    pub fn set_reading(&mut self, stream: StreamId, reading: Reading) {
+        self.push(Output::SetReading { stream, reading });
+    }
+
+    /// Breaks a stream off.
+    pub fn reset(&mut self, stream: StreamId) {
+        self.push(Output::Reset(stream));
+    }
+
+    /// Asks for a TUN or TAP device.
+    pub fn open_device(&mut self, open: DeviceOpen) {
+        self.push(Output::OpenDevice(Box::new(open)));
+    }
+
+    /// Gives a packet to a device.
+    pub fn send_packet(&mut self, packet: PacketTransmit) {
+        self.push(Output::Packet(packet));
+    }
+
+    /// Closes a socket, listener, stream or device.
+    pub fn close(&mut self, id: impl Into<ResourceId>) {
+        self.push(Output::Close(id.into()));
     }
 
     /// Tells the controller.
@@ -313,24 +424,15 @@ impl<A: App, F: FnMut(TaskId, End)> GroupOutputs<A> for Adopted<'_, A, F> {
         TransmitBuffer::new(self.lent.unfilled())
     }
 
-    fn output(&mut self, _child: TaskId, output: Output<A>) {
-        let output = match output {
-            Output::Transmit(mut transmit) => {
-                let payload = transmit.payload.into_buffer().unwrap_or_else(|len| {
-                    // The child wrote into our buffer: that is the datagram.
-                    self.lent.commit(len);
-                    let next = self.buffers.take(ADOPTED_LENT_BYTES);
-                    core::mem::replace(&mut self.lent, next)
-                });
-                transmit.payload = Payload::owned(payload);
-                Output::Transmit(transmit)
-            }
-            output @ (Output::OpenUdp(_)
-            | Output::Close(_)
-            | Output::Report(_)
-            | Output::Spawn(_)
-            | Output::Finished) => output,
-        };
+    fn output(&mut self, _child: TaskId, mut output: Output<A>) {
+        if let Some(payload) = output.payload_mut()
+            && let Some(len) = payload.lent()
+        {
+            // The child wrote into our buffer: that is the payload.
+            self.lent.commit(len);
+            let next = self.buffers.take(ADOPTED_LENT_BYTES);
+            *payload = Payload::owned(core::mem::replace(&mut self.lent, next));
+        }
         self.outbox.push(output);
     }
 

@@ -12,23 +12,26 @@ use core::fmt;
 use std::collections::VecDeque;
 
 use crate::buffer::BufferPool;
+use crate::datagram::Transmit;
 use crate::entropy::{Entity, Entropy};
 use crate::group::{GroupConfig, StaleTask, guard};
-use crate::id::{SocketId, TaskId};
-use crate::net::{NetworkCommand, NetworkEvent, Transmit};
+use crate::id::{ResourceId, TaskId};
+use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::state::WorkerState;
 use crate::task::{App, End, Input, Task};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::TransmitBuffer;
 
+mod config;
 mod groups;
 mod port;
-mod sockets;
+mod resources;
 
+pub use config::WorkerConfig;
 use groups::Groups;
 pub use groups::{Spawned, Spawner};
 use port::Port;
-use sockets::SocketTable;
+use resources::ResourceTable;
 
 /// What a worker is given.
 #[derive(Debug)]
@@ -147,57 +150,6 @@ pub enum SpawnError {
     },
 }
 
-/// Limits of a worker, and where it gets chance and memory from.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct WorkerConfig {
-    /// Its index among the workers of its runner.
-    pub index: u16,
-    /// Outputs that a task may give for one input. One more, and it is stopped.
-    pub outputs_max: u32,
-    /// Tasks of one type that may live at a time.
-    pub tasks_max: u32,
-    /// Sockets that may be open at a time.
-    pub sockets_max: usize,
-    /// Inputs of the worker's own that may wait at a time.
-    pub pending_max: usize,
-    /// Tasks ticked, and inputs of its own taken, for one [`WorkerInput::Timeout`].
-    pub batch_max: u32,
-    /// Where chance comes from.
-    pub entropy: Entropy,
-    /// Whose chance it is; each task draws as a part of it.
-    pub entity: Entity,
-    /// Where buffers come from.
-    pub buffers: BufferPool,
-}
-
-impl WorkerConfig {
-    /// The default limits: 10,000 outputs for one input, 2^24 tasks of one type, 2^20 sockets,
-    /// 65,536 inputs that wait, batches of 256.
-    #[must_use]
-    pub fn new(index: u16, entropy: Entropy) -> Self {
-        Self {
-            index,
-            outputs_max: 10_000,
-            tasks_max: 1 << 24,
-            sockets_max: 1 << 20,
-            pending_max: 1 << 16,
-            batch_max: 256,
-            entropy,
-            entity: Entity::named("worker").part(u64::from(index)),
-            buffers: BufferPool::new(),
-        }
-    }
-
-    fn group(&self, index: u16) -> GroupConfig {
-        let mut config = GroupConfig::new(self.entropy.clone(), self.entity.part(u64::from(index)));
-        config.outputs_max = self.outputs_max;
-        config.tasks_max = self.tasks_max;
-        config.buffers = self.buffers.clone();
-        config
-    }
-}
-
 /// How a task is made: one `match` from `Spawn` to [`Spawner::insert`].
 pub type SpawnFn<A> = dyn FnMut(<A as App>::Spawn, Spawner<'_, A>) -> Spawned;
 
@@ -205,7 +157,7 @@ pub type SpawnFn<A> = dyn FnMut(<A as App>::Spawn, Spawner<'_, A>) -> Spawned;
 macro_rules! port_of {
     ($worker:expr, $outputs:expr) => {
         Port {
-            sockets: &mut $worker.sockets,
+            resources: &mut $worker.resources,
             pending: &mut $worker.pending,
             pending_max: $worker.config.pending_max,
             ending: &mut $worker.ending,
@@ -253,7 +205,7 @@ pub struct Worker<A: App> {
     config: WorkerConfig,
     state: WorkerState,
     groups: Groups<A>,
-    sockets: SocketTable,
+    resources: ResourceTable,
     pending: VecDeque<Pending<A>>,
     spawn: Box<SpawnFn<A>>,
     stopping: Option<Stopping>,
@@ -292,7 +244,7 @@ impl<A: App> Worker<A> {
         Self {
             state: WorkerState::Waiting,
             groups: Groups::new(),
-            sockets: SocketTable::new(config.index, config.sockets_max),
+            resources: ResourceTable::new(config.index, config.resources_max),
             pending: VecDeque::new(),
             spawn: Box::new(spawn),
             stopping: None,
@@ -353,11 +305,12 @@ impl<A: App> Worker<A> {
         self.groups.undrained().unwrap_or(self.state)
     }
 
-    /// Whether it was told to stop, and no task lives.
+    /// Whether it was told to stop, no task lives, and what tasks wrote to streams is sent.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stopping.is_some()
             && self.groups.tasks() == 0
+            && self.resources.len() == 0
             && self.pending.is_empty()
             && self.state == WorkerState::Waiting
     }
@@ -368,16 +321,16 @@ impl<A: App> Worker<A> {
         self.groups.tasks()
     }
 
-    /// How many sockets are open or being opened.
+    /// How many sockets, listeners, streams and devices are open, being opened, or being closed.
     #[must_use]
-    pub const fn sockets(&self) -> usize {
-        self.sockets.len()
+    pub const fn resources(&self) -> usize {
+        self.resources.len()
     }
 
-    /// Which task a socket belongs to.
+    /// Which task a socket, listener, stream or device belongs to.
     #[must_use]
-    pub fn owner(&self, socket: SocketId) -> Option<TaskId> {
-        self.sockets.owner(socket)
+    pub fn owner(&self, id: impl Into<ResourceId>) -> Option<TaskId> {
+        self.resources.owner(id)
     }
 
     /// A look at a task. `None` if it is no more, or of another type.
@@ -414,14 +367,62 @@ impl<A: App> Worker<A> {
     }
 
     fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
-        // An event may cross with the closing of its socket; then nobody is to have it.
-        let Some(owner) = self.sockets.owner(event.socket()) else {
-            return;
-        };
-        if matches!(event, NetworkEvent::UdpOpenFailed { .. }) {
-            self.sockets.remove(event.socket());
+        let id = event.resource();
+        let owner = self.resources.owner(id);
+        if event.is_last() {
+            self.resources.remove(id);
         }
-        self.give(owner, Input::Network(event), outputs);
+        let event = match (event, owner) {
+            (incoming @ NetworkEvent::Incoming { .. }, _) => {
+                match self.accept(incoming, owner, outputs) {
+                    Some(accepted) => accepted,
+                    None => return,
+                }
+            }
+            (event, _) => event,
+        };
+        // An event may cross with the closing of what it is about; then nobody is to have it.
+        if let Some(owner) = owner {
+            self.give(owner, Input::Network(event), outputs);
+        }
+    }
+
+    /// Gives a connection that was taken in an id, and says what its listener's task is to be told.
+    fn accept(
+        &mut self,
+        event: NetworkEvent,
+        owner: Option<TaskId>,
+        outputs: &mut impl WorkerOutputs<A>,
+    ) -> Option<NetworkEvent> {
+        let NetworkEvent::Incoming {
+            listener,
+            incoming,
+            peer,
+            local,
+            room,
+        } = event
+        else {
+            return Some(event);
+        };
+        let stream = owner.map(|owner| self.resources.insert_stream(owner));
+        let command = match stream {
+            Some(Ok(stream)) => NetworkCommand::Accept { incoming, stream },
+            Some(Err(_)) | None => NetworkCommand::Refuse(incoming),
+        };
+        outputs.push(WorkerOutput::Network(command));
+        Some(match stream? {
+            Ok(stream) => NetworkEvent::Accepted {
+                listener,
+                stream,
+                peer,
+                local,
+                room,
+            },
+            Err(_) => NetworkEvent::AcceptFailed {
+                listener,
+                error: NetworkError::TooManySockets,
+            },
+        })
     }
 
     /// Gives one task an input. Whoever sent it is told if the task is no more.
@@ -558,7 +559,7 @@ impl<A: App> fmt::Debug for Worker<A> {
             .field("index", &self.config.index)
             .field("state", &self.state())
             .field("tasks", &self.tasks())
-            .field("sockets", &self.sockets())
+            .field("resources", &self.resources())
             .field("deadline", &self.poll_timeout())
             .finish_non_exhaustive()
     }

@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(book, core::mem::take(&mut model.book), "{say:?} at {now}");
         assert_eq!(bench.wants(), model.wants());
         assert_eq!(bench.worker.tasks(), model.alive());
-        assert_eq!(bench.worker.sockets(), model.open());
+        assert_eq!(bench.worker.resources(), model.open());
         assert_eq!(bench.worker.is_stopped(), model.is_stopped());
     }
 });
@@ -75,7 +75,7 @@ impl Script<'_> {
         move |config| {
             config.outputs_max = u32::from(outputs);
             config.tasks_max = u32::from(tasks);
-            config.sockets_max = usize::from(sockets);
+            config.resources_max = usize::from(sockets);
             config.pending_max = usize::from(pending);
             config.batch_max = u32::from(batch) + 1;
         }

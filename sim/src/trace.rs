@@ -10,7 +10,7 @@
 use core::fmt::{self, Debug, Write};
 use std::collections::VecDeque;
 
-use stillpoint::{DatagramRun, SocketId, TaskId, Timestamp};
+use stillpoint::{DatagramRun, ResourceId, SocketId, TaskId, Timestamp};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::node::NodeId;
@@ -107,7 +107,7 @@ impl Trace {
         let payload = &run.payload;
         let size = size(payload.len(), run.count() as u64);
         let words = [peer(run.peer), size, 0];
-        self.socket(place, TraceKind::Datagrams, id, words);
+        self.resource(place, TraceKind::Datagrams, id, words);
         self.payload_hasher.update(payload);
         if let Some(recorded) = &mut self.recorded
             && let Some(event) = recorded.last_mut()
@@ -116,8 +116,14 @@ impl Trace {
         }
     }
 
-    pub(crate) fn socket(&mut self, place: Place, kind: TraceKind, id: SocketId, words: [u64; 3]) {
-        self.push(place, kind, id.to_words()[1], words);
+    pub(crate) fn resource(
+        &mut self,
+        place: Place,
+        kind: TraceKind,
+        id: impl Into<ResourceId>,
+        words: [u64; 3],
+    ) {
+        self.push(place, kind, id.into().to_words()[1], words);
     }
 
     pub(crate) fn task(&mut self, place: Place, kind: TraceKind, id: TaskId, word: u64) {

@@ -19,7 +19,7 @@ use ::mio::{Events, Interest as Wanted, Poll, Token, Waker as Doorbell};
 use super::readiness::{EVENTS_MAX, Interest, Readiness, Ready, Watched, errno, failed};
 use super::sys::{self, Errno, PollFd, Timeout};
 use super::{BackendError, Wake, Waker};
-use crate::id::SocketId;
+use crate::id::ResourceId;
 
 /// Sockets that wait in mio's queue.
 pub(super) struct MioSet {
@@ -54,43 +54,51 @@ impl MioSet {
 }
 
 impl Readiness for MioSet {
-    fn add(&mut self, id: SocketId, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-        let token = Token(self.watched.add(id));
+    fn add(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno> {
+        let token = Token(self.watched.add(id, interest));
+        let Some(wanted) = wanted(interest) else {
+            return Ok(());
+        };
         let registry = self.poll.registry();
-        let added = registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Wanted::READABLE);
+        let added = registry.register(&mut SourceFd(&fd.as_raw_fd()), token, wanted);
         added.map_err(|error| {
             self.watched.remove(id);
             errno(&error)
         })
     }
 
-    fn remove(&mut self, id: SocketId, fd: BorrowedFd<'_>) {
-        self.watched.remove(id);
-        let registry = self.poll.registry();
-        // It goes with the descriptor in any case.
-        drop(registry.deregister(&mut SourceFd(&fd.as_raw_fd())));
+    fn remove(&mut self, id: ResourceId, fd: BorrowedFd<'_>) {
+        let watch = self.watched.remove(id);
+        if watch.is_some_and(|watch| watch.interest != Interest::Nothing) {
+            let registry = self.poll.registry();
+            // It goes with the descriptor in any case.
+            drop(registry.deregister(&mut SourceFd(&fd.as_raw_fd())));
+        }
     }
 
-    fn change(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
+    fn change(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) {
         let token = Token(Watched::name(id));
-        let wanted = match interest {
-            Interest::Read => Wanted::READABLE,
-            Interest::ReadAndWrite => Wanted::READABLE | Wanted::WRITABLE,
+        let before = self.watched.change(id, interest).and_then(wanted);
+        let (registry, fd) = (self.poll.registry(), fd.as_raw_fd());
+        let source = &mut SourceFd(&fd);
+        let changed = match (before, wanted(interest)) {
+            (Some(_), Some(wanted)) => registry.reregister(source, token, wanted),
+            (None, Some(wanted)) => registry.register(source, token, wanted),
+            (Some(_), None) => registry.deregister(source),
+            (None, None) => Ok(()),
         };
-        let registry = self.poll.registry();
-        let changed = registry.reregister(&mut SourceFd(&fd.as_raw_fd()), token, wanted);
-        // The kernel changes an entry in place and takes no memory for it.
+        // The kernel has an entry for it, or has just had one and taken its memory back.
         assert!(changed.is_ok(), "{id} registered anew: {changed:?}");
     }
 
-    fn again(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
+    fn again(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) {
         self.change(id, fd, interest);
     }
 
     fn wait(
         &mut self,
         timeout: Timeout,
-        ready: &mut Vec<(SocketId, Ready)>,
+        ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError> {
         match timeout {
             Timeout::Forever => self.ask(None)?,
@@ -106,13 +114,14 @@ impl Readiness for MioSet {
             }
         }
         ready.extend(self.events.iter().filter_map(|event| {
-            let id = self.watched.get(event.token().0)?;
+            let watch = self.watched.get(event.token().0)?;
             let ready = Ready {
                 readable: event.is_readable(),
                 writable: event.is_writable(),
                 error: event.is_error(),
+                read_ended: event.is_read_closed(),
             };
-            Some((id, ready))
+            Some((watch.id, ready))
         }));
         Ok(())
     }
@@ -132,6 +141,15 @@ impl Wake for Doorbell {
 impl fmt::Debug for MioSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MioSet").finish_non_exhaustive()
+    }
+}
+
+const fn wanted(interest: Interest) -> Option<Wanted> {
+    match interest {
+        Interest::Nothing => None,
+        Interest::Read => Some(Wanted::READABLE),
+        Interest::Write => Some(Wanted::WRITABLE),
+        Interest::ReadAndWrite => Some(Wanted::READABLE.add(Wanted::WRITABLE)),
     }
 }
 

@@ -8,15 +8,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::readiness::{Interest, Readiness, Ready, failed};
-use super::sys::{self, Errno, PollFd, Timeout, WakeKind, WakeSignal};
+use super::sys::{self, Errno, PollFd, Timeout, WaitFor, WakeKind, WakeSignal};
 use super::{BackendError, Waker};
-use crate::id::SocketId;
+use crate::id::ResourceId;
 
 /// What the kernel is asked to wait for: the waker first, then the sockets in no order.
 pub(super) struct PollSet {
     fds: Vec<PollFd>,
     /// Whose each descriptor is, but for the first.
-    ids: Vec<SocketId>,
+    ids: Vec<ResourceId>,
     /// Where in `ids` the socket of a slot is. Holds anything for a slot that is not in use.
     places: Vec<usize>,
     signal: Arc<WakeSignal>,
@@ -33,25 +33,25 @@ impl PollSet {
         })
     }
 
-    fn place(&self, id: SocketId) -> Option<usize> {
+    fn place(&self, id: ResourceId) -> Option<usize> {
         let &place = self.places.get(id.key().slot as usize)?;
         (self.ids.get(place) == Some(&id)).then_some(place)
     }
 }
 
 impl Readiness for PollSet {
-    fn add(&mut self, id: SocketId, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    fn add(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno> {
         let slot = id.key().slot as usize;
         if slot >= self.places.len() {
             self.places.resize(slot + 1, 0);
         }
         self.places[slot] = self.ids.len();
         self.ids.push(id);
-        self.fds.push(PollFd::readable(fd));
+        self.fds.push(PollFd::new(fd, interest.into()));
         Ok(())
     }
 
-    fn remove(&mut self, id: SocketId, _: BorrowedFd<'_>) {
+    fn remove(&mut self, id: ResourceId, _: BorrowedFd<'_>) {
         let Some(place) = self.place(id) else {
             return;
         };
@@ -62,19 +62,16 @@ impl Readiness for PollSet {
         }
     }
 
-    fn change(&mut self, id: SocketId, _: BorrowedFd<'_>, interest: Interest) {
+    fn change(&mut self, id: ResourceId, _: BorrowedFd<'_>, interest: Interest) {
         if let Some(place) = self.place(id) {
-            match interest {
-                Interest::Read => self.fds[place + 1].only_readable(),
-                Interest::ReadAndWrite => self.fds[place + 1].also_writable(),
-            }
+            self.fds[place + 1].set(interest.into());
         }
     }
 
     fn wait(
         &mut self,
         timeout: Timeout,
-        ready: &mut Vec<(SocketId, Ready)>,
+        ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError> {
         let mut left = match sys::wait(&mut self.fds, timeout) {
             Ok(found) => found,
@@ -94,6 +91,7 @@ impl Readiness for PollSet {
                 readable: found.readable(),
                 writable: found.writable(),
                 error: found.error(),
+                read_ended: false,
             };
             (id, ready)
         }));
@@ -102,6 +100,17 @@ impl Readiness for PollSet {
 
     fn waker(&self) -> Waker {
         Waker::new(self.signal.clone())
+    }
+}
+
+impl From<Interest> for WaitFor {
+    fn from(interest: Interest) -> Self {
+        match interest {
+            Interest::Nothing => Self::Nothing,
+            Interest::Read => Self::Read,
+            Interest::Write => Self::Write,
+            Interest::ReadAndWrite => Self::ReadAndWrite,
+        }
     }
 }
 

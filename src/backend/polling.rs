@@ -17,7 +17,7 @@ use ::polling::{Event, Events, PollMode, Poller};
 use super::readiness::{EVENTS_MAX, Interest, Readiness, Ready, Watched, errno, failed};
 use super::sys::{Errno, Timeout};
 use super::{BackendError, Wake, Waker};
-use crate::id::SocketId;
+use crate::id::ResourceId;
 
 /// Sockets that wait in a poller's queue.
 pub(super) struct PollingSet {
@@ -37,38 +37,55 @@ impl PollingSet {
     }
 }
 
-impl Readiness for PollingSet {
-    fn add(&mut self, id: SocketId, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-        let wanted = Event::readable(self.watched.add(id));
+impl PollingSet {
+    fn register(&self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        if interest == Interest::Nothing {
+            return Ok(());
+        }
+        let wanted = wanted(id, interest);
         // SAFETY: `fd` is open, and `remove` is called for it before it is closed: the port closes
-        // a socket nowhere else, and when both are dropped, nobody waits any more.
-        let added = unsafe { self.poller.add_with_mode(&fd, wanted, PollMode::Level) };
-        added.map_err(|error| {
+        // a descriptor nowhere else, and when both are dropped, nobody waits any more.
+        unsafe { self.poller.add_with_mode(&fd, wanted, PollMode::Level) }
+    }
+}
+
+impl Readiness for PollingSet {
+    fn add(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno> {
+        self.watched.add(id, interest);
+        self.register(id, fd, interest).map_err(|error| {
             self.watched.remove(id);
             errno(&error)
         })
     }
 
-    fn remove(&mut self, id: SocketId, fd: BorrowedFd<'_>) {
-        self.watched.remove(id);
-        let removed = self.poller.delete(fd);
-        assert!(removed.is_ok(), "{id} taken out: {removed:?}");
+    fn remove(&mut self, id: ResourceId, fd: BorrowedFd<'_>) {
+        let watch = self.watched.remove(id);
+        if watch.is_some_and(|watch| watch.interest != Interest::Nothing) {
+            let removed = self.poller.delete(fd);
+            assert!(removed.is_ok(), "{id} taken out: {removed:?}");
+        }
     }
 
-    fn change(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest) {
-        let wanted = match interest {
-            Interest::Read => Event::readable(Watched::name(id)),
-            Interest::ReadAndWrite => Event::all(Watched::name(id)),
+    fn change(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) {
+        let before = self.watched.change(id, interest);
+        let before = before.unwrap_or(Interest::Nothing);
+        let changed = match (before, interest) {
+            (Interest::Nothing, interest) => self.register(id, fd, interest),
+            // Hanging up is told of whether it is asked for or not, so that one has to go.
+            (_, Interest::Nothing) => self.poller.delete(fd),
+            (_, interest) => {
+                let wanted = wanted(id, interest);
+                self.poller.modify_with_mode(fd, wanted, PollMode::Level)
+            }
         };
-        let changed = self.poller.modify_with_mode(fd, wanted, PollMode::Level);
-        // The kernel changes an entry in place and takes no memory for it.
+        // The kernel has an entry for it, or has just had one and taken its memory back.
         assert!(changed.is_ok(), "{id} registered anew: {changed:?}");
     }
 
     fn wait(
         &mut self,
         timeout: Timeout,
-        ready: &mut Vec<(SocketId, Ready)>,
+        ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError> {
         let timeout = match timeout {
             Timeout::Forever => None,
@@ -81,13 +98,14 @@ impl Readiness for PollingSet {
             Err(error) => return Err(failed("epoll_wait", errno(&error))),
         }
         ready.extend(self.events.iter().filter_map(|event| {
-            let id = self.watched.get(event.key)?;
+            let watch = self.watched.get(event.key)?;
             let ready = Ready {
                 readable: event.readable,
                 writable: event.writable,
                 error: event.is_err().unwrap_or(false),
+                read_ended: false,
             };
-            Some((id, ready))
+            Some((watch.id, ready))
         }));
         Ok(())
     }
@@ -107,6 +125,16 @@ impl Wake for Poller {
 impl fmt::Debug for PollingSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PollingSet").finish_non_exhaustive()
+    }
+}
+
+fn wanted(id: ResourceId, interest: Interest) -> Event {
+    let name = Watched::name(id);
+    match interest {
+        Interest::Nothing => Event::none(name),
+        Interest::Read => Event::readable(name),
+        Interest::Write => Event::writable(name),
+        Interest::ReadAndWrite => Event::all(name),
     }
 }
 

@@ -1,87 +1,116 @@
-//! Waiting until sockets are ready: all in which the socket backends differ.
+//! Waiting until descriptors are ready: all in which the socket backends differ.
 
 use core::fmt;
 use std::os::fd::BorrowedFd;
 
 use super::sys::{Errno, Timeout};
 use super::{BackendError, Waker};
-use crate::id::SocketId;
+use crate::id::ResourceId;
 
-/// A set of sockets that is waited for, in one way or another.
+/// A set of descriptors that is waited for, in one way or another.
 ///
-/// Whether it tells of a socket as long as it is ready or only when it becomes so is its own
+/// Whether it tells of one as long as it is ready or only when it becomes so is its own
 /// business: whoever leaves something behind says so with [`Readiness::again`].
 pub(super) trait Readiness: fmt::Debug {
-    /// Waits for this socket to be readable, from now on.
-    fn add(&mut self, id: SocketId, fd: BorrowedFd<'_>) -> Result<(), Errno>;
+    /// Waits for what `interest` says, from now on.
+    fn add(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest) -> Result<(), Errno>;
 
     /// No longer waits for it. It is closed right after.
-    fn remove(&mut self, id: SocketId, fd: BorrowedFd<'_>);
+    fn remove(&mut self, id: ResourceId, fd: BorrowedFd<'_>);
 
     /// Waits for what `interest` says from now on.
-    fn change(&mut self, id: SocketId, fd: BorrowedFd<'_>, interest: Interest);
+    fn change(&mut self, id: ResourceId, fd: BorrowedFd<'_>, interest: Interest);
 
-    /// The socket may be ready still: the next wait is to tell of it. Nothing to do for a set that
+    /// It may be ready still: the next wait is to tell of it. Nothing to do for a set that
     /// tells as long as it is so.
-    fn again(&mut self, _id: SocketId, _fd: BorrowedFd<'_>, _interest: Interest) {}
+    fn again(&mut self, _id: ResourceId, _fd: BorrowedFd<'_>, _interest: Interest) {}
 
-    /// Waits until a socket is ready or the waker is used, for at least `timeout` otherwise.
-    /// Fills `ready` with the sockets that are, each once.
+    /// Waits until one is ready or the waker is used, for at least `timeout` otherwise.
+    /// Fills `ready` with those that are, each once.
     fn wait(
         &mut self,
         timeout: Timeout,
-        ready: &mut Vec<(SocketId, Ready)>,
+        ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError>;
 
     /// Ends a wait from another thread.
     fn waker(&self) -> Waker;
 }
 
-/// What a socket is waited for.
+/// What a descriptor is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
+    /// Nothing, not even errors.
+    Nothing,
     /// Something to read, or an error.
     Read,
-    /// Room to write, too.
+    /// Room to write, or an error.
+    Write,
+    /// Either.
     ReadAndWrite,
 }
 
-/// What a wait found about a socket.
+impl Interest {
+    pub(super) const fn of(read: bool, write: bool) -> Self {
+        match (read, write) {
+            (false, false) => Self::Nothing,
+            (true, false) => Self::Read,
+            (false, true) => Self::Write,
+            (true, true) => Self::ReadAndWrite,
+        }
+    }
+}
+
+/// What a wait found about a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ready {
     pub(super) readable: bool,
     pub(super) writable: bool,
     pub(super) error: bool,
+    /// The peer has ended its direction, or both have. A set that tells as long as it is so need
+    /// not say this: it will tell again.
+    pub(super) read_ended: bool,
 }
 
-/// The sockets of a set by their slots, which serve as the kernel's name for them.
+/// What a set waits for by slots, which serve as the kernel's name for it.
 #[cfg(any(feature = "mio", feature = "polling"))]
 #[derive(Debug, Default)]
-pub(super) struct Watched(Vec<Option<SocketId>>);
+pub(super) struct Watched(Vec<Option<Watch>>);
+
+#[cfg(any(feature = "mio", feature = "polling"))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    pub(super) id: ResourceId,
+    pub(super) interest: Interest,
+}
 
 #[cfg(any(feature = "mio", feature = "polling"))]
 impl Watched {
-    /// Takes a socket in, and gives its name.
-    pub(super) fn add(&mut self, id: SocketId) -> usize {
+    /// Takes one in, and gives its name.
+    pub(super) fn add(&mut self, id: ResourceId, interest: Interest) -> usize {
         let slot = Self::name(id);
         if slot >= self.0.len() {
             self.0.resize(slot + 1, None);
         }
-        self.0[slot] = Some(id);
+        self.0[slot] = Some(Watch { id, interest });
         slot
     }
 
-    pub(super) fn remove(&mut self, id: SocketId) {
-        if let Some(watched) = self.0.get_mut(Self::name(id)) {
-            *watched = None;
-        }
+    pub(super) fn remove(&mut self, id: ResourceId) -> Option<Watch> {
+        self.0.get_mut(Self::name(id))?.take()
     }
 
-    pub(super) const fn name(id: SocketId) -> usize {
+    /// Notes a new interest, and gives the one before.
+    pub(super) fn change(&mut self, id: ResourceId, interest: Interest) -> Option<Interest> {
+        let watch = self.0.get_mut(Self::name(id))?.as_mut()?;
+        Some(core::mem::replace(&mut watch.interest, interest))
+    }
+
+    pub(super) const fn name(id: ResourceId) -> usize {
         id.key().slot as usize
     }
 
-    pub(super) fn get(&self, name: usize) -> Option<SocketId> {
+    pub(super) fn get(&self, name: usize) -> Option<Watch> {
         *self.0.get(name)?
     }
 }

@@ -11,23 +11,24 @@ use super::mio::MioSet;
 use super::poll::PollSet;
 #[cfg(feature = "polling")]
 use super::polling::PollingSet;
+pub use super::port::SocketPort;
 use super::readiness::{Readiness, Ready};
 use super::sys::{Batching, Timeout, WakeKind};
-pub use super::udp::UdpPort;
-use super::udp::{Left, Receiver, hand_over_errors};
+use super::udp::Receiver;
 use super::{Backend, BackendConfig, BackendError, BackendKind, Capabilities, Waker};
-use crate::id::SocketId;
-use crate::net::{NetworkCounters, NetworkEvent};
+use crate::counters::NetworkCounters;
+use crate::id::ResourceId;
+use crate::net::NetworkEvent;
 use crate::time::{Clock, Timestamp};
 
 /// The system's sockets.
 pub struct SocketBackend {
     /// What the current wait found; kept for its memory.
-    ready: Vec<(SocketId, Ready)>,
+    ready: Vec<(ResourceId, Ready)>,
     /// Counts the wake-ups, to begin with another socket each time.
     turn: usize,
     receiver: Receiver,
-    port: UdpPort,
+    port: SocketPort,
     capabilities: Capabilities,
 }
 
@@ -52,7 +53,7 @@ impl SocketBackend {
         config: &BackendConfig,
         batching: Batching,
     ) -> Self {
-        let (port, capabilities) = UdpPort::new(Box::new(readiness), config, batching);
+        let (port, capabilities) = SocketPort::new(Box::new(readiness), config, batching);
         Self {
             ready: Vec::new(),
             turn: 0,
@@ -72,13 +73,13 @@ impl SocketBackend {
 }
 
 impl Backend for SocketBackend {
-    type Port = UdpPort;
+    type Port = SocketPort;
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities
     }
 
-    fn port(&mut self) -> &mut UdpPort {
+    fn port(&mut self) -> &mut SocketPort {
         &mut self.port
     }
 
@@ -91,7 +92,7 @@ impl Backend for SocketBackend {
         &mut self,
         until: Option<Timestamp>,
         clock: &impl Clock,
-        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Result<Timestamp, BackendError> {
         self.port.flush(); // What nobody flushed must not wait as long as we do.
         let timeout = self.timeout(until, clock);
@@ -108,20 +109,13 @@ impl Backend for SocketBackend {
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn % self.ready.len().max(1);
         let (before, after) = self.ready.split_at(first);
-        for &(socket, ready) in after.iter().chain(before) {
-            let mut left = Left::Nothing;
-            if ready.error {
-                left = left.or(hand_over_errors(now, socket, &mut self.port, on_event));
-            }
-            if ready.readable {
-                let received = self.receiver.receive(now, socket, &mut self.port, on_event);
-                left = left.or(received);
-            }
-            if ready.writable {
-                left = left.or(self.port.send_backlog(socket));
-            }
-            if left == Left::Something {
-                self.port.again(socket);
+        for &(id, ready) in after.iter().chain(before) {
+            match id {
+                ResourceId::Socket(id) => {
+                    self.receiver
+                        .handle_ready(now, id, ready, &mut self.port, on_event);
+                }
+                ResourceId::Listener(_) | ResourceId::Stream(_) | ResourceId::Device(_) => {}
             }
         }
         Ok(now)

@@ -1,6 +1,6 @@
 //! UDP over the system's sockets: what all backends share that wait for readiness.
 //!
-//! [`UdpPort`] takes commands: it opens and closes sockets at once, and queues datagrams until
+//! [`SocketPort`] takes commands: it opens and closes sockets at once, and queues datagrams until
 //! they are flushed. What comes of commands waits in it as events, which the backend hands over at
 //! its next wait. [`Receiver`] is the other half: it takes batches of messages off a socket and
 //! hands them over in place, while what they cause goes to the port.
@@ -8,55 +8,38 @@
 //! How it is waited for sockets is the business of a [`Readiness`], which the port tells of
 //! sockets that come and go.
 
-use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::readiness::Readiness;
+use super::port::{Left, SocketPort};
+use super::readiness::Interest;
 use super::sys::{self, Batching, Errno, SendScratch};
-use super::{BackendConfig, Capabilities, Offload, Port};
-use crate::buffer::BufferPool;
+use super::table::Table;
+use super::{BackendConfig, Offload};
+use crate::datagram::{Transmit, UdpOpen};
 use crate::id::SocketId;
-use crate::net::{NetworkCommand, NetworkCounters, NetworkError, NetworkEvent, Transmit, UdpOpen};
+use crate::net::{NetworkError, NetworkEvent};
 use crate::transmit::TransmitBuffer;
 
 mod backlog;
-mod events;
 mod queue;
 mod receive;
 mod refusals;
 mod send;
-mod table;
+mod socket;
 
-use events::Events;
-use queue::{Destination, Joining, Memory, SendQueue};
-pub(super) use receive::{Receiver, hand_over_errors};
-use table::{Announced, Socket, SocketTable};
+pub(super) use queue::Destination;
+use queue::{Joining, Memory, SendQueue};
+pub(super) use receive::Receiver;
+use socket::{Announced, Socket};
 
-/// Where a worker's commands go, for the backends that wait for readiness.
-pub struct UdpPort {
-    sockets: SocketTable,
+/// The UDP half of a port: its sockets, and what is about to be sent.
+pub(super) struct Udp {
+    sockets: Table<Socket>,
     queue: SendQueue,
     scratch: SendScratch,
-    events: Events,
-    pub(super) readiness: Box<dyn Readiness>,
-    counters: NetworkCounters,
-    buffers: BufferPool,
     offload: Offload,
     batching: Batching,
     runs_out: RunsOut,
-}
-
-/// Whether a bounded batch may have left something behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
-    Nothing,
-    Something,
-}
-
-impl Left {
-    pub(super) fn or(self, other: Self) -> Self {
-        if self == Self::Something { self } else { other }
-    }
 }
 
 /// Whether the kernel splits runs that we send.
@@ -66,25 +49,16 @@ enum RunsOut {
     No,
 }
 
-impl UdpPort {
-    /// A port without sockets, and what it can do.
-    pub(super) fn new(
-        readiness: Box<dyn Readiness>,
-        config: &BackendConfig,
-        batching: Batching,
-    ) -> (Self, Capabilities) {
+impl Udp {
+    pub(super) fn new(config: &BackendConfig, batching: Batching) -> Self {
         let (runs_in, runs_out) = match config.offload {
             Offload::WhereAvailable if batching.is_many() => sys::runs_supported(),
             Offload::WhereAvailable | Offload::Off => (false, false),
         };
-        let port = Self {
-            sockets: SocketTable::new(),
+        Self {
+            sockets: Table::new(),
             queue: SendQueue::new(),
             scratch: SendScratch::new(),
-            events: Events::new(),
-            readiness,
-            counters: NetworkCounters::default(),
-            buffers: config.buffers.clone(),
             offload: if runs_in {
                 Offload::WhereAvailable
             } else {
@@ -92,61 +66,75 @@ impl UdpPort {
             },
             batching,
             runs_out: if runs_out { RunsOut::Yes } else { RunsOut::No },
-        };
-        let capabilities = Capabilities {
-            runs_in,
-            runs_out,
-            batches: batching.is_many(),
-            packet_info: cfg!(target_os = "linux"),
-        };
-        (port, capabilities)
+        }
     }
 
-    pub(super) const fn counters(&self) -> NetworkCounters {
-        self.counters
+    pub(super) fn runs_in(&self) -> bool {
+        self.offload == Offload::WhereAvailable
     }
 
+    pub(super) fn runs_out(&self) -> bool {
+        self.runs_out == RunsOut::Yes
+    }
+
+    pub(super) const fn batches(&self) -> bool {
+        self.batching.is_many()
+    }
+
+    pub(super) const fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// The payload that was written into what was lent last.
+    pub(super) fn written(&self, len: usize) -> &[u8] {
+        self.queue.written(len)
+    }
+}
+
+impl SocketPort {
     /// The descriptor of an open socket.
-    pub(super) fn fd(&self, socket: SocketId) -> Option<BorrowedFd<'_>> {
-        self.sockets.get(socket).map(|socket| socket.fd.as_fd())
+    fn fd(&self, socket: SocketId) -> Option<BorrowedFd<'_>> {
+        let socket = self.udp.sockets.get(socket.key())?;
+        Some(socket.fd.as_fd())
     }
 
-    /// How many events wait to be handed over.
-    pub(super) fn events(&self) -> usize {
-        self.events.len()
+    /// Memory for one datagram.
+    pub(super) fn lend_one(&mut self) -> TransmitBuffer<'_> {
+        if !self.udp.queue.has_room_to_lend() {
+            self.flush_udp();
+        }
+        TransmitBuffer::new(self.udp.queue.lend())
     }
 
-    /// The next event that waits, if its socket is still there.
+    /// The event that a socket is open or could not be opened, or another, if it is still there.
     ///
     /// A socket becomes readable only once its task was told that it is open.
-    pub(super) fn poll_event(&mut self) -> Option<NetworkEvent> {
-        while let Some(event) = self.events.pop() {
-            if let NetworkEvent::UdpOpened { socket, .. } = event {
-                let Some(open) = self.sockets.get_mut(socket) else {
-                    continue;
-                };
-                if let Err(error) = self.readiness.add(socket, open.fd.as_fd()) {
-                    return Some(self.fail_to_open(event, error));
-                }
-                open.announced = Announced::Yes;
-                if !open.backlog.is_empty() {
-                    self.change_interest(socket);
-                }
-            } else if !matches!(event, NetworkEvent::UdpOpenFailed { .. })
-                && self.sockets.get(event.socket()).is_none()
-            {
-                continue;
-            }
+    pub(super) fn about_udp(&mut self, id: SocketId, event: NetworkEvent) -> Option<NetworkEvent> {
+        if matches!(event, NetworkEvent::UdpOpenFailed { .. }) {
             return Some(event);
         }
-        None
+        let open = self.udp.sockets.get_mut(id.key())?;
+        if matches!(event, NetworkEvent::UdpOpened { .. }) {
+            if let Err(error) = self
+                .readiness
+                .add(id.into(), open.fd.as_fd(), Interest::Read)
+            {
+                return Some(self.fail_to_open(event, error));
+            }
+            open.announced = Announced::Yes;
+            if !open.backlog.is_empty() {
+                self.change_interest(id);
+            }
+        }
+        Some(event)
     }
 
-    fn open(&mut self, id: SocketId, open: UdpOpen) {
+    pub(super) fn open_udp(&mut self, id: SocketId, open: UdpOpen) {
         let token = open.token;
-        let event = match sys::open_udp(&open, self.offload) {
+        let event = match sys::open_udp(&open, self.udp.offload) {
             Ok((fd, local)) => {
-                self.sockets.insert(Socket::new(id, fd, local, &open));
+                let socket = Socket::new(fd, local, &open);
+                self.udp.sockets.insert(id.key(), socket);
                 NetworkEvent::UdpOpened {
                     socket: id,
                     token,
@@ -164,20 +152,20 @@ impl UdpPort {
     }
 
     /// Sends what was submitted before, then closes.
-    fn close(&mut self, id: SocketId) {
-        if self.sockets.get(id).is_none() {
+    pub(super) fn close_udp(&mut self, id: SocketId) {
+        if self.udp.sockets.get(id.key()).is_none() {
             // It could not be opened, and nobody is left to be told.
-            self.events.forget(id);
+            self.events.forget(id.into());
             return;
         }
-        self.flush();
+        self.flush_udp();
         self.send_whole_backlog(id);
-        let Some(mut socket) = self.sockets.remove(id) else {
+        let Some(mut socket) = self.udp.sockets.remove(id.key()) else {
             return;
         };
         self.counters.send_failed += socket.backlog.clear();
         if socket.announced == Announced::Yes {
-            self.readiness.remove(id, socket.fd.as_fd());
+            self.readiness.remove(id.into(), socket.fd.as_fd());
         }
     }
 
@@ -191,7 +179,7 @@ impl UdpPort {
         else {
             return opened;
         };
-        if let Some(mut removed) = self.sockets.remove(socket) {
+        if let Some(mut removed) = self.udp.sockets.remove(socket.key()) {
             self.counters.send_failed += removed.backlog.clear();
         }
         NetworkEvent::UdpOpenFailed {
@@ -204,25 +192,25 @@ impl UdpPort {
 
     /// Waits from now on for what a socket wants, once its task knows of it.
     fn change_interest(&mut self, id: SocketId) {
-        if let Some(socket) = self.sockets.get(id)
+        if let Some(socket) = self.udp.sockets.get(id.key())
             && socket.announced == Announced::Yes
         {
             let fd = socket.fd.as_fd();
-            self.readiness.change(id, fd, socket.interest());
+            self.readiness.change(id.into(), fd, socket.interest());
         }
     }
 
     /// Has the next wait tell of a socket that may be ready still.
-    pub(super) fn again(&mut self, id: SocketId) {
-        if let Some(socket) = self.sockets.get(id) {
+    pub(super) fn udp_again(&mut self, id: SocketId) {
+        if let Some(socket) = self.udp.sockets.get(id.key()) {
             let fd = socket.fd.as_fd();
-            self.readiness.again(id, fd, socket.interest());
+            self.readiness.again(id.into(), fd, socket.interest());
         }
     }
 
-    fn transmit(&mut self, transmit: Transmit) {
+    pub(super) fn transmit(&mut self, transmit: Transmit) {
         let count = transmit.count() as u64;
-        let Some(socket) = self.sockets.get(transmit.socket) else {
+        let Some(socket) = self.udp.sockets.get(transmit.socket.key()) else {
             // Its opening failed, and its task is about to be told.
             self.counters.send_failed += count;
             return;
@@ -239,15 +227,15 @@ impl UdpPort {
         let (segment_size, len) = (transmit.segment_size, transmit.payload.len());
         let memory = match transmit.payload.into_buffer() {
             Ok(buffer) => Memory::Owned(buffer),
-            Err(len) => self.queue.take_lent(len),
+            Err(len) => self.udp.queue.take_lent(len),
         };
-        let joining = match self.runs_out {
+        let joining = match self.udp.runs_out {
             RunsOut::Yes => Joining::Allowed,
             RunsOut::No => Joining::Useless,
         };
-        self.queue.push(to, memory, len, segment_size, joining);
-        if self.queue.is_long() {
-            self.flush();
+        self.udp.queue.push(to, memory, len, segment_size, joining);
+        if self.udp.queue.is_long() {
+            self.flush_udp();
         }
     }
 
@@ -268,36 +256,9 @@ impl UdpPort {
     }
 }
 
-impl Port for UdpPort {
-    fn lend(&mut self) -> TransmitBuffer<'_> {
-        if !self.queue.has_room_to_lend() {
-            self.flush();
-        }
-        TransmitBuffer::new(self.queue.lend())
-    }
-
-    fn submit(&mut self, command: NetworkCommand) {
-        match command {
-            NetworkCommand::Transmit(transmit) => self.transmit(transmit),
-            NetworkCommand::OpenUdp { socket, open } => self.open(socket, open),
-            NetworkCommand::Close(socket) => self.close(socket),
-        }
-    }
-}
-
-impl fmt::Debug for UdpPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpPort")
-            .field("sockets", &self.sockets.len())
-            .field("events", &self.events.len())
-            .field("counters", &self.counters)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Whether the socket can send this at all.
 fn check(socket: &Socket, transmit: &Transmit) -> Result<(), NetworkError> {
-    let (len, max) = (transmit.datagram_len(), crate::net::DATAGRAM_BYTES_MAX);
+    let (len, max) = (transmit.datagram_len(), crate::datagram::DATAGRAM_BYTES_MAX);
     let peer = transmit.peer.ip().to_canonical();
     let source_fits = transmit
         .source

@@ -14,6 +14,7 @@ use crate::slots::Key;
 use crate::state::{TaskState, Way, WorkerState};
 use crate::task::{End, Input, Output, Task};
 use crate::time::Timestamp;
+use crate::transmit::Payload;
 
 impl<T: Task> TaskGroup<T> {
     /// Gives the task at `key`, which waits, one input, and drains it. `false` if there is none.
@@ -102,8 +103,7 @@ impl<T: Task> TaskGroup<T> {
             if turn.outputs == outputs_max {
                 return Err(End::Runaway { outputs_max });
             }
-            if let Output::Transmit(sent) = &output
-                && let Some(len) = sent.payload.lent()
+            if let Some(len) = output.payload().and_then(Payload::lent)
                 && transmit.written() != Some(len)
             {
                 let message = "sent a payload that is not what it has just written into the lent \

@@ -13,8 +13,8 @@ use super::runner::{self, Line, StopSignal};
 use crate::backend::sockets::SocketBackend;
 use crate::backend::{Backend, BackendError, Waker};
 use crate::buffer::BufferPool;
+use crate::counters::NetworkCounters;
 use crate::group::panic_message;
-use crate::net::NetworkCounters;
 use crate::task::App;
 use crate::worker::{Spawned, Spawner, Worker, WorkerInput};
 

@@ -2,18 +2,20 @@
 
 use std::collections::VecDeque;
 
-use super::sockets::SocketTable;
+use super::resources::ResourceTable;
 use super::{Pending, SpawnError, WorkerOutput, WorkerOutputs};
+use crate::datagram::{DATAGRAM_BYTES_MAX, Transmit, UdpOpen};
+use crate::device::{DeviceError, DeviceOpen};
 use crate::group::GroupOutputs;
-use crate::id::{SocketId, TaskId};
-use crate::net::{DATAGRAM_BYTES_MAX, NetworkCommand, NetworkError, NetworkEvent, Transmit};
+use crate::id::{ResourceId, TaskId};
+use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
+use crate::stream::{TcpConnect, TcpListen};
 use crate::task::{App, End, Output};
 use crate::transmit::TransmitBuffer;
 
-/// Takes the output of tasks: what concerns the network goes on only if the socket is the task's
-/// own, and what concerns the worker itself waits until the task is drained.
+/// Takes the output of tasks: what concerns the network goes on only if it is the task's own, and what concerns the worker itself waits until the task is drained.
 pub(super) struct Port<'a, A: App, O> {
-    pub(super) sockets: &'a mut SocketTable,
+    pub(super) resources: &'a mut ResourceTable,
     pub(super) pending: &'a mut VecDeque<Pending<A>>,
     pub(super) pending_max: usize,
     pub(super) ending: &'a mut Option<(TaskId, End)>,
@@ -29,28 +31,33 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
         match output {
             Output::Transmit(transmit) => self.transmit(task, transmit),
             Output::Report(report) => self.outputs.push(WorkerOutput::Report { task, report }),
-            Output::OpenUdp(open) => match self.sockets.insert(task) {
-                Ok(socket) => self.network(NetworkCommand::OpenUdp { socket, open }),
-                Err(socket) => {
-                    let error = NetworkError::TooManySockets;
-                    let (token, bind) = (open.token, open.bind);
-                    self.tell(
-                        task,
-                        NetworkEvent::UdpOpenFailed {
-                            socket,
-                            token,
-                            bind,
-                            error,
-                        },
-                    );
+            Output::Write(write) => {
+                self.if_own(task, write.stream.into(), NetworkCommand::Write(write));
+            }
+            Output::Packet(packet) => {
+                self.if_own(task, packet.device.into(), NetworkCommand::Packet(packet));
+            }
+            Output::SetReading { stream, reading } => {
+                let command = NetworkCommand::SetReading { stream, reading };
+                self.if_own(task, stream.into(), command);
+            }
+            Output::EndWrite(stream) => {
+                self.if_own(task, stream.into(), NetworkCommand::EndWrite(stream));
+            }
+            Output::OpenUdp(open) => self.open_udp(task, open),
+            Output::Listen(listen) => self.listen(task, listen),
+            Output::Connect(connect) => self.connect(task, connect),
+            Output::OpenDevice(open) => self.open_device(task, open),
+            Output::Close(id) => {
+                if self.owns(task, id) {
+                    self.resources.close(id);
+                    self.network(NetworkCommand::Close(id));
                 }
-            },
-            Output::Close(socket) => {
-                if self.sockets.owner(socket) == Some(task) {
-                    self.sockets.remove(socket);
-                    self.network(NetworkCommand::Close(socket));
-                } else {
-                    self.tell_stale(task, socket);
+            }
+            Output::Reset(stream) => {
+                if self.owns(task, stream.into()) {
+                    self.resources.remove(stream);
+                    self.network(NetworkCommand::Reset(stream));
                 }
             }
             Output::Spawn(spawn) => {
@@ -79,22 +86,108 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
 }
 
 impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
-    /// Closes the sockets of the task that has ended, then says so.
+    /// Closes what the task that has ended owned, then says so. Its streams are reset unless it has
+    /// finished by itself, so that no peer takes half an answer for a whole one.
     pub(super) fn finish_ending(&mut self) {
-        let Some(&(task, _)) = self.ending.as_ref() else {
+        let Some((task, end)) = self.ending.as_ref() else {
             return;
         };
-        while let Some(socket) = self.sockets.remove_one_of(task) {
-            self.network(NetworkCommand::Close(socket));
+        let (task, finished) = (*task, *end == End::Finished);
+        while let Some(id) = self.resources.first_of(task) {
+            match id {
+                ResourceId::Stream(stream) if !finished => {
+                    self.resources.remove(stream);
+                    self.network(NetworkCommand::Reset(stream));
+                }
+                id => {
+                    self.resources.close(id);
+                    self.network(NetworkCommand::Close(id));
+                }
+            }
         }
         if let Some((task, end)) = self.ending.take() {
             self.outputs.push(WorkerOutput::Ended { task, end });
         }
     }
 
+    fn open_udp(&mut self, task: TaskId, open: UdpOpen) {
+        match self.resources.insert_socket(task) {
+            Ok(socket) => self.network(NetworkCommand::OpenUdp { socket, open }),
+            Err(socket) => {
+                let event = NetworkEvent::UdpOpenFailed {
+                    socket,
+                    token: open.token,
+                    bind: open.bind,
+                    error: NetworkError::TooManySockets,
+                };
+                self.tell(task, event);
+            }
+        }
+    }
+
+    fn listen(&mut self, task: TaskId, listen: Box<TcpListen>) {
+        match self.resources.insert_listener(task) {
+            Ok(listener) => self.network(NetworkCommand::Listen { listener, listen }),
+            Err(listener) => {
+                let event = NetworkEvent::ListenFailed {
+                    listener,
+                    token: listen.token,
+                    bind: listen.bind,
+                    error: NetworkError::TooManySockets,
+                };
+                self.tell(task, event);
+            }
+        }
+    }
+
+    fn connect(&mut self, task: TaskId, connect: Box<TcpConnect>) {
+        match self.resources.insert_stream(task) {
+            Ok(stream) => self.network(NetworkCommand::Connect { stream, connect }),
+            Err(stream) => {
+                let event = NetworkEvent::ConnectFailed {
+                    stream,
+                    token: connect.token,
+                    peer: connect.peer,
+                    error: NetworkError::TooManySockets,
+                };
+                self.tell(task, event);
+            }
+        }
+    }
+
+    fn open_device(&mut self, task: TaskId, open: Box<DeviceOpen>) {
+        match self.resources.insert_device(task) {
+            Ok(device) => self.network(NetworkCommand::OpenDevice { device, open }),
+            Err(device) => {
+                let event = NetworkEvent::DeviceOpenFailed {
+                    device,
+                    token: open.token,
+                    error: DeviceError::TooMany,
+                };
+                self.tell(task, event);
+            }
+        }
+    }
+
+    /// Passes a command on if what it names is the task's own.
+    fn if_own(&mut self, task: TaskId, id: ResourceId, command: NetworkCommand) {
+        if self.owns(task, id) {
+            self.network(command);
+        }
+    }
+
+    /// Whether it is the task's own. Else the task is told.
+    fn owns(&mut self, task: TaskId, id: ResourceId) -> bool {
+        let owns = self.resources.owner(id) == Some(task);
+        if !owns {
+            self.tell_stale(task, id);
+        }
+        owns
+    }
+
     fn transmit(&mut self, task: TaskId, transmit: Transmit) {
-        if self.sockets.owner(transmit.socket) != Some(task) {
-            return self.tell_stale(task, transmit.socket);
+        if !self.owns(task, transmit.socket.into()) {
+            return;
         }
         let (len, max) = (transmit.datagram_len(), DATAGRAM_BYTES_MAX);
         if len > max {
@@ -108,22 +201,18 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         self.outputs.push(WorkerOutput::Network(command));
     }
 
-    /// Tells a task that it used a socket which is not its own; once for a row of the same.
-    fn tell_stale(&mut self, task: TaskId, socket: SocketId) {
+    /// Tells a task that it used an id which is not its own; once for a row of the same.
+    fn tell_stale(&mut self, task: TaskId, id: ResourceId) {
         if let Some(Pending::Network {
             task: told,
-            event:
-                NetworkEvent::StaleSocket {
-                    socket: stale,
-                    outputs,
-                },
+            event: NetworkEvent::Stale { id: stale, outputs },
         }) = self.pending.back_mut()
-            && (*told, *stale) == (task, socket)
+            && (*told, *stale) == (task, id)
         {
             *outputs = outputs.saturating_add(1);
             return;
         }
-        self.tell(task, NetworkEvent::StaleSocket { socket, outputs: 1 });
+        self.tell(task, NetworkEvent::Stale { id, outputs: 1 });
     }
 
     /// Tells a task that datagrams were not sent; once for a row of the same.

@@ -7,8 +7,8 @@ use std::net::UdpSocket;
 
 use stillpoint::backend::{Backend, BackendKind, Offload};
 use stillpoint::{
-    Buffer, BufferPool, Clock, DATAGRAM_BYTES_MAX, Ecn, NetworkError, NetworkEvent, Token,
-    Transmit, UdpOpen,
+    Buffer, BufferPool, Clock, DATAGRAM_BYTES_MAX, Ecn, NetworkError, NetworkEvent, SocketId,
+    Token, Transmit, UdpOpen,
 };
 
 use super::host::{Act, Host, Mode, PATIENCE, client_of, has_runs, pattern, received};
@@ -47,7 +47,7 @@ pub(crate) fn a_port_in_use_and_an_address_of_others_are_refused_with_the_reason
         });
         assert_eq!(failed, (Token(7), address, reason));
     }
-    assert_eq!(host.worker.sockets(), 0);
+    assert_eq!(host.worker.resources(), 0);
 }
 
 pub(crate) fn a_port_may_be_shared_by_those_who_ask(kind: BackendKind) {
@@ -308,7 +308,12 @@ pub(crate) fn a_flooded_socket_does_not_keep_another_waiting(kind: BackendKind) 
     for round in 0..20 {
         client.send(b"quiet").unwrap();
         let seen = host.turn();
-        let of = |socket| seen.iter().filter(|event| event.socket() == socket).count();
+        let of = |socket: SocketId| {
+            let about = seen
+                .iter()
+                .filter(|event| event.resource() == socket.into());
+            about.count()
+        };
         assert_eq!((of(flooded), of(quiet)), (16, 1), "round {round}");
     }
 }

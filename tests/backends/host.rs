@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::UdpSocket;
 
-use stillpoint::backend::sockets::{SocketBackend, UdpPort};
+use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
@@ -240,13 +240,13 @@ impl Task for ProbeTask {
 
 /// Sends what concerns the network to the backend and keeps the rest.
 pub(crate) struct Outputs<'a> {
-    port: &'a mut UdpPort,
+    port: &'a mut SocketPort,
     started: Option<TaskId>,
     reports: Vec<NetworkEvent>,
 }
 
 impl<'a> Outputs<'a> {
-    fn to(port: &'a mut UdpPort) -> Self {
+    fn to(port: &'a mut SocketPort) -> Self {
         Self {
             port,
             started: None,

@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 use std::rc::Rc;
 
-use stillpoint::{App, End, SocketId, SpawnError, TaskId};
+use stillpoint::{App, End, ResourceId, SocketId, SpawnError, TaskId};
 
 #[derive(Debug)]
 pub(crate) struct Lab;
@@ -117,7 +117,7 @@ pub(crate) enum Heard {
     /// `None` if the id was stale from the start.
     OpenFailed(Option<usize>),
     Datagram(usize),
-    StaleSocket(usize, u32),
+    Stale(usize, u32),
     TooLong(usize, u32),
 }
 
@@ -169,12 +169,15 @@ impl Book {
             .expect("a task that has started")
     }
 
-    pub(crate) fn socket(&self, id: SocketId) -> usize {
+    pub(crate) fn socket(&self, id: impl Into<ResourceId>) -> usize {
         self.known(id).expect("a socket that was opened")
     }
 
-    pub(crate) fn known(&self, id: SocketId) -> Option<usize> {
-        self.sockets.iter().position(|&socket| socket == id)
+    pub(crate) fn known(&self, id: impl Into<ResourceId>) -> Option<usize> {
+        let id = id.into();
+        self.sockets
+            .iter()
+            .position(|&socket| ResourceId::from(socket) == id)
     }
 
     pub(crate) fn write(&mut self, entry: Entry) {

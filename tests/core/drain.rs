@@ -93,7 +93,7 @@ fn law_1_a_runaway_task_is_stopped_at_the_first_output_beyond_the_limit() {
     expected.push(Pushed::Close(0));
     expected.push(Pushed::Ended(0, End::Runaway { outputs_max: 5 }));
     assert_eq!(bench.pushed(2, &Say::Command(0, acts(0..6))), expected);
-    assert_eq!((bench.worker.tasks(), bench.worker.sockets()), (0, 0));
+    assert_eq!((bench.worker.tasks(), bench.worker.resources()), (0, 0));
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn everything(panics_at: Option<usize>) -> (Vec<Entry>, usize) {
         assert_eq!(bench.worker.state(), WorkerState::Waiting);
     }
     assert!(bench.worker.is_stopped());
-    assert_eq!((bench.worker.tasks(), bench.worker.sockets()), (0, 0));
+    assert_eq!((bench.worker.tasks(), bench.worker.resources()), (0, 0));
     let written = core::mem::take(&mut bench.book.borrow_mut().entries);
     check_drain(&written);
     (written, panics)

@@ -47,7 +47,7 @@ fn offence(bench: &mut Bench, offender: usize, act: impl Fn(usize) -> Act, socke
     );
     assert_eq!(bench.wants(), Some(5), "there is something to be told");
     let told = given(&bench.say(5, &Say::Timeout));
-    assert_eq!(told, [(offender, Heard::StaleSocket(socket, 2))]);
+    assert_eq!(told, [(offender, Heard::Stale(socket, 2))]);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn law_4_a_closed_socket_is_stale_even_if_its_slot_is_used_again() {
             bench.worker.owner(bench.socket_id(1)),
             Some(bench.task_id(0))
         );
-        assert_eq!(bench.worker.sockets(), 1);
+        assert_eq!(bench.worker.resources(), 1);
     }
 }
 
@@ -103,7 +103,7 @@ fn law_4_an_ending_task_closes_its_sockets_and_no_others() {
         bench.pushed(2, &Say::Command(1, vec![Act::Finish])),
         expected
     );
-    assert_eq!(bench.worker.sockets(), 4);
+    assert_eq!(bench.worker.resources(), 4);
     for (socket, owner) in [(0, 0), (1, 0), (4, 2), (5, 2)] {
         assert_eq!(
             bench.worker.owner(bench.socket_id(socket)),
@@ -118,7 +118,7 @@ fn law_4_a_socket_that_failed_to_open_is_stale() {
     let socket = bench.socket_owner(vec![Act::Report(1)]);
     let heard = given(&bench.say(1, &Say::OpenFailed(socket)));
     assert_eq!(heard, [(0, Heard::OpenFailed(Some(socket)))]);
-    assert_eq!(bench.worker.sockets(), 0);
+    assert_eq!(bench.worker.resources(), 0);
     assert_eq!(bench.pushed(2, &Say::Datagram(socket)), []);
 }
 
@@ -159,7 +159,7 @@ fn law_5_a_mistake_that_finds_the_queue_full_is_given_to_the_driver() {
     assert_eq!(bench.pushed(1, &Say::Command(0, acts)), expected);
     assert_eq!(
         given(&bench.say(1, &Say::Timeout)),
-        [(0, Heard::StaleSocket(0, 1))]
+        [(0, Heard::Stale(0, 1))]
     );
 }
 
@@ -180,11 +180,11 @@ fn law_5_a_datagram_too_long_for_udp_is_refused_whole_and_told() {
 
 #[test]
 fn law_5_a_socket_beyond_the_limit_is_told_to_have_failed() {
-    let mut bench = Bench::with(|config| config.sockets_max = 1);
+    let mut bench = Bench::with(|config| config.resources_max = 1);
     bench.task(vec![Act::Open, Act::Open]);
     assert_eq!(
         given(&bench.say(1, &Say::Timeout)),
         [(0, Heard::OpenFailed(None))]
     );
-    assert_eq!(bench.worker.sockets(), 1);
+    assert_eq!(bench.worker.resources(), 1);
 }

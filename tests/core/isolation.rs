@@ -31,7 +31,7 @@ fn law_6_a_panic_anywhere_in_a_task_ends_that_task_alone() {
         ];
         assert_eq!(bench.pushed(1, &Say::Command(0, acts)), expected);
 
-        assert_eq!((bench.worker.tasks(), bench.worker.sockets()), (1, 1));
+        assert_eq!((bench.worker.tasks(), bench.worker.resources()), (1, 1));
         assert_eq!(bench.wants(), Some(10));
         assert_eq!(given(&bench.say(10, &Say::Timeout)).len(), 1);
     }

@@ -23,7 +23,7 @@ impl Model {
                     self.waiting.push_back(Own::Spawn(task, *birth));
                 }
             }
-            (Said::Open, _) if self.open() == self.limits.sockets_max => {
+            (Said::Open, _) if self.open() == self.limits.resources_max => {
                 self.tell(task, Heard::OpenFailed(None));
             }
             (Said::Open, _) => {
@@ -35,13 +35,12 @@ impl Model {
                 self.push(Pushed::Open(self.sockets.len() - 1));
             }
             (Said::Close(socket) | Said::Transmit(socket), _) if !owns(self, socket) => {
-                if let Some(Own::Tell(told, Heard::StaleSocket(stale, count))) =
-                    self.waiting.back_mut()
+                if let Some(Own::Tell(told, Heard::Stale(stale, count))) = self.waiting.back_mut()
                     && (*told, *stale) == (task, socket)
                 {
                     *count += 1;
                 } else {
-                    self.tell(task, Heard::StaleSocket(socket, 1));
+                    self.tell(task, Heard::Stale(socket, 1));
                 }
             }
             (Said::Close(socket), _) => {

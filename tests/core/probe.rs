@@ -106,7 +106,7 @@ impl<const KIND: u8> Probe<KIND> {
             Act::Open => (Said::Open, Output::OpenUdp(open)),
             Act::Close(number) => {
                 let (number, socket) = self.socket(*number)?;
-                (Said::Close(number), Output::Close(socket))
+                (Said::Close(number), Output::Close(socket.into()))
             }
             Act::Send(number) => sent({
                 let (number, socket) = self.socket(*number)?;
@@ -223,12 +223,12 @@ fn fail(place: Place) -> ! {
 }
 
 fn heard(book: &Book, event: &NetworkEvent) -> Heard {
-    let socket = book.known(event.socket());
+    let socket = book.known(event.resource());
     let number = socket.unwrap_or(usize::MAX);
     match event {
         NetworkEvent::UdpOpened { .. } => Heard::Opened(number),
         NetworkEvent::UdpOpenFailed { .. } => Heard::OpenFailed(socket),
-        NetworkEvent::StaleSocket { outputs, .. } => Heard::StaleSocket(number, *outputs),
+        NetworkEvent::Stale { outputs, .. } => Heard::Stale(number, *outputs),
         NetworkEvent::SendFailed { datagrams, .. } => Heard::TooLong(number, *datagrams),
         other => panic!("a probe does not know {other:?}"),
     }

@@ -22,7 +22,7 @@ proptest! {
             prop_assert_eq!(book, core::mem::take(&mut model.book), "{:?} at {}", say, now);
             prop_assert_eq!(bench.wants(), model.wants());
             prop_assert_eq!(bench.worker.tasks(), model.alive());
-            prop_assert_eq!(bench.worker.sockets(), model.open());
+            prop_assert_eq!(bench.worker.resources(), model.open());
             prop_assert_eq!(bench.worker.is_stopped(), model.is_stopped());
         }
     }
@@ -42,7 +42,7 @@ proptest! {
 fn limits(config: &mut WorkerConfig) {
     config.outputs_max = 8;
     config.tasks_max = 3;
-    config.sockets_max = 4;
+    config.resources_max = 4;
     config.pending_max = 5;
     config.batch_max = 3;
 }

@@ -51,7 +51,7 @@ impl<A: App> Sink<'_, A> {
         };
         network.counters.dropped.add(cause, count);
         let words = [peer(transmit.peer), size(bytes, count), cause as u64];
-        trace.socket(self.place, TraceKind::Dropped, transmit.socket, words);
+        trace.resource(self.place, TraceKind::Dropped, transmit.socket, words);
         if let Some(error) = error {
             self.answer(NetworkEvent::SendFailed {
                 socket: transmit.socket,
@@ -144,7 +144,7 @@ impl<A: App> Outside<A> {
             size(flight.run.payload.len(), count),
             arrival.as_nanos(),
         ];
-        self.trace.socket(way.place, kind, flight.socket, words);
+        self.trace.resource(way.place, kind, flight.socket, words);
         self.agenda.push(arrival, way.link, Event::Flight(flight));
     }
 
@@ -153,7 +153,7 @@ impl<A: App> Outside<A> {
         let bytes = flight.run.payload.len();
         let words = [peer(flight.target), size(bytes, 1), cause as u64];
         self.trace
-            .socket(place, TraceKind::Dropped, flight.socket, words);
+            .resource(place, TraceKind::Dropped, flight.socket, words);
         self.network.counters.dropped.add(cause, 1);
         self.network.counters.in_flight -= 1;
     }
@@ -251,7 +251,7 @@ impl<A: App> Outside<A> {
             }
             WorkerInput::Network(event) => {
                 let text = trace.text(event);
-                trace.socket(place, TraceKind::Network, event.socket(), [text, 0, 0]);
+                trace.resource(place, TraceKind::Network, event.resource(), [text, 0, 0]);
             }
             WorkerInput::Timeout => trace.push(place, TraceKind::Timeout, 0, [0; 3]),
             WorkerInput::Spawn(spawn) => {

@@ -2,8 +2,8 @@
 
 use stillpoint::{
     App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, NetworkCommand, NetworkEvent,
-    SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer, UdpOpen, WorkerInput,
-    WorkerOutput, WorkerOutputs,
+    ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer, UdpOpen,
+    WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
@@ -172,13 +172,14 @@ impl<A: App> Sink<'_, A> {
         match command {
             NetworkCommand::Transmit(transmit) => self.send(transmit),
             NetworkCommand::OpenUdp { socket, open } => self.open(socket, &open),
-            NetworkCommand::Close(socket) => {
+            NetworkCommand::Close(id) => {
                 self.outside
                     .trace
-                    .socket(self.place, TraceKind::Close, socket, [0; 3]);
-                self.outside
-                    .network
-                    .close(self.place.node, self.worker, socket);
+                    .resource(self.place, TraceKind::Close, id, [0; 3]);
+                if let ResourceId::Socket(socket) = id {
+                    let network = &mut self.outside.network;
+                    network.close(self.place.node, self.worker, socket);
+                }
             }
             unknown => {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
@@ -191,7 +192,7 @@ impl<A: App> Sink<'_, A> {
         let text = self.outside.trace.text(open);
         self.outside
             .trace
-            .socket(self.place, TraceKind::Open, socket, [text, 0, 0]);
+            .resource(self.place, TraceKind::Open, socket, [text, 0, 0]);
         let (token, bind) = (open.token, open.bind);
         let network = &mut self.outside.network;
         let opened = network.open(self.place.node, self.worker, socket, open);

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 #[cfg(target_os = "linux")]
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::net::Ecn;
+use crate::datagram::Ecn;
 
 /// Room for control messages.
 #[derive(Clone, Copy)]

@@ -20,7 +20,7 @@ mod wake;
 pub(crate) use address::Domain;
 pub(crate) use errors::{Origin, QueuedError, read_error, take_error};
 pub(crate) use message::Batching;
-pub(crate) use poll::{PollFd, Timeout, wait};
+pub(crate) use poll::{PollFd, Timeout, WaitFor, wait};
 pub(crate) use receive::{ReceiveBatch, Received, Whole};
 pub(crate) use send::{Envelope, SendScratch};
 #[cfg(all(test, target_os = "linux"))]

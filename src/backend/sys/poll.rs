@@ -19,25 +19,48 @@ pub(crate) enum Timeout {
 #[repr(transparent)]
 pub(crate) struct PollFd(libc::pollfd);
 
+/// What a descriptor is waited for. Errors are told of unless it is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitFor {
+    Nothing,
+    Read,
+    Write,
+    ReadAndWrite,
+}
+
 impl PollFd {
-    /// Waits until `fd` can be read, or has an error. `fd` may be closed meanwhile, as long as
-    /// the entry is taken away before the next wait.
-    pub(crate) fn readable(fd: BorrowedFd<'_>) -> Self {
-        Self(libc::pollfd {
+    /// Waits until `fd` is what is wanted, or has an error. `fd` may be closed meanwhile, as long
+    /// as the entry is taken away before the next wait.
+    pub(crate) fn new(fd: BorrowedFd<'_>, wait_for: WaitFor) -> Self {
+        let mut new = Self(libc::pollfd {
             fd: fd.as_raw_fd(),
-            events: libc::POLLIN,
+            events: 0,
             revents: 0,
-        })
+        });
+        new.set(wait_for);
+        new
     }
 
-    /// Waits until it can be written, too.
-    pub(crate) const fn also_writable(&mut self) {
-        self.0.events = libc::POLLIN | libc::POLLOUT;
+    /// Waits until `fd` can be read, or has an error.
+    pub(crate) fn readable(fd: BorrowedFd<'_>) -> Self {
+        Self::new(fd, WaitFor::Read)
     }
 
-    /// Waits until it can be read alone.
-    pub(crate) const fn only_readable(&mut self) {
-        self.0.events = libc::POLLIN;
+    /// Waits for this from now on.
+    pub(crate) const fn set(&mut self, wait_for: WaitFor) {
+        // The system passes over an entry with a negative number, errors included.
+        let fd = if self.0.fd < 0 { !self.0.fd } else { self.0.fd };
+        self.0.fd = if matches!(wait_for, WaitFor::Nothing) {
+            !fd
+        } else {
+            fd
+        };
+        self.0.events = match wait_for {
+            WaitFor::Nothing => 0,
+            WaitFor::Read => libc::POLLIN,
+            WaitFor::Write => libc::POLLOUT,
+            WaitFor::ReadAndWrite => libc::POLLIN | libc::POLLOUT,
+        };
     }
 
     pub(crate) const fn found(&self) -> Found {

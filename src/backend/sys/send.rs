@@ -9,7 +9,7 @@ use super::address::{Domain, Name};
 use super::control::SendControl;
 use super::message::{Batching, Header, empty_header};
 use super::{Errno, checked};
-use crate::net::Ecn;
+use crate::datagram::Ecn;
 
 /// The arrays that a send of several messages needs, kept from one call to the next.
 ///

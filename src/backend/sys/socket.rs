@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::address::{Domain, Name};
 use super::{Errno, checked_int};
 use crate::backend::Offload;
-use crate::net::{Sharing, UdpOpen};
+use crate::datagram::{Sharing, UdpOpen};
 
 /// Opens and binds a socket that never blocks, and connects it if it is to be. Gives the address it is bound to.
 pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, SocketAddr), Errno> {

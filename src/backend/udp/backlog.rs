@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::queue::Destination;
 use crate::buffer::Buffer;
-use crate::net::segment_count;
+use crate::datagram::segment_count;
 
 /// Runs that wait until the kernel has room, oldest first. Bounded in number and in bytes.
 pub(super) struct Backlog {

@@ -8,8 +8,8 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 
 use crate::buffer::Buffer;
+use crate::datagram::{DATAGRAM_BYTES_MAX, Ecn, segment_count};
 use crate::id::SocketId;
-use crate::net::{DATAGRAM_BYTES_MAX, Ecn, segment_count};
 
 /// Runs in the order in which they were submitted.
 pub(super) struct SendQueue {
@@ -22,9 +22,9 @@ pub(super) struct SendQueue {
 
 /// Where a run comes from and goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub(super) socket: SocketId,
-    pub(super) peer: SocketAddr,
+pub(in crate::backend) struct Destination {
+    pub(in crate::backend) socket: SocketId,
+    pub(in crate::backend) peer: SocketAddr,
     pub(super) source: Option<IpAddr>,
     pub(super) ecn: Ecn,
 }
@@ -96,6 +96,11 @@ impl SendQueue {
         let start = self.arena_used;
         self.arena_used += len;
         Memory::Arena(start..self.arena_used)
+    }
+
+    /// The first `len` bytes of what was lent last.
+    pub(super) fn written(&self, len: usize) -> &[u8] {
+        &self.arena[self.arena_used..self.arena_used + len]
     }
 
     /// Whether it is time to flush.

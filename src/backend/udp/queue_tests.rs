@@ -66,7 +66,7 @@ proptest! {
                 Memory::Owned(Buffer::copy_from(&bytes))
             };
             queue.push(to, memory, step.len, step.segment_size, Joining::Allowed);
-            expected.extend(crate::net::segments(&bytes, step.segment_size)
+            expected.extend(crate::datagram::segments(&bytes, step.segment_size)
                 .map(|datagram| (to.peer, datagram.to_vec())));
         }
         let mut seen = Vec::new();

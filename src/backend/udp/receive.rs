@@ -2,13 +2,15 @@
 
 use std::os::fd::AsFd;
 
-use super::table::RECEIVE_HINT_MIN;
-use super::{Left, STRANGE_ERRORS_MAX, UdpPort, unnamed};
+use super::socket::RECEIVE_HINT_MIN;
+use super::{Left, STRANGE_ERRORS_MAX, SocketPort, unnamed};
 use crate::backend::BackendConfig;
+use crate::backend::readiness::Ready;
 use crate::backend::sys::{self, Origin, ReceiveBatch, Received, Whole};
 use crate::buffer::{Buffer, BufferPool};
+use crate::datagram::{DatagramRun, segment_count};
 use crate::id::SocketId;
-use crate::net::{DatagramRun, NetworkEvent, segment_count};
+use crate::net::NetworkEvent;
 use crate::time::Timestamp;
 
 /// The receiving half: memory that messages are received into, kept from one call to the next.
@@ -33,20 +35,44 @@ impl Receiver {
         }
     }
 
-    /// Hands over what has arrived at a socket: a bounded batch, or less if the socket is closed
-    /// meanwhile.
-    pub(in crate::backend) fn receive(
+    /// Does what a socket is ready for: a bounded batch of each.
+    pub(in crate::backend) fn handle_ready(
         &mut self,
         now: Timestamp,
         id: SocketId,
-        port: &mut UdpPort,
-        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+        ready: Ready,
+        port: &mut SocketPort,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
+    ) {
+        let mut left = Left::Nothing;
+        if ready.error {
+            left = left.or(hand_over_errors(now, id, port, on_event));
+        }
+        if ready.readable {
+            left = left.or(self.receive(now, id, port, on_event));
+        }
+        if ready.writable {
+            left = left.or(port.send_backlog(id));
+        }
+        if left == Left::Something {
+            port.udp_again(id);
+        }
+    }
+
+    /// Hands over what has arrived at a socket: a bounded batch, or less if the socket is closed
+    /// meanwhile.
+    fn receive(
+        &mut self,
+        now: Timestamp,
+        id: SocketId,
+        port: &mut SocketPort,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Left {
         let mut left = self.buffers.len();
         let mut errors = 0;
         while left > 0 {
-            let batching = port.batching;
-            let Some(socket) = port.sockets.get_mut(id) else {
+            let batching = port.udp.batching;
+            let Some(socket) = port.udp.sockets.get_mut(id.key()) else {
                 return Left::Nothing;
             };
             let asked = socket.receive_hint.min(left);
@@ -84,14 +110,14 @@ impl Receiver {
         now: Timestamp,
         id: SocketId,
         got: usize,
-        port: &mut UdpPort,
-        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+        port: &mut SocketPort,
+        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) {
         for index in 0..got {
             let received = self.batch.received(index);
             let (len, info) = (received.len, received.info);
             let datagrams = segment_count(len, info.segment_size) as u64;
-            let Some(socket) = port.sockets.get_mut(id) else {
+            let Some(socket) = port.udp.sockets.get_mut(id.key()) else {
                 // An earlier one of the batch had the socket closed.
                 port.counters.undelivered += datagrams;
                 continue;
@@ -139,11 +165,11 @@ impl Receiver {
 /// Hands over what a socket was told of datagrams it sent: a bounded batch.
 ///
 /// Leaves the socket without a pending error, so that the next wait does not end because of it.
-pub(in crate::backend) fn hand_over_errors(
+fn hand_over_errors(
     now: Timestamp,
     id: SocketId,
-    port: &mut UdpPort,
-    on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut UdpPort),
+    port: &mut SocketPort,
+    on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
 ) -> Left {
     for read in 0..ERRORS_MAX {
         let Some(fd) = port.fd(id) else {

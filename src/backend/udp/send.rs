@@ -10,11 +10,12 @@ use std::os::fd::AsFd;
 
 use super::backlog::Waiting;
 use super::queue::{Entry, Joining, Memory, SendQueue, Sending};
-use super::table::Socket;
-use super::{Left, RunsOut, STRANGE_ERRORS_MAX, UdpPort};
+use super::socket::Socket;
+use super::{Left, RunsOut, STRANGE_ERRORS_MAX, SocketPort};
 use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
+use crate::datagram::WhenFull;
 use crate::id::SocketId;
-use crate::net::{NetworkError, WhenFull};
+use crate::net::NetworkError;
 
 /// The next datagram to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -32,13 +33,13 @@ enum Row {
     Waited,
 }
 
-impl UdpPort {
+impl SocketPort {
     /// Sends all that is queued, or puts it into backlogs.
-    pub(in crate::backend) fn flush(&mut self) {
+    pub(in crate::backend) fn flush_udp(&mut self) {
         let mut start = 0;
-        while let Some(first) = self.queue.entries().get(start) {
+        while let Some(first) = self.udp.queue.entries().get(start) {
             let socket = first.to.socket;
-            let row = self.queue.entries()[start..]
+            let row = self.udp.queue.entries()[start..]
                 .iter()
                 .take_while(|entry| entry.to.socket == socket);
             let end = start + row.count();
@@ -46,7 +47,7 @@ impl UdpPort {
             start = end;
         }
         if start > 0 {
-            self.queue.clear();
+            self.udp.queue.clear();
         }
     }
 
@@ -54,8 +55,8 @@ impl UdpPort {
     /// says so.
     pub(in crate::backend) fn send_backlog(&mut self, id: SocketId) -> Left {
         // What was queued meanwhile comes after it.
-        self.flush();
-        let Some(socket) = self.sockets.get_mut(id) else {
+        self.flush_udp();
+        let Some(socket) = self.udp.sockets.get_mut(id.key()) else {
             return Left::Nothing;
         };
         if socket.backlog.is_empty() {
@@ -67,12 +68,13 @@ impl UdpPort {
             };
             let len = run.payload.len();
             let memory = Memory::Owned(run.payload);
-            self.queue
+            self.udp
+                .queue
                 .push(run.to, memory, len, run.segment_size, Joining::Useless);
         }
-        self.send_row(0..self.queue.entries().len(), Row::Waited);
-        self.queue.clear();
-        match self.sockets.get(id) {
+        self.send_row(0..self.udp.queue.entries().len(), Row::Waited);
+        self.udp.queue.clear();
+        match self.udp.sockets.get(id.key()) {
             Some(socket) if socket.backlog.is_empty() => {
                 self.change_interest(id);
                 Left::Nothing
@@ -84,7 +86,12 @@ impl UdpPort {
 
     /// Sends what waits at a socket, as far as the kernel takes it now.
     pub(super) fn send_whole_backlog(&mut self, id: SocketId) {
-        let waiting = |port: &Self| port.sockets.get(id).map_or(0, |open| open.backlog.len());
+        let waiting = |port: &Self| {
+            port.udp
+                .sockets
+                .get(id.key())
+                .map_or(0, |open| open.backlog.len())
+        };
         let mut left = waiting(self);
         while left > 0 {
             self.send_backlog(id);
@@ -101,25 +108,25 @@ impl UdpPort {
             entry: row.start,
             datagram: 0,
         };
-        let id = self.queue.entries()[row.start].to.socket;
-        let Some(socket) = self.sockets.get_mut(id) else {
+        let id = self.udp.queue.entries()[row.start].to.socket;
+        let Some(socket) = self.udp.sockets.get_mut(id.key()) else {
             unreachable!("{id} was closed with datagrams queued");
         };
         if origin == Row::Fresh && !socket.backlog.is_empty() {
             return self.postpone(cursor, row.end, origin);
         }
         choose_how(
-            &mut self.queue.entries_mut()[row.clone()],
+            &mut self.udp.queue.entries_mut()[row.clone()],
             socket,
-            self.runs_out,
+            self.udp.runs_out,
         );
         let mut errors = 0;
         while cursor.entry < row.end {
-            let Some(socket) = self.sockets.get(id) else {
+            let Some(socket) = self.udp.sockets.get(id.key()) else {
                 return;
             };
-            let (queue, scratch) = (&self.queue, &mut self.scratch);
-            match send_some(socket, queue, scratch, cursor, row.end, self.batching) {
+            let (queue, scratch) = (&self.udp.queue, &mut self.udp.scratch);
+            match send_some(socket, queue, scratch, cursor, row.end, self.udp.batching) {
                 Ok(messages) => {
                     errors = 0;
                     (0..messages).for_each(|_| self.count_sent(&mut cursor));
@@ -131,7 +138,7 @@ impl UdpPort {
                     return self.postpone(cursor, row.end, origin);
                 }
                 Err(error) if error.refuses_run() && self.is_run(cursor) => {
-                    self.queue.entries_mut()[cursor.entry].sending = Sending::Refused;
+                    self.udp.queue.entries_mut()[cursor.entry].sending = Sending::Refused;
                 }
                 // Waiting has not helped against a full queue behind the socket. That one goes, so
                 // that this does not spin.
@@ -146,28 +153,28 @@ impl UdpPort {
 
     /// Whether the next message is a whole run.
     fn is_run(&self, cursor: Cursor) -> bool {
-        let entry = &self.queue.entries()[cursor.entry];
+        let entry = &self.udp.queue.entries()[cursor.entry];
         entry.datagrams > 1 && entry.sending == Sending::Whole
     }
 
     /// Goes past a message that the kernel took.
     fn count_sent(&mut self, cursor: &mut Cursor) {
-        let entry = &mut self.queue.entries_mut()[cursor.entry];
+        let entry = &mut self.udp.queue.entries_mut()[cursor.entry];
         if entry.sending == Sending::Refused {
             // It was not the datagram itself that was refused, but the run.
             entry.sending = Sending::Singly;
-            if let Some(socket) = self.sockets.get_mut(entry.to.socket) {
+            if let Some(socket) = self.udp.sockets.get_mut(entry.to.socket.key()) {
                 socket.refusals.add(entry.to.peer.ip());
             }
         }
-        let (datagrams, bytes) = pass(&self.queue, cursor);
+        let (datagrams, bytes) = pass(&self.udp.queue, cursor);
         self.counters.datagrams_out += datagrams;
         self.counters.bytes_out += bytes;
     }
 
     /// Goes past a message that the kernel does not take.
     fn count_failed(&mut self, cursor: &mut Cursor, error: Errno) {
-        let entry = &self.queue.entries()[cursor.entry];
+        let entry = &self.udp.queue.entries()[cursor.entry];
         let (to, len) = (entry.to, entry.datagram_len());
         let error = if error.is_too_long() {
             // The path takes less than this; how much less, nobody said.
@@ -178,7 +185,7 @@ impl UdpPort {
         } else {
             error.to_network_error()
         };
-        let (datagrams, _) = pass(&self.queue, cursor);
+        let (datagrams, _) = pass(&self.udp.queue, cursor);
         self.send_failed(&to, error, datagrams);
     }
 
@@ -194,7 +201,7 @@ impl UdpPort {
             Row::Waited => {
                 for index in (from.entry..end).rev() {
                     let run = self.waiting(index, from);
-                    if let Some(socket) = self.sockets.get_mut(run.to.socket) {
+                    if let Some(socket) = self.udp.sockets.get_mut(run.to.socket.key()) {
                         socket.backlog.push_front(run);
                     }
                 }
@@ -204,7 +211,7 @@ impl UdpPort {
 
     fn postpone_fresh(&mut self, index: usize, from: Cursor) {
         let run = self.waiting(index, from);
-        let Some(socket) = self.sockets.get_mut(run.to.socket) else {
+        let Some(socket) = self.udp.sockets.get_mut(run.to.socket.key()) else {
             return;
         };
         let len = run.payload.len();
@@ -228,7 +235,7 @@ impl UdpPort {
 
     /// What is left of an entry, in a buffer.
     fn waiting(&self, index: usize, from: Cursor) -> Waiting {
-        let entry = &self.queue.entries()[index];
+        let entry = &self.udp.queue.entries()[index];
         let sent = if index == from.entry {
             from.datagram
         } else {
@@ -236,7 +243,7 @@ impl UdpPort {
         };
         Waiting {
             to: entry.to,
-            payload: self.queue.to_buffer(entry, sent, &self.buffers),
+            payload: self.udp.queue.to_buffer(entry, sent, &self.buffers),
             segment_size: entry.segment_size,
         }
     }

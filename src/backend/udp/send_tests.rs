@@ -13,7 +13,8 @@ use super::super::tests::{Host, client_of, id, received};
 use super::*;
 use crate::backend::{Backend, BackendKind, Offload, Port};
 use crate::buffer::Buffer;
-use crate::net::{NetworkCommand, NetworkEvent, Token, Transmit, UdpOpen, WhenFull};
+use crate::datagram::{Transmit, UdpOpen, WhenFull};
+use crate::net::{NetworkCommand, NetworkEvent, Token};
 
 #[test]
 fn what_found_no_room_is_sent_when_there_is_room_and_before_what_came_later() {
@@ -27,7 +28,7 @@ fn what_found_no_room_is_sent_when_there_is_room_and_before_what_came_later() {
             datagram: 1,
         };
         port.postpone(from, 1, Row::Fresh);
-        port.queue.clear();
+        port.udp.queue.clear();
         for datagram in [b"dd", b"ee"] {
             submit(&mut host, &client, datagram, 0);
             host.backend.flush().unwrap();
@@ -87,7 +88,7 @@ fn a_backlog_is_sent_before_its_socket_is_closed() {
             submit(&mut host, &client, b"more", 0);
             host.backend.flush().unwrap();
         }
-        host.submit(NetworkCommand::Close(id(0, 0)));
+        host.submit(NetworkCommand::Close(id(0, 0).into()));
         assert_eq!(received(&client), b"first");
         (0..200).for_each(|_| assert_eq!(received(&client), b"more"));
         assert!(host.wait_a_little().is_empty());
@@ -136,13 +137,13 @@ fn a_full_backlog_drops_the_newest_or_the_oldest_in_silence_where_it_is_asked_to
 /// Has the kernel refuse what is queued, as if its queue were full.
 fn fill_up(host: &mut Host) {
     let port = host.backend.port();
-    let end = port.queue.entries().len();
+    let end = port.udp.queue.entries().len();
     let from = Cursor {
         entry: 0,
         datagram: 0,
     };
     port.postpone(from, end, Row::Fresh);
-    port.queue.clear();
+    port.udp.queue.clear();
 }
 
 fn submit(host: &mut Host, to: &UdpSocket, payload: &[u8], segment_size: usize) {

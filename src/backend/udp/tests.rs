@@ -15,9 +15,9 @@ use super::*;
 use crate::backend::poll::PollSet;
 use crate::backend::sockets::SocketBackend;
 use crate::backend::sys::WakeKind;
-use crate::backend::{Backend, BackendKind};
-use crate::buffer::Buffer;
-use crate::net::Token;
+use crate::backend::{Backend, BackendKind, Port};
+use crate::buffer::{Buffer, BufferPool};
+use crate::net::{NetworkCommand, Token};
 use crate::runtime::SystemClock;
 use crate::slots::Key;
 use crate::time::{Clock, Timestamp};
@@ -91,7 +91,13 @@ fn a_run_that_the_kernel_refuses_goes_out_singly_and_is_tried_again_later() {
         }
     }
     let peer = client.local_addr().unwrap().ip();
-    let socket = host.backend.port().sockets.get_mut(id(0, 0)).unwrap();
+    let socket = host
+        .backend
+        .port()
+        .udp
+        .sockets
+        .get_mut(id(0, 0).key())
+        .unwrap();
     let singly = (0..)
         .take_while(|_| socket.refusals.count_send(peer))
         .count();
@@ -107,9 +113,9 @@ fn a_closed_id_gets_no_event_whatever_was_on_its_way() {
     let bind = taken.local_addr().unwrap();
     // Cannot be opened; open and closed before anybody was told; failed to send.
     host.submit(open(id(0, 0), bind));
-    host.submit(NetworkCommand::Close(id(0, 0)));
+    host.submit(NetworkCommand::Close(id(0, 0).into()));
     host.submit(open(id(1, 0), LOOPBACK.parse().unwrap()));
-    host.submit(NetworkCommand::Close(id(1, 0)));
+    host.submit(NetworkCommand::Close((id(1, 0).into())));
     host.open(id(2, 0), LOOPBACK);
     let v6 = "[::1]:9".parse().unwrap();
     host.submit(NetworkCommand::Transmit(Transmit::new(
@@ -117,7 +123,7 @@ fn a_closed_id_gets_no_event_whatever_was_on_its_way() {
         v6,
         Buffer::empty(),
     )));
-    host.submit(NetworkCommand::Close(id(2, 0)));
+    host.submit(NetworkCommand::Close((id(2, 0).into())));
     // The same slots again.
     host.open(id(0, 1), LOOPBACK);
     host.open(id(1, 1), LOOPBACK);
@@ -134,7 +140,7 @@ fn datagrams_find_their_socket_while_others_come_and_go() {
         let slot = round * 7 % generations.len();
         let socket = id(slot as u32, generations[slot]);
         if let Some(at) = live.iter().position(|(open, _)| *open == socket) {
-            host.submit(NetworkCommand::Close(socket));
+            host.submit(NetworkCommand::Close(socket.into()));
             live.swap_remove(at);
             generations[slot] += 1;
         } else {
@@ -165,10 +171,10 @@ fn each_wake_up_begins_with_another_socket() {
         }
         let events = host.turn();
         assert_eq!(events.len(), 3);
-        first.push(events[0].socket());
+        first.push(events[0].resource());
     }
     first.sort();
-    assert_eq!(first, [id(0, 0), id(1, 0), id(2, 0)]);
+    assert_eq!(first, [0, 1, 2].map(|slot| id(slot, 0).into()));
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn lent_memory_is_whole_each_time_however_much_was_written() {
     for (round, client) in (0..20u8).zip(clients.iter().cycle()) {
         let to = client.local_addr().unwrap();
         let port = host.backend.port();
-        assert_eq!(port.lend().capacity(), crate::net::DATAGRAM_BYTES_MAX);
+        assert_eq!(port.lend().capacity(), crate::datagram::DATAGRAM_BYTES_MAX);
         let payload = port.lend().write(&vec![round; 20_000]).unwrap();
         port.submit(NetworkCommand::Transmit(Transmit::new(
             id(0, 0),
@@ -275,7 +281,7 @@ impl Host {
 
     fn wait(&mut self, until: Option<Timestamp>) -> Vec<NetworkEvent> {
         let mut events = Vec::new();
-        let mut on_event = |_, event, _: &mut UdpPort| events.push(event);
+        let mut on_event = |_, event, _: &mut SocketPort| events.push(event);
         self.backend
             .wait(until, &self.clock, &mut on_event)
             .unwrap();

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::queue::Destination;
-use crate::id::SocketId;
+use super::udp::Destination;
+use crate::id::ResourceId;
 use crate::net::{NetworkError, NetworkEvent};
 
 /// A queue of events, in the order in which they came about.
@@ -65,11 +65,10 @@ impl Events {
         Some(event)
     }
 
-    /// Drops the answer that `socket` could not be opened.
-    pub(super) fn forget(&mut self, socket: SocketId) {
-        self.queue.retain(|event| {
-            !matches!(event, NetworkEvent::UdpOpenFailed { socket: failed, .. } if *failed == socket)
-        });
+    /// Drops the answer that `id` could not be opened.
+    pub(super) fn forget(&mut self, id: ResourceId) {
+        self.queue
+            .retain(|event| !(event.is_last() && event.resource() == id));
     }
 }
 

@@ -1,0 +1,346 @@
+//! Datagrams: runs of them, and the sockets that carry them.
+//!
+//! A *run* is a row of datagrams of one peer and one size that travel together: what the kernel
+//! hands over in one go (GRO) or takes in one go (GSO). A single datagram is a run of one. All
+//! datagrams of a run have the *segment size*, but for the last, which may be shorter.
+//!
+//! Sources: RFC 768 (UDP), `udp(7)` for `UDP_SEGMENT` and `UDP_GRO`, RFC 3168 (ECN).
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::buffer::Buffer;
+use crate::id::SocketId;
+use crate::net::Token;
+use crate::transmit::Payload;
+
+/// The longest payload of a datagram over IPv4, in bytes; what every backend carries whole.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// Explicit congestion notification: the two bits of RFC 3168 in the IP header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "two bits have four values")]
+pub enum Ecn {
+    /// The transport does not take part.
+    #[default]
+    NotCapable = 0b00,
+    /// Capable, codepoint ECT(1).
+    Capable1 = 0b01,
+    /// Capable, codepoint ECT(0).
+    Capable0 = 0b10,
+    /// Congestion was met on the way.
+    CongestionExperienced = 0b11,
+}
+
+impl Ecn {
+    /// The ECN field of a traffic class (IPv6) or type of service (IPv4) byte.
+    #[must_use]
+    pub const fn from_traffic_class(byte: u8) -> Self {
+        match byte & 0b11 {
+            0b00 => Self::NotCapable,
+            0b01 => Self::Capable1,
+            0b10 => Self::Capable0,
+            _ => Self::CongestionExperienced,
+        }
+    }
+}
+
+/// Datagrams that arrived from one peer in one go.
+///
+/// # Example
+///
+/// ```
+/// use stillpoint::{Buffer, DatagramRun};
+///
+/// let peer = "192.0.2.1:9".parse().expect("an address");
+/// let run = DatagramRun::new(peer, Buffer::copy_from(b"abcabcab"), 3);
+/// let datagrams: Vec<&[u8]> = run.iter().collect();
+/// assert_eq!(datagrams, [b"abc", b"abc", &b"ab"[..]]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DatagramRun {
+    /// Who sent them.
+    pub peer: SocketAddr,
+    /// The address of ours that they were sent to, where the backend can tell.
+    pub local: Option<IpAddr>,
+    /// What the IP headers said of congestion.
+    pub ecn: Ecn,
+    /// The datagrams, end to end.
+    pub payload: Buffer,
+    /// Length in bytes of each datagram but the last.
+    pub segment_size: usize,
+}
+
+impl DatagramRun {
+    /// A run from `peer` with datagrams of `segment_size` bytes. A size of 0 or beyond the
+    /// payload makes it a single datagram.
+    #[must_use]
+    #[inline]
+    pub const fn new(peer: SocketAddr, payload: Buffer, segment_size: usize) -> Self {
+        Self {
+            peer,
+            local: None,
+            ecn: Ecn::NotCapable,
+            payload,
+            segment_size,
+        }
+    }
+
+    /// How many datagrams there are: at least one, which may be empty.
+    #[must_use]
+    #[inline]
+    pub fn count(&self) -> usize {
+        segment_count(self.payload.len(), self.segment_size)
+    }
+
+    /// The datagrams, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        segments(&self.payload, self.segment_size)
+    }
+
+    /// The datagrams, each as a buffer of its own that shares the memory.
+    pub fn buffers(&self) -> impl Iterator<Item = Buffer> {
+        let step = segment_step(self.payload.len(), self.segment_size);
+        (0..self.count()).filter_map(move |index| {
+            let start = index * step;
+            self.payload
+                .slice(start..self.payload.len().min(start + step))
+        })
+    }
+}
+
+/// The datagrams inside `payload`, of `segment_size` bytes each but the last. An empty payload is
+/// one empty datagram.
+pub fn segments(payload: &[u8], segment_size: usize) -> impl Iterator<Item = &[u8]> {
+    let step = segment_step(payload.len(), segment_size);
+    let count = segment_count(payload.len(), segment_size);
+    (0..count).map(move |index| {
+        let start = index * step;
+        &payload[start..payload.len().min(start + step)]
+    })
+}
+
+/// How many datagrams `len` bytes make. At least one.
+#[must_use]
+#[inline]
+pub fn segment_count(len: usize, segment_size: usize) -> usize {
+    // A single datagram is by far the most common run: spare it the division.
+    if segment_size == 0 || segment_size >= len {
+        1
+    } else {
+        len.div_ceil(segment_size)
+    }
+}
+
+#[inline]
+fn segment_step(len: usize, segment_size: usize) -> usize {
+    if segment_size == 0 {
+        len.max(1)
+    } else {
+        segment_size
+    }
+}
+
+/// Datagrams to be sent to one peer in one go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transmit {
+    /// The socket to send from.
+    pub socket: SocketId,
+    /// Who is to get them.
+    pub peer: SocketAddr,
+    /// The address of ours to send from, where the socket has several.
+    pub source: Option<IpAddr>,
+    /// What the IP headers are to say of congestion.
+    pub ecn: Ecn,
+    /// The datagrams, end to end.
+    pub payload: Payload,
+    /// Length in bytes of each datagram but the last; 0 for a single datagram.
+    pub segment_size: usize,
+}
+
+impl Transmit {
+    /// One datagram.
+    #[must_use]
+    #[inline]
+    pub fn new(socket: SocketId, peer: SocketAddr, payload: impl Into<Payload>) -> Self {
+        Self {
+            socket,
+            peer,
+            source: None,
+            ecn: Ecn::NotCapable,
+            payload: payload.into(),
+            segment_size: 0,
+        }
+    }
+
+    /// The same, as a run of datagrams of this many bytes each but the last.
+    #[must_use]
+    #[inline]
+    pub const fn with_segment_size(mut self, segment_size: usize) -> Self {
+        self.segment_size = segment_size;
+        self
+    }
+
+    /// The same, with these congestion bits.
+    #[must_use]
+    #[inline]
+    pub const fn with_ecn(mut self, ecn: Ecn) -> Self {
+        self.ecn = ecn;
+        self
+    }
+
+    /// The same, from this address of ours.
+    #[must_use]
+    #[inline]
+    pub const fn from_source(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// `run`, sent back to where it came from, from the address it was sent to.
+    #[must_use]
+    #[inline]
+    pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
+        Self {
+            socket,
+            peer: run.peer,
+            source: run.local,
+            ecn: Ecn::NotCapable,
+            payload: Payload::owned(run.payload),
+            segment_size: run.segment_size,
+        }
+    }
+
+    /// How many datagrams there are.
+    #[must_use]
+    #[inline]
+    pub fn count(&self) -> usize {
+        segment_count(self.payload.len(), self.segment_size)
+    }
+
+    /// Length in bytes of the longest datagram.
+    #[must_use]
+    #[inline]
+    pub fn datagram_len(&self) -> usize {
+        if self.segment_size == 0 {
+            self.payload.len()
+        } else {
+            self.payload.len().min(self.segment_size)
+        }
+    }
+}
+
+/// A UDP socket to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpOpen {
+    /// Comes back with the answer.
+    pub token: Token,
+    /// The address to bind; port 0 lets the system choose one.
+    pub bind: SocketAddr,
+    /// Whether other sockets may share the address and port.
+    pub sharing: Sharing,
+    /// The only peer, if there is to be only one.
+    pub peer: Option<SocketAddr>,
+    /// What becomes of datagrams that find the send queue full.
+    pub when_full: WhenFull,
+}
+
+impl UdpOpen {
+    /// A socket bound to `bind`, alone.
+    #[must_use]
+    #[inline]
+    pub const fn new(token: Token, bind: SocketAddr) -> Self {
+        Self {
+            token,
+            bind,
+            sharing: Sharing::Exclusive,
+            peer: None,
+            when_full: WhenFull::Fail,
+        }
+    }
+
+    /// The same, sharing its port with others that ask for it too (`SO_REUSEPORT`): each flow
+    /// goes to one of them.
+    #[must_use]
+    pub const fn shared(mut self) -> Self {
+        self.sharing = Sharing::Shared;
+        self
+    }
+
+    /// The same, connected: it hears `peer` alone, before all sockets that would hear it too, and
+    /// sends to `peer` alone ([`NetworkError::OtherPeer`]). Bound to all addresses, it takes the one
+    /// from which the peer is reached.
+    #[must_use]
+    pub const fn connected(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// The same, doing this with datagrams that find the send queue full.
+    #[must_use]
+    pub const fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+}
+
+/// What becomes of datagrams that find the send queue of their socket full: 1,024 runs or 8 MiB
+/// beyond what the system itself takes. The simulator's sockets have no such queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// They fail; the task is told with [`NetworkEvent::SendFailed`].
+    Fail,
+    /// They are dropped and counted: for bulk, whose start matters most.
+    DropNewest,
+    /// They take the place of those that have waited longest, which are dropped and counted: for
+    /// speech and pictures, which are of no use when late.
+    DropOldest,
+}
+
+/// Whether a port may be bound more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
+pub enum Sharing {
+    /// By one socket only.
+    Exclusive,
+    /// By all who ask for sharing (`SO_REUSEPORT`).
+    Shared,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_empty_datagram_is_still_a_datagram() {
+        let run = DatagramRun::new("[::1]:1".parse().unwrap(), Buffer::empty(), 0);
+        assert_eq!(run.count(), 1);
+        assert_eq!(run.iter().collect::<Vec<_>>(), [b""]);
+        assert_eq!(run.buffers().count(), 1);
+    }
+
+    proptest! {
+        /// Splitting a payload loses nothing, and the parts have the size that was asked for.
+        #[test]
+        fn a_run_is_its_datagrams_end_to_end(payload: Vec<u8>, segment_size in 0..70usize) {
+            let run = DatagramRun::new(
+                "192.0.2.1:1".parse().unwrap(),
+                Buffer::copy_from(&payload),
+                segment_size,
+            );
+            let datagrams: Vec<&[u8]> = run.iter().collect();
+            prop_assert_eq!(datagrams.concat(), payload);
+            prop_assert_eq!(datagrams.len(), run.count());
+            for full in &datagrams[..datagrams.len() - 1] {
+                prop_assert_eq!(full.len(), segment_size);
+            }
+            let buffers: Vec<Buffer> = run.buffers().collect();
+            prop_assert!(buffers.iter().zip(&datagrams).all(|(buffer, datagram)| buffer == datagram));
+            prop_assert_eq!(buffers.len(), datagrams.len());
+        }
+    }
+}

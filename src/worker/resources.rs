@@ -1,0 +1,133 @@
+//! Which socket, listener, stream or device belongs to which task.
+
+use std::collections::BTreeSet;
+
+use crate::id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId, TaskId};
+use crate::slots::{Key, Slots};
+
+/// What one worker's tasks own. All operations are O(1) or O(log n).
+#[derive(Debug)]
+pub(super) struct ResourceTable {
+    worker: u16,
+    resources_max: usize,
+    entries: Slots<Entry>,
+    by_owner: BTreeSet<(TaskId, Key)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    id: ResourceId,
+    /// `None` for a stream that its task has closed and that still sends what was written.
+    owner: Option<TaskId>,
+}
+
+impl ResourceTable {
+    pub(super) const fn new(worker: u16, resources_max: usize) -> Self {
+        Self {
+            worker,
+            resources_max,
+            entries: Slots::new(),
+            by_owner: BTreeSet::new(),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// A new socket of `owner`. If there are too many, an id that is stale already.
+    pub(super) fn insert_socket(&mut self, owner: TaskId) -> Result<SocketId, SocketId> {
+        self.insert(owner, |worker, key| SocketId { worker, key })
+    }
+
+    /// The same for a listener.
+    pub(super) fn insert_listener(&mut self, owner: TaskId) -> Result<ListenerId, ListenerId> {
+        self.insert(owner, |worker, key| ListenerId { worker, key })
+    }
+
+    /// The same for a stream.
+    pub(super) fn insert_stream(&mut self, owner: TaskId) -> Result<StreamId, StreamId> {
+        self.insert(owner, |worker, key| StreamId { worker, key })
+    }
+
+    /// The same for a device.
+    pub(super) fn insert_device(&mut self, owner: TaskId) -> Result<DeviceId, DeviceId> {
+        self.insert(owner, |worker, key| DeviceId { worker, key })
+    }
+
+    fn insert<I: Into<ResourceId> + Copy>(
+        &mut self,
+        owner: TaskId,
+        id: impl Fn(u16, Key) -> I,
+    ) -> Result<I, I> {
+        let none = Key {
+            slot: u32::MAX,
+            generation: u32::MAX,
+        };
+        let nothing = id(self.worker, none);
+        let entry = Entry {
+            id: nothing.into(),
+            owner: Some(owner),
+        };
+        let room = self.entries.len() < self.resources_max;
+        let key = room.then(|| self.entries.insert(entry)).flatten();
+        let (Some(key), worker) = (key, self.worker) else {
+            return Err(nothing);
+        };
+        let id = id(worker, key);
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.id = id.into();
+        }
+        self.by_owner.insert((owner, key));
+        Ok(id)
+    }
+
+    /// The task that it belongs to. `None` if the id is stale or another worker's, or if its task
+    /// has closed it.
+    #[inline]
+    pub(super) fn owner(&self, id: impl Into<ResourceId>) -> Option<TaskId> {
+        let id = id.into();
+        if id.worker() != self.worker {
+            return None;
+        }
+        self.entries.get(id.key())?.owner
+    }
+
+    /// Takes it from its task. A stream keeps its slot until [`ResourceTable::remove`].
+    pub(super) fn close(&mut self, id: ResourceId) {
+        if !matches!(id, ResourceId::Stream(_)) {
+            return self.remove(id);
+        }
+        if id.worker() == self.worker
+            && let Some(entry) = self.entries.get_mut(id.key())
+            && let Some(owner) = entry.owner.take()
+        {
+            self.by_owner.remove(&(owner, id.key()));
+        }
+    }
+
+    /// Frees its slot.
+    pub(super) fn remove(&mut self, id: impl Into<ResourceId>) {
+        let id = id.into();
+        if id.worker() == self.worker
+            && let Some(entry) = self.entries.remove(id.key())
+            && let Some(owner) = entry.owner
+        {
+            self.by_owner.remove(&(owner, id.key()));
+        }
+    }
+
+    /// One that belongs to `owner`, if any does.
+    pub(super) fn first_of(&self, owner: TaskId) -> Option<ResourceId> {
+        const FIRST: Key = Key {
+            slot: 0,
+            generation: 0,
+        };
+        const LAST: Key = Key {
+            slot: u32::MAX,
+            generation: u32::MAX,
+        };
+        let &(_, key) = self.by_owner.range((owner, FIRST)..=(owner, LAST)).next()?;
+        self.entries.get(key).map(|entry| entry.id)
+    }
+}

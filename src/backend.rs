@@ -31,6 +31,7 @@ mod readiness;
 pub mod sockets;
 mod sys;
 mod table;
+mod tcp;
 mod udp;
 
 /// One way to reach the kernel.
@@ -97,6 +98,8 @@ pub struct Capabilities {
     pub batches: bool,
     /// Each datagram says to which address of ours it was sent, and its ECN bits.
     pub packet_info: bool,
+    /// There are TCP connections.
+    pub streams: bool,
 }
 
 /// How a backend is set up.

@@ -421,6 +421,9 @@ pub enum NetworkError {
     /// The send queue is full (EAGAIN, ENOBUFS).
     #[error("send queue full")]
     QueueFull,
+    /// This direction of the stream had been ended before.
+    #[error("written behind the end")]
+    Ended,
     /// No more sockets may be opened: a limit of the system (EMFILE) or of the worker.
     #[error("too many sockets open")]
     TooManySockets,

@@ -11,10 +11,8 @@
 use core::fmt;
 use std::collections::VecDeque;
 
-use crate::buffer::BufferPool;
 use crate::datagram::Transmit;
-use crate::entropy::{Entity, Entropy};
-use crate::group::{GroupConfig, StaleTask, guard};
+use crate::group::{StaleTask, guard};
 use crate::id::{ResourceId, TaskId};
 use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::state::WorkerState;

@@ -147,11 +147,18 @@ impl fmt::Debug for MioSet {
 const fn wanted(interest: Interest) -> Option<Wanted> {
     match interest {
         Interest::Nothing => None,
+        // mio asks for something always. Errors come with whatever it is; urgent data does not.
+        Interest::Errors => Some(ERRORS),
         Interest::Read => Some(Wanted::READABLE),
         Interest::Write => Some(Wanted::WRITABLE),
         Interest::ReadAndWrite => Some(Wanted::READABLE.add(Wanted::WRITABLE)),
     }
 }
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ERRORS: Wanted = Wanted::PRIORITY;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const ERRORS: Wanted = Wanted::READABLE;
 
 /// The waker's name in the queue. No socket has it: there are fewer than 2^32.
 const DOORBELL: Token = Token(usize::MAX);

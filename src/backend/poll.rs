@@ -107,6 +107,7 @@ impl From<Interest> for WaitFor {
     fn from(interest: Interest) -> Self {
         match interest {
             Interest::Nothing => Self::Nothing,
+            Interest::Errors => Self::Errors,
             Interest::Read => Self::Read,
             Interest::Write => Self::Write,
             Interest::ReadAndWrite => Self::ReadAndWrite,

@@ -131,7 +131,8 @@ impl fmt::Debug for PollingSet {
 fn wanted(id: ResourceId, interest: Interest) -> Event {
     let name = Watched::name(id);
     match interest {
-        Interest::Nothing => Event::none(name),
+        // Errors are told of whether they are asked for or not.
+        Interest::Nothing | Interest::Errors => Event::none(name),
         Interest::Read => Event::readable(name),
         Interest::Write => Event::writable(name),
         Interest::ReadAndWrite => Event::all(name),

@@ -5,13 +5,14 @@ use core::fmt;
 use super::events::Events;
 use super::readiness::Readiness;
 use super::sys::Batching;
+use super::tcp::Tcp;
 use super::udp::Udp;
 use super::{BackendConfig, Capabilities, Port};
 use crate::buffer::BufferPool;
 use crate::counters::NetworkCounters;
 use crate::device::DeviceError;
 use crate::id::ResourceId;
-use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
+use crate::net::{NetworkCommand, NetworkEvent};
 use crate::transmit::TransmitBuffer;
 
 /// Where a worker's commands go, for the backends that wait for readiness.
@@ -21,6 +22,7 @@ pub struct SocketPort {
     pub(super) counters: NetworkCounters,
     pub(super) buffers: BufferPool,
     pub(super) udp: Udp,
+    pub(super) tcp: Tcp,
 }
 
 /// Whether a bounded batch may have left something behind.
@@ -49,12 +51,14 @@ impl SocketPort {
             counters: NetworkCounters::default(),
             buffers: config.buffers.clone(),
             udp: Udp::new(config, batching),
+            tcp: Tcp::new(),
         };
         let capabilities = Capabilities {
             runs_in: port.udp.runs_in(),
             runs_out: port.udp.runs_out(),
             batches: port.udp.batches(),
             packet_info: cfg!(target_os = "linux"),
+            streams: true,
         };
         (port, capabilities)
     }
@@ -73,9 +77,9 @@ impl SocketPort {
         while let Some(event) = self.events.pop() {
             let event = match event.resource() {
                 ResourceId::Socket(id) => self.about_udp(id, event),
-                ResourceId::Listener(_) | ResourceId::Stream(_) | ResourceId::Device(_) => {
-                    Some(event)
-                }
+                ResourceId::Listener(id) => self.about_listener(id, event),
+                ResourceId::Stream(id) => self.about_stream(id, event),
+                ResourceId::Device(_) => Some(event),
             };
             if event.is_some() {
                 return event;
@@ -87,6 +91,7 @@ impl SocketPort {
     /// Sends what is queued, as far as the kernel takes it.
     pub(super) fn flush(&mut self) {
         self.flush_udp();
+        self.flush_tcp();
     }
 }
 
@@ -100,22 +105,16 @@ impl Port for SocketPort {
             NetworkCommand::Transmit(transmit) => self.transmit(transmit),
             NetworkCommand::OpenUdp { socket, open } => self.open_udp(socket, open),
             NetworkCommand::Close(ResourceId::Socket(id)) => self.close_udp(id),
-            NetworkCommand::Listen { listener, listen } => {
-                self.events.push_answer(NetworkEvent::ListenFailed {
-                    listener,
-                    token: listen.token,
-                    bind: listen.bind,
-                    error: NetworkError::Unsupported,
-                });
-            }
-            NetworkCommand::Connect { stream, connect } => {
-                self.events.push_answer(NetworkEvent::ConnectFailed {
-                    stream,
-                    token: connect.token,
-                    peer: connect.peer,
-                    error: NetworkError::Unsupported,
-                });
-            }
+            NetworkCommand::Write(write) => self.write(write),
+            NetworkCommand::SetReading { stream, reading } => self.set_reading(stream, reading),
+            NetworkCommand::EndWrite(stream) => self.end_write(stream),
+            NetworkCommand::Accept { incoming, stream } => self.accept_as(incoming, stream),
+            NetworkCommand::Refuse(incoming) => self.refuse(incoming),
+            NetworkCommand::Connect { stream, connect } => self.connect(stream, &connect),
+            NetworkCommand::Reset(stream) => self.reset_stream(stream),
+            NetworkCommand::Close(ResourceId::Stream(id)) => self.close_stream(id),
+            NetworkCommand::Listen { listener, listen } => self.listen(listener, &listen),
+            NetworkCommand::Close(ResourceId::Listener(id)) => self.close_listener(id),
             NetworkCommand::OpenDevice { device, open } => {
                 self.events.push_answer(NetworkEvent::DeviceOpenFailed {
                     device,
@@ -124,16 +123,7 @@ impl Port for SocketPort {
                 });
             }
             // Of what could not be opened.
-            NetworkCommand::Accept { .. }
-            | NetworkCommand::Refuse(_)
-            | NetworkCommand::Write(_)
-            | NetworkCommand::EndWrite(_)
-            | NetworkCommand::SetReading { .. }
-            | NetworkCommand::Reset(_)
-            | NetworkCommand::Packet(_)
-            | NetworkCommand::Close(
-                ResourceId::Listener(_) | ResourceId::Stream(_) | ResourceId::Device(_),
-            ) => {}
+            NetworkCommand::Packet(_) | NetworkCommand::Close(ResourceId::Device(_)) => {}
         }
     }
 }
@@ -142,6 +132,8 @@ impl fmt::Debug for SocketPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketPort")
             .field("sockets", &self.udp.sockets())
+            .field("listeners", &self.tcp.listeners())
+            .field("streams", &self.tcp.streams())
             .field("events", &self.events.len())
             .field("counters", &self.counters)
             .finish_non_exhaustive()

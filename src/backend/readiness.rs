@@ -42,23 +42,14 @@ pub(super) trait Readiness: fmt::Debug {
 pub(super) enum Interest {
     /// Nothing, not even errors.
     Nothing,
+    /// Errors, and that both directions have ended.
+    Errors,
     /// Something to read, or an error.
     Read,
     /// Room to write, or an error.
     Write,
     /// Either.
     ReadAndWrite,
-}
-
-impl Interest {
-    pub(super) const fn of(read: bool, write: bool) -> Self {
-        match (read, write) {
-            (false, false) => Self::Nothing,
-            (true, false) => Self::Read,
-            (false, true) => Self::Write,
-            (true, true) => Self::ReadAndWrite,
-        }
-    }
 }
 
 /// What a wait found about a descriptor.

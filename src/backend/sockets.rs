@@ -14,6 +14,7 @@ use super::polling::PollingSet;
 pub use super::port::SocketPort;
 use super::readiness::{Readiness, Ready};
 use super::sys::{Batching, Timeout, WakeKind};
+use super::tcp::Reader;
 use super::udp::Receiver;
 use super::{Backend, BackendConfig, BackendError, BackendKind, Capabilities, Waker};
 use crate::counters::NetworkCounters;
@@ -28,6 +29,7 @@ pub struct SocketBackend {
     /// Counts the wake-ups, to begin with another socket each time.
     turn: usize,
     receiver: Receiver,
+    reader: Reader,
     port: SocketPort,
     capabilities: Capabilities,
 }
@@ -58,13 +60,15 @@ impl SocketBackend {
             ready: Vec::new(),
             turn: 0,
             receiver: Receiver::new(config),
+            reader: Reader::new(config),
             port,
             capabilities,
         }
     }
 
     fn timeout(&self, until: Option<Timestamp>, clock: &impl Clock) -> Timeout {
-        match until {
+        let own = self.port.tcp.timers.next();
+        match until.into_iter().chain(own).min() {
             _ if self.port.events() > 0 => Timeout::After(core::time::Duration::ZERO),
             Some(until) => Timeout::After(until.since(clock.now())),
             None => Timeout::Forever,
@@ -95,10 +99,15 @@ impl Backend for SocketBackend {
         on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Result<Timestamp, BackendError> {
         self.port.flush(); // What nobody flushed must not wait as long as we do.
+        let timers = &mut self.port.tcp.timers;
+        if timers.are_to_begin() {
+            timers.begin(clock.now());
+        }
         let timeout = self.timeout(until, clock);
         self.ready.clear();
         self.port.readiness.wait(timeout, &mut self.ready)?;
         let now = clock.now();
+        self.port.handle_timers(now);
         // What these cause waits for the next time, so that this ends.
         for _ in 0..self.port.events() {
             let Some(event) = self.port.poll_event() else {
@@ -115,7 +124,12 @@ impl Backend for SocketBackend {
                     self.receiver
                         .handle_ready(now, id, ready, &mut self.port, on_event);
                 }
-                ResourceId::Listener(_) | ResourceId::Stream(_) | ResourceId::Device(_) => {}
+                ResourceId::Stream(id) => {
+                    self.reader
+                        .handle_ready(now, id, ready, &mut self.port, on_event);
+                }
+                ResourceId::Listener(id) => self.port.accept_ready(now, id, on_event),
+                ResourceId::Device(_) => {}
             }
         }
         Ok(now)

@@ -15,6 +15,7 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod stream;
 mod wake;
 
 pub(crate) use address::Domain;
@@ -26,6 +27,10 @@ pub(crate) use send::{Envelope, SendScratch};
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use socket::refuse_runs;
 pub(crate) use socket::{open_udp, runs_supported};
+pub(crate) use stream::{
+    WriteScratch, abort, accept, connect_tcp, end_write, is_acknowledged, listen_tcp, read,
+    stream_address,
+};
 pub(crate) use wake::{WakeKind, WakeSignal};
 
 /// The system's number for what went wrong.
@@ -62,6 +67,22 @@ impl Errno {
         )
     }
 
+    /// What `accept(2)` says of a connection that was lost before it was taken in.
+    pub(crate) const fn is_of_one_connection(self) -> bool {
+        matches!(
+            self.0,
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::EPERM
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+        )
+    }
+
     pub(crate) const fn is_interrupted(self) -> bool {
         self.0 == libc::EINTR
     }
@@ -76,6 +97,8 @@ impl Errno {
             libc::EADDRNOTAVAIL => NetworkError::AddressNotAvailable,
             libc::EAFNOSUPPORT => NetworkError::AddressFamily,
             libc::EACCES | libc::EPERM => NetworkError::PermissionDenied,
+            libc::ETIMEDOUT => NetworkError::TimedOut,
+            libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED => NetworkError::ConnectionReset,
             libc::ECONNREFUSED => NetworkError::ConnectionRefused,
             libc::EHOSTUNREACH | libc::EHOSTDOWN => NetworkError::HostUnreachable,
             libc::ENETUNREACH => NetworkError::NetworkUnreachable,

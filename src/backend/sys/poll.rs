@@ -23,6 +23,7 @@ pub(crate) struct PollFd(libc::pollfd);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitFor {
     Nothing,
+    Errors,
     Read,
     Write,
     ReadAndWrite,
@@ -56,7 +57,7 @@ impl PollFd {
             fd
         };
         self.0.events = match wait_for {
-            WaitFor::Nothing => 0,
+            WaitFor::Nothing | WaitFor::Errors => 0,
             WaitFor::Read => libc::POLLIN,
             WaitFor::Write => libc::POLLOUT,
             WaitFor::ReadAndWrite => libc::POLLIN | libc::POLLOUT,

@@ -54,14 +54,17 @@ pub(crate) fn runs_supported() -> (bool, bool) {
 }
 
 fn datagram_socket(domain: Domain) -> Result<OwnedFd, Errno> {
+    new_socket(domain, libc::SOCK_DGRAM)
+}
+
+/// A socket of this kind that never blocks.
+pub(super) fn new_socket(domain: Domain, kind: libc::c_int) -> Result<OwnedFd, Errno> {
     let family = match domain {
         Domain::V4 => libc::AF_INET,
         Domain::V6 | Domain::Dual => libc::AF_INET6,
     };
     #[cfg(target_os = "linux")]
-    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    #[cfg(not(target_os = "linux"))]
-    let kind = libc::SOCK_DGRAM;
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers are passed.
     let fd = checked_int(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: the call succeeded, so `fd` is open, and nobody else knows of it.
@@ -108,14 +111,14 @@ fn ask_for_info(fd: BorrowedFd<'_>, domain: Domain, offload: Offload) {
 #[cfg(not(target_os = "linux"))]
 fn ask_for_info(_: BorrowedFd<'_>, _: Domain, _: Offload) {}
 
-fn bind(fd: BorrowedFd<'_>, address: &SocketAddr, domain: Domain) -> Result<(), Errno> {
+pub(super) fn bind(fd: BorrowedFd<'_>, address: &SocketAddr, domain: Domain) -> Result<(), Errno> {
     let (name, len) = Name::encode(address, domain);
     // SAFETY: `name` lives during the call and holds an address of `len` bytes.
     let bound = unsafe { libc::bind(fd.as_raw_fd(), core::ptr::from_ref(&name).cast(), len) };
     checked_int(bound).map(drop)
 }
 
-fn connect(fd: BorrowedFd<'_>, peer: &SocketAddr, domain: Domain) -> Result<(), Errno> {
+pub(super) fn connect(fd: BorrowedFd<'_>, peer: &SocketAddr, domain: Domain) -> Result<(), Errno> {
     let (name, len) = Name::encode(peer, domain);
     // SAFETY: `name` lives during the call and holds an address of `len` bytes.
     let connected =
@@ -123,7 +126,7 @@ fn connect(fd: BorrowedFd<'_>, peer: &SocketAddr, domain: Domain) -> Result<(), 
     checked_int(connected).map(drop)
 }
 
-fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
+pub(super) fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
     let mut name = Name::zeroed();
     let mut len = Name::LEN;
     let room = core::ptr::from_mut(&mut name).cast();
@@ -133,16 +136,29 @@ fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
     name.decode(len).ok_or(Errno(libc::EAFNOSUPPORT))
 }
 
-fn set_option(
+pub(super) fn set_option(
     fd: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,
     value: libc::c_int,
 ) -> Result<(), Errno> {
-    #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
-    let len = size_of::<libc::c_int>() as libc::socklen_t;
-    let value = core::ptr::from_ref(&value).cast();
-    // SAFETY: `value` points at an int that lives during the call, and `len` is its size.
+    set_value(fd, level, option, &value)
+}
+
+/// Sets an option whose value is a plain C structure.
+pub(super) fn set_value<T: Copy>(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> Result<(), Errno> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the size of a small structure"
+    )]
+    let len = size_of::<T>() as libc::socklen_t;
+    let value = core::ptr::from_ref(value).cast();
+    // SAFETY: `value` points at `len` bytes that live during the call; the kernel only reads them.
     checked_int(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, len) }).map(drop)
 }
 
@@ -154,7 +170,7 @@ pub(crate) fn refuse_runs(fd: BorrowedFd<'_>) {
 }
 
 /// An option without which the socket works as well, though it says less.
-const fn optional(_: Result<(), Errno>) {}
+pub(super) const fn optional(_: Result<(), Errno>) {}
 
 /// Bytes that the kernel may queue for a socket in each direction.
 const QUEUE_BYTES: libc::c_int = 2 << 20;

@@ -15,7 +15,7 @@ pub struct NetworkCounters {
     pub bytes_out: u64,
     /// Datagrams that the network refused to send.
     pub send_failed: u64,
-    /// Datagrams that a full send queue dropped, as their socket's [`WhenFull`] says.
+    /// Datagrams that a full send queue dropped, as their socket's [`WhenFull`](crate::WhenFull) says.
     pub queue_dropped: u64,
     /// Datagrams dropped at the receiving socket because its queue was full.
     pub receive_dropped: u64,

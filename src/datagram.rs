@@ -270,7 +270,7 @@ impl UdpOpen {
     }
 
     /// The same, connected: it hears `peer` alone, before all sockets that would hear it too, and
-    /// sends to `peer` alone ([`NetworkError::OtherPeer`]). Bound to all addresses, it takes the one
+    /// sends to `peer` alone ([`NetworkError::OtherPeer`](crate::NetworkError::OtherPeer)). Bound to all addresses, it takes the one
     /// from which the peer is reached.
     #[must_use]
     pub const fn connected(mut self, peer: SocketAddr) -> Self {
@@ -291,7 +291,7 @@ impl UdpOpen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// They fail; the task is told with [`NetworkEvent::SendFailed`].
+    /// They fail; the task is told with [`NetworkEvent::SendFailed`](crate::NetworkEvent::SendFailed).
     Fail,
     /// They are dropped and counted: for bulk, whose start matters most.
     DropNewest,

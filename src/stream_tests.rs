@@ -24,6 +24,7 @@ const STREAM: StreamId = StreamId {
 };
 
 /// What a writer gave out: the bytes, the number of writes, and how often it ended.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test looks for two")]
 fn taken(outbox: &mut Outbox<Demo>) -> (Vec<u8>, usize, usize) {
     let (mut bytes, mut writes, mut ends) = (Vec::new(), 0, 0);
     while let Some(output) = outbox.pop() {

@@ -189,7 +189,10 @@ impl SocketPort {
     }
 
     pub(super) fn write(&mut self, write: StreamWrite) {
-        let StreamWrite { stream: id, payload } = write;
+        let StreamWrite {
+            stream: id,
+            payload,
+        } = write;
         let len = payload.len();
         if len == 0 {
             return;
@@ -220,10 +223,7 @@ impl SocketPort {
         let Some(stream) = self.tcp.streams.get_mut(id.key()) else {
             return;
         };
-        let refused = match error {
-            NetworkError::Ended => &mut stream.room.refused_ended,
-            _ => &mut stream.room.refused_full,
-        };
+        let refused = stream.room.refused(error);
         if *refused == 0 {
             self.events.push_answer(NetworkEvent::WriteFailed {
                 stream: id,
@@ -257,16 +257,10 @@ impl SocketPort {
         mut event: NetworkEvent,
     ) -> Option<NetworkEvent> {
         let stream = self.tcp.streams.get_mut(id.key());
-        match &mut event {
-            NetworkEvent::WriteFailed { bytes, error, .. } => {
-                let room = &mut stream?.room;
-                *bytes = core::mem::take(match error {
-                    NetworkError::Ended => &mut room.refused_ended,
-                    _ => &mut room.refused_full,
-                });
-            }
-            NetworkEvent::Writable { room, .. } => *room = stream?.room.tell(),
-            _ => {}
+        if let NetworkEvent::WriteFailed { bytes, error, .. } = &mut event {
+            *bytes = core::mem::take(stream?.room.refused(*error));
+        } else if let NetworkEvent::Writable { room, .. } = &mut event {
+            *room = stream?.room.tell();
         }
         Some(event)
     }

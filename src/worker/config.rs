@@ -18,7 +18,7 @@ pub struct WorkerConfig {
     pub resources_max: usize,
     /// Inputs of the worker's own that may wait at a time.
     pub pending_max: usize,
-    /// Tasks ticked, and inputs of its own taken, for one [`WorkerInput::Timeout`].
+    /// Tasks ticked, and inputs of its own taken, for one [`WorkerInput::Timeout`](crate::WorkerInput::Timeout).
     pub batch_max: u32,
     /// Where chance comes from.
     pub entropy: Entropy,

@@ -94,15 +94,14 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         };
         let (task, finished) = (*task, *end == End::Finished);
         while let Some(id) = self.resources.first_of(task) {
-            match id {
-                ResourceId::Stream(stream) if !finished => {
-                    self.resources.remove(stream);
-                    self.network(NetworkCommand::Reset(stream));
-                }
-                id => {
-                    self.resources.close(id);
-                    self.network(NetworkCommand::Close(id));
-                }
+            if let ResourceId::Stream(stream) = id
+                && !finished
+            {
+                self.resources.remove(stream);
+                self.network(NetworkCommand::Reset(stream));
+            } else {
+                self.resources.close(id);
+                self.network(NetworkCommand::Close(id));
             }
         }
         if let Some((task, end)) = self.ending.take() {

@@ -1,9 +1,9 @@
 //! Everything around the workers: what they give out goes here.
 
 use stillpoint::{
-    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, NetworkCommand, NetworkEvent,
-    ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer, UdpOpen,
-    WorkerInput, WorkerOutput, WorkerOutputs,
+    App, BufferPool, DATAGRAM_BYTES_MAX, DeviceError, End, Entity, Entropy, NetworkCommand,
+    NetworkError, NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit,
+    TransmitBuffer, UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
@@ -181,6 +181,37 @@ impl<A: App> Sink<'_, A> {
                     network.close(self.place.node, self.worker, socket);
                 }
             }
+            NetworkCommand::Listen { listener, listen } => {
+                self.answer(NetworkEvent::ListenFailed {
+                    listener,
+                    token: listen.token,
+                    bind: listen.bind,
+                    error: NetworkError::Unsupported,
+                });
+            }
+            NetworkCommand::Connect { stream, connect } => {
+                self.answer(NetworkEvent::ConnectFailed {
+                    stream,
+                    token: connect.token,
+                    peer: connect.peer,
+                    error: NetworkError::Unsupported,
+                });
+            }
+            NetworkCommand::OpenDevice { device, open } => {
+                self.answer(NetworkEvent::DeviceOpenFailed {
+                    device,
+                    token: open.token,
+                    error: DeviceError::Unsupported,
+                });
+            }
+            // Of what could not be opened, and whose task is about to be told.
+            NetworkCommand::Accept { .. }
+            | NetworkCommand::Refuse(_)
+            | NetworkCommand::Write(_)
+            | NetworkCommand::EndWrite(_)
+            | NetworkCommand::SetReading { .. }
+            | NetworkCommand::Reset(_)
+            | NetworkCommand::Packet(_) => {}
             unknown => {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
             }

@@ -170,9 +170,9 @@ pub(super) struct Room {
     /// Bytes in the queue.
     pub(super) queued: usize,
     /// Bytes refused for want of room, of which the task is about to be told.
-    pub(super) refused_full: usize,
+    refused_full: usize,
     /// The same, behind the end.
-    pub(super) refused_ended: usize,
+    refused_ended: usize,
     /// Whether the task is about to be told of room.
     telling: Telling,
 }
@@ -204,6 +204,15 @@ impl Room {
         self.told -= len;
         self.queued += len;
         true
+    }
+
+    /// Bytes refused for this reason, of which the task is about to be told.
+    pub(super) const fn refused(&mut self, why: NetworkError) -> &mut usize {
+        if matches!(why, NetworkError::Ended) {
+            &mut self.refused_ended
+        } else {
+            &mut self.refused_full
+        }
     }
 
     /// Whether the task is to be told of room now. Says so once until it was.

@@ -115,7 +115,7 @@ fn a_closed_id_gets_no_event_whatever_was_on_its_way() {
     host.submit(open(id(0, 0), bind));
     host.submit(NetworkCommand::Close(id(0, 0).into()));
     host.submit(open(id(1, 0), LOOPBACK.parse().unwrap()));
-    host.submit(NetworkCommand::Close((id(1, 0).into())));
+    host.submit(NetworkCommand::Close(id(1, 0).into()));
     host.open(id(2, 0), LOOPBACK);
     let v6 = "[::1]:9".parse().unwrap();
     host.submit(NetworkCommand::Transmit(Transmit::new(
@@ -123,7 +123,7 @@ fn a_closed_id_gets_no_event_whatever_was_on_its_way() {
         v6,
         Buffer::empty(),
     )));
-    host.submit(NetworkCommand::Close((id(2, 0).into())));
+    host.submit(NetworkCommand::Close(id(2, 0).into()));
     // The same slots again.
     host.open(id(0, 1), LOOPBACK);
     host.open(id(1, 1), LOOPBACK);

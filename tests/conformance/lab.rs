@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "the table of behaviours is still growing")]
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -13,8 +13,8 @@ use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
     App, BufferPool, Clock, Deadline, End, Entropy, Input, NetworkEvent, Outbox, Output, Spawner,
-    Task, TaskId, Timestamp, TransmitBuffer, Worker, WorkerConfig, WorkerInput, WorkerOutput,
-    WorkerOutputs,
+    Task, TaskId, TcpListen, Timestamp, Token, TransmitBuffer, Worker, WorkerConfig, WorkerInput,
+    WorkerOutput, WorkerOutputs,
 };
 use stillpoint_sim::{NodeId, World};
 
@@ -37,6 +37,8 @@ pub(crate) struct Lab {
     limits: fn(&mut WorkerConfig),
     inner: Inner,
     puppets: Vec<Heard>,
+    /// Connections that nobody takes in.
+    waiting: Vec<std::net::TcpStream>,
 }
 
 enum Inner {
@@ -82,6 +84,7 @@ impl Lab {
             limits,
             inner,
             puppets: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -147,6 +150,33 @@ impl Lab {
     /// An address of this world at which nobody is.
     pub(crate) fn nobody(&self) -> IpAddr {
         [192, 0, 2, 1].into()
+    }
+
+    /// An address at which a connection is never answered, neither with yes nor with no.
+    pub(crate) fn silent(&mut self) -> SocketAddr {
+        if self.kind.is_simulated() {
+            return SocketAddr::new(self.nobody(), 9);
+        }
+        // The kernel drops whoever comes when this many wait already to be taken in.
+        const BACKLOG: u32 = 0;
+        let host = self.host();
+        let puppet = self.puppet_on(host);
+        let bind = SocketAddr::new(self.ip(host), 0);
+        self.act(puppet, move |hands| {
+            let listen = TcpListen::new(Token(0), bind).with_backlog(BACKLOG);
+            hands.outbox.listen(listen);
+        });
+        let address = self.next(puppet, |event| match event {
+            NetworkEvent::Listening { local, .. } => Some(*local),
+            _ => None,
+        });
+        let Inner::Sockets(machines) = &mut self.inner else {
+            unreachable!("checked above");
+        };
+        machines[host.0].stalled = true;
+        self.waiting
+            .push(std::net::TcpStream::connect(address).unwrap());
+        address
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -228,6 +258,13 @@ impl Lab {
         self.heard(puppet).end.clone().expect("it was waited for")
     }
 
+    /// Deadlines of a puppet that have passed and nobody has asked for.
+    pub(crate) fn timeouts(&mut self, puppet: Puppet) -> usize {
+        let news = &self.heard(puppet).news;
+        let timeouts = news.iter().filter(|(_, news)| *news == News::Timeout);
+        timeouts.count()
+    }
+
     /// What a puppet has heard and nobody has asked for.
     pub(crate) fn unasked(&mut self, puppet: Puppet) -> Vec<NetworkEvent> {
         let news = core::mem::take(&mut self.heard(puppet).news);
@@ -267,10 +304,10 @@ impl Lab {
     }
 
     /// Buffers in use on a host; in the simulator, in the world.
-    pub(crate) fn buffers_in_use(&self, host: Host) -> Option<usize> {
+    pub(crate) fn buffers_in_use(&self, host: Host) -> usize {
         match &self.inner {
-            Inner::Sockets(machines) => Some(machines[host.0].buffers.live()),
-            Inner::Simulator(..) => None,
+            Inner::Sockets(machines) => machines[host.0].buffers.live(),
+            Inner::Simulator(world, _) => world.buffers_in_use(),
         }
     }
 
@@ -304,7 +341,7 @@ impl Lab {
     fn pump(&mut self) {
         match &mut self.inner {
             Inner::Sockets(machines) => {
-                for machine in machines.iter_mut() {
+                for machine in machines.iter_mut().filter(|machine| !machine.stalled) {
                     machine.wait(Some(Timestamp::EPOCH));
                 }
             }
@@ -381,6 +418,8 @@ struct Machine {
     buffers: BufferPool,
     told: Vec<(TaskId, Told)>,
     ended: Vec<(TaskId, End)>,
+    /// Whether it is never run again.
+    stalled: bool,
 }
 
 impl Machine {
@@ -395,6 +434,7 @@ impl Machine {
             buffers,
             told: Vec::new(),
             ended: Vec::new(),
+            stalled: false,
         }
     }
 

@@ -11,15 +11,18 @@ use stillpoint::{
 use super::lab::{Kind, Lab, Puppet};
 
 /// Two puppets on two hosts with a stream between them: who connected, then who listened.
-struct Pair {
-    lab: Lab,
-    client: Puppet,
-    server: Puppet,
-    ours: StreamId,
-    theirs: StreamId,
+pub(crate) struct Pair {
+    pub(crate) lab: Lab,
+    pub(crate) client: Puppet,
+    pub(crate) server: Puppet,
+    pub(crate) ours: StreamId,
+    pub(crate) theirs: StreamId,
+    pub(crate) listener: ListenerId,
+    pub(crate) address: SocketAddr,
 }
 
-fn listening(lab: &mut Lab, puppet: Puppet) -> (ListenerId, SocketAddr) {
+/// A puppet's new listener, and where it listens.
+pub(crate) fn listening(lab: &mut Lab, puppet: Puppet) -> (ListenerId, SocketAddr) {
     let bind = SocketAddr::new(lab.ip(puppet.host), 0);
     lab.act(puppet, move |hands| {
         hands.outbox.listen(TcpListen::new(Token(1), bind));
@@ -33,14 +36,14 @@ fn listening(lab: &mut Lab, puppet: Puppet) -> (ListenerId, SocketAddr) {
 }
 
 impl Pair {
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         Self::with(kind, TcpOptions::new())
     }
 
-    fn with(kind: Kind, options: TcpOptions) -> Self {
+    pub(crate) fn with(kind: Kind, options: TcpOptions) -> Self {
         let mut lab = Lab::new(kind);
         let (client, server) = (lab.puppet(), lab.puppet());
-        let (_, address) = listening(&mut lab, server);
+        let (listener, address) = listening(&mut lab, server);
         lab.act(client, move |hands| {
             let connect = TcpConnect::new(Token(2), address).with_options(options);
             hands.outbox.connect(connect);
@@ -59,17 +62,19 @@ impl Pair {
             server,
             ours,
             theirs,
+            listener,
+            address,
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         let (stream, data) = (self.ours, Buffer::copy_from(bytes));
         self.lab
             .act(self.client, move |hands| hands.outbox.write(stream, data));
     }
 
     /// What the server receives, until it has this many bytes.
-    fn received(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn received(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < len {
             bytes.extend(self.lab.next(self.server, |event| match event {
@@ -81,14 +86,15 @@ impl Pair {
     }
 }
 
-fn closed(event: &NetworkEvent) -> Option<Option<NetworkError>> {
+/// Why a stream is no more.
+pub(crate) fn closed(event: &NetworkEvent) -> Option<Option<NetworkError>> {
     match event {
         NetworkEvent::StreamClosed { error, .. } => Some(*error),
         _ => None,
     }
 }
 
-fn read_ended(event: &NetworkEvent) -> Option<StreamId> {
+pub(crate) fn read_ended(event: &NetworkEvent) -> Option<StreamId> {
     match event {
         NetworkEvent::ReadEnded { stream } => Some(*stream),
         _ => None,

@@ -33,6 +33,12 @@ impl<A: App> World<A> {
         &self.outside.network.counters
     }
 
+    /// Buffers of this world that somebody holds: its tasks, what is on its way, or the scenario.
+    #[must_use]
+    pub fn buffers_in_use(&self) -> usize {
+        self.outside.buffers.live()
+    }
+
     /// The hash of everything that has happened so far.
     #[must_use]
     pub fn trace_hash(&self) -> TraceHash {

@@ -103,6 +103,7 @@ mod connections {
         closing::the_streams_of_a_task_that_finished_are_closed_behind_its_last_words,
         closing::both_may_end_at_the_same_time,
         closing::an_ended_direction_does_not_hurry_the_other,
+        closing::a_reset_is_told_also_to_those_whose_peer_had_ended,
         closing::a_reset_throws_away_what_was_not_sent,
         closing::a_paused_reader_is_not_told_of_the_end_before_it_goes_on,
         closing::buffers_go_back_when_a_stream_is_gone,

@@ -24,5 +24,7 @@ mod drain;
 mod identity;
 #[path = "core/isolation.rs"]
 mod isolation;
+#[path = "core/streams.rs"]
+mod streams;
 #[path = "core/time.rs"]
 mod time;

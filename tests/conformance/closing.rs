@@ -152,6 +152,21 @@ pub(crate) fn an_ended_direction_does_not_hurry_the_other(kind: Kind) {
     assert_eq!(pair.lab.next(pair.client, closed), None);
 }
 
+pub(crate) fn a_reset_is_told_also_to_those_whose_peer_had_ended(kind: Kind) {
+    let mut pair = Pair::new(kind);
+    let theirs = pair.theirs;
+    pair.lab
+        .act(pair.server, move |hands| hands.outbox.end_write(theirs));
+    assert_eq!(pair.lab.next(pair.client, read_ended), pair.ours);
+    pair.lab.pass(Duration::from_millis(2));
+    pair.lab
+        .act(pair.server, move |hands| hands.outbox.reset(theirs));
+    assert_eq!(
+        pair.lab.next(pair.client, closed),
+        Some(NetworkError::ConnectionReset)
+    );
+}
+
 pub(crate) fn a_reset_throws_away_what_was_not_sent(kind: Kind) {
     let mut pair = clogged(kind, TcpOptions::new());
     let (ours, theirs) = (pair.ours, pair.theirs);

@@ -15,6 +15,7 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use crate::buffer::BufferPool;
+use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
 use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
@@ -84,22 +85,6 @@ pub trait Port {
     /// Takes one command. What comes of it is an event, handed over by the next
     /// [`Backend::wait`].
     fn submit(&mut self, command: NetworkCommand);
-}
-
-/// What a backend can do on the machine it runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// Datagrams that arrive together are received as one run (GRO).
-    pub runs_in: bool,
-    /// A run is sent with one system call (GSO).
-    pub runs_out: bool,
-    /// Several datagrams are received or sent with one system call.
-    pub batches: bool,
-    /// Each datagram says to which address of ours it was sent, and its ECN bits.
-    pub packet_info: bool,
-    /// There are TCP connections.
-    pub streams: bool,
 }
 
 /// How a backend is set up.

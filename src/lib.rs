@@ -22,6 +22,7 @@
 #[cfg(feature = "poll")]
 pub mod backend;
 mod buffer;
+mod capabilities;
 mod counters;
 mod datagram;
 mod device;
@@ -40,6 +41,7 @@ mod transmit;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
+pub use capabilities::Capabilities;
 pub use counters::{DeviceCounters, NetworkCounters, StreamCounters};
 pub use datagram::{
     DATAGRAM_BYTES_MAX, DatagramRun, Ecn, Sharing, Transmit, UdpOpen, WhenFull, segment_count,

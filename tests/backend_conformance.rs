@@ -8,6 +8,8 @@
 )]
 #![cfg(feature = "poll")]
 
+#[path = "conformance/capabilities.rs"]
+mod capabilities;
 #[path = "conformance/closing.rs"]
 mod closing;
 #[path = "conformance/connects.rs"]
@@ -54,6 +56,7 @@ macro_rules! in_every_world {
 }
 
 in_every_world! {
+    capabilities::what_a_world_cannot_do_it_refuses_and_what_it_can_do_it_does,
     timers::a_deadline_is_met_and_never_before_its_time,
     timers::a_deadline_that_has_passed_is_met_at_once,
     timers::a_deadline_put_off_is_not_met_at_its_first_time,

@@ -96,3 +96,14 @@ pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use world::{Ended, Reported, SpawnFailure, World};
+
+use stillpoint::Capabilities;
+
+/// What tasks can do in a [`World`].
+#[must_use]
+pub const fn capabilities() -> Capabilities {
+    let mut capabilities = Capabilities::ALL;
+    capabilities.streams = false;
+    capabilities.devices = false;
+    capabilities
+}

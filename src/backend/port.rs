@@ -7,8 +7,9 @@ use super::readiness::Readiness;
 use super::sys::Batching;
 use super::tcp::Tcp;
 use super::udp::Udp;
-use super::{BackendConfig, Capabilities, Port};
+use super::{BackendConfig, Port};
 use crate::buffer::BufferPool;
+use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
 use crate::device::DeviceError;
 use crate::id::ResourceId;
@@ -59,6 +60,7 @@ impl SocketPort {
             batches: port.udp.batches(),
             packet_info: cfg!(target_os = "linux"),
             streams: true,
+            devices: false,
         };
         (port, capabilities)
     }

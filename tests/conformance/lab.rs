@@ -12,9 +12,9 @@ use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
-    App, BufferPool, Clock, Deadline, End, Entropy, Input, NetworkEvent, Outbox, Output, Spawner,
-    Task, TaskId, TcpListen, Timestamp, Token, TransmitBuffer, Worker, WorkerConfig, WorkerInput,
-    WorkerOutput, WorkerOutputs,
+    App, BufferPool, Capabilities, Clock, Deadline, End, Entropy, Input, NetworkEvent, Outbox,
+    Output, Spawner, Task, TaskId, TcpListen, Timestamp, Token, TransmitBuffer, Worker,
+    WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 use stillpoint_sim::{NodeId, World};
 
@@ -85,6 +85,15 @@ impl Lab {
             inner,
             puppets: Vec::new(),
             waiting: Vec::new(),
+        }
+    }
+
+    /// What this world can do.
+    pub(crate) fn capabilities(&mut self) -> Capabilities {
+        let host = self.host();
+        match &self.inner {
+            Inner::Sockets(machines) => machines[host.0].backend.capabilities(),
+            Inner::Simulator(..) => stillpoint_sim::capabilities(),
         }
     }
 

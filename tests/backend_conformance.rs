@@ -8,6 +8,8 @@
 )]
 #![cfg(feature = "poll")]
 
+#[path = "conformance/absurd.rs"]
+mod absurd;
 #[path = "conformance/capabilities.rs"]
 mod capabilities;
 #[path = "conformance/closing.rs"]
@@ -70,6 +72,11 @@ in_every_world! {
 
 mod connections {
     over_sockets! {
+        absurd::absurd_options_of_a_stream_are_taken_as_far_as_they_go,
+        absurd::absurd_times_and_backlogs_are_taken_as_far_as_they_go,
+        absurd::addresses_that_nobody_can_have_are_refused,
+        absurd::everything_at_once_in_the_moment_of_being_taken_in,
+        absurd::ten_thousand_writes_of_one_byte_arrive_in_order,
         streams::a_connection_is_made_and_both_ends_name_the_same_addresses,
         streams::bytes_arrive_in_order_and_whole,
         streams::nobody_listens_is_a_refusal,

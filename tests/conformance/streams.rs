@@ -232,6 +232,25 @@ pub(crate) fn a_paused_reader_stops_the_sender_and_loses_nothing(kind: Kind) {
     assert_eq!(pair.lab.next(pair.server, read_ended), theirs);
 }
 
+pub(crate) fn a_stream_goes_on_after_any_number_of_bytes(kind: Kind) {
+    let mut pair = Pair::new(kind);
+    let theirs = pair.theirs;
+    for len in [1, 4_096, 65_534, 65_535, 65_536, 131_070] {
+        pair.lab.act(pair.server, move |hands| {
+            hands.outbox.set_reading(theirs, Reading::Paused);
+        });
+        pair.write(&vec![3; len]);
+        // Long enough for all of it to be there at once; if it is not, less is shown.
+        pair.lab.pass(Duration::from_millis(2));
+        pair.lab.act(pair.server, move |hands| {
+            hands.outbox.set_reading(theirs, Reading::Flowing);
+        });
+        assert_eq!(pair.received(len).len(), len);
+        pair.write(b"and on");
+        assert_eq!(pair.received(6), b"and on", "after {len} bytes");
+    }
+}
+
 pub(crate) fn what_is_written_behind_the_end_is_refused(kind: Kind) {
     let mut pair = Pair::new(kind);
     let ours = pair.ours;

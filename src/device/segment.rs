@@ -206,3 +206,7 @@ pub(super) const PSH: u8 = 0x08;
 pub(super) const ACK: u8 = 0x10;
 pub(super) const ECE: u8 = 0x40;
 pub(super) const CWR: u8 = 0x80;
+
+#[cfg(test)]
+#[path = "segment_tests.rs"]
+mod tests;

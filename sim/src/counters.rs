@@ -14,18 +14,27 @@ pub enum DropCause {
     NoSocket,
     /// The socket it was sent from is not open.
     Closed,
-    /// The node refused to send it; the task was told why by `SendFailed`.
+    /// The node refused to send it; the task was told why, by `SendFailed` or `PacketsFailed`.
     Unsendable,
+    /// A packet whose headers contradict themselves.
+    Malformed,
+    /// A packet that is longer than the receiving device's MTU.
+    TooLong,
+    /// The receiving host has taken in as many packets as it keeps.
+    QueueFull,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
         Self::Closed,
         Self::Unsendable,
+        Self::Malformed,
+        Self::TooLong,
+        Self::QueueFull,
     ];
 }
 
@@ -44,6 +53,29 @@ pub struct Counters {
     pub dropped: Dropped,
     /// Datagrams on their way.
     pub in_flight: u64,
+    /// What became of the packets of devices.
+    pub packets: PacketCounters,
+}
+
+/// What became of the packets and frames of all devices. Always
+/// `given + injected + copied == delivered + taken + dropped + in_flight`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PacketCounters {
+    /// Packets that tasks have given to their devices.
+    pub given: u64,
+    /// Packets that the scenario has sent out of devices.
+    pub injected: u64,
+    /// How many there are more because packets were cut, copied by links, or sent to several.
+    pub copied: u64,
+    /// Packets given to tasks.
+    pub delivered: u64,
+    /// Packets that hosts have taken in.
+    pub taken: u64,
+    /// Packets dropped.
+    pub dropped: Dropped,
+    /// Packets on their way.
+    pub in_flight: u64,
 }
 
 impl Counters {
@@ -53,6 +85,12 @@ impl Counters {
             self.sent + self.duplicated,
             self.delivered + self.dropped.total() + self.in_flight,
             "a datagram is not accounted for, which is a fault of the simulator: {self:?}"
+        );
+        let packets = &self.packets;
+        assert_eq!(
+            packets.given + packets.injected + packets.copied,
+            packets.delivered + packets.taken + packets.dropped.total() + packets.in_flight,
+            "a packet is not accounted for, which is a fault of the simulator: {packets:?}"
         );
     }
 }

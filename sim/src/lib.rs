@@ -81,6 +81,7 @@
 mod agenda;
 mod check;
 mod counters;
+mod device;
 mod failure;
 mod link;
 mod network;
@@ -90,7 +91,7 @@ mod trace;
 mod world;
 
 pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
-pub use counters::{Counters, DropCause, Dropped};
+pub use counters::{Counters, DropCause, Dropped, PacketCounters};
 pub use failure::{Failure, Waiting};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};

@@ -13,6 +13,7 @@ use stillpoint::{
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::counters::Counters;
+use crate::device::Devices;
 use crate::link::Links;
 
 pub(crate) struct Network {
@@ -20,6 +21,7 @@ pub(crate) struct Network {
     /// By host. Apart, because it is looked at for each datagram.
     pub(crate) entities: Vec<Entity>,
     pub(crate) links: Links,
+    pub(crate) devices: Devices,
     pub(crate) counters: Counters,
     by_ipv4: IndexMap<u32, u32, FxBuildHasher>,
     by_ipv6: IndexMap<u128, u32, FxBuildHasher>,
@@ -106,6 +108,7 @@ impl Network {
             hosts: Vec::new(),
             entities: Vec::new(),
             links: Links::new(entropy, steady),
+            devices: Devices::new(entropy),
             counters: Counters::default(),
             by_ipv4: IndexMap::default(),
             by_ipv6: IndexMap::default(),

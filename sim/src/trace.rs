@@ -10,7 +10,7 @@
 use core::fmt::{self, Debug, Write};
 use std::collections::VecDeque;
 
-use stillpoint::{DatagramRun, ResourceId, SocketId, TaskId, Timestamp};
+use stillpoint::{DatagramRun, DeviceId, Packet, ResourceId, SocketId, TaskId, Timestamp};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::node::NodeId;
@@ -108,6 +108,20 @@ impl Trace {
         let size = size(payload.len(), run.count() as u64);
         let words = [peer(run.peer), size, 0];
         self.resource(place, TraceKind::Datagrams, id, words);
+        self.payload_hasher.update(payload);
+        if let Some(recorded) = &mut self.recorded
+            && let Some(event) = recorded.last_mut()
+        {
+            event.words[2] = xxh3_64(payload);
+        }
+    }
+
+    /// A packet on its way into a worker, and what is in it.
+    pub(crate) fn packet(&mut self, place: Place, id: DeviceId, packet: &Packet) {
+        let payload = &packet.payload;
+        let offload = u64::from(packet.offload != stillpoint::PacketOffload::NONE);
+        let words = [offload, payload.len() as u64, 0];
+        self.resource(place, TraceKind::Packet, id, words);
         self.payload_hasher.update(payload);
         if let Some(recorded) = &mut self.recorded
             && let Some(event) = recorded.last_mut()

@@ -20,6 +20,7 @@ use crate::node::{NodeBuilder, NodeId};
 mod carry;
 mod look;
 mod outside;
+mod packets;
 mod run;
 
 pub use outside::{Ended, Reported, SpawnFailure};

@@ -71,10 +71,25 @@ pub enum TraceKind {
     Duplicated,
     /// Verdict: dropped. Words: peer, size, number of the cause.
     Dropped,
+    /// Output: a device. Words: text.
+    OpenDevice,
+    /// Input: a packet or frame out of a device. Words: whether it is still to be cut or summed,
+    /// bytes, and, in a recorded trace, the hash of the payload.
+    Packet,
+    /// Verdict on a packet that a task gave to its device: it travels. Words: number of the device
+    /// it goes to, bytes, when it arrives.
+    PacketCarried,
+    /// Verdict: a copy of a packet travels too. Words as above.
+    PacketCopied,
+    /// Verdict: a packet is dropped. Words: number of the device it went to, bytes, number of the
+    /// cause.
+    PacketDropped,
+    /// A host has taken a packet in. Words: number of its device, bytes.
+    PacketTaken,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -93,6 +108,12 @@ impl TraceKind {
         Self::Carried,
         Self::Duplicated,
         Self::Dropped,
+        Self::OpenDevice,
+        Self::Packet,
+        Self::PacketCarried,
+        Self::PacketCopied,
+        Self::PacketDropped,
+        Self::PacketTaken,
     ];
 }
 
@@ -116,6 +137,11 @@ impl TraceEvent {
             | TraceKind::Carried
             | TraceKind::Duplicated
             | TraceKind::Dropped => write!(f, " socket {worker}/{slot}.{generation}")?,
+            TraceKind::OpenDevice
+            | TraceKind::Packet
+            | TraceKind::PacketCarried
+            | TraceKind::PacketCopied => write!(f, " device {worker}/{slot}.{generation}")?,
+            TraceKind::PacketDropped | TraceKind::PacketTaken => {}
             TraceKind::Command
             | TraceKind::Report
             | TraceKind::Started
@@ -135,10 +161,13 @@ impl TraceEvent {
                 )
             }
             TraceKind::Dropped => {
-                let cause = DropCause::ALL.iter().find(|&&cause| cause as u64 == third);
-                write!(f, " to {}, {}: ", Peer(first), Size(second))?;
-                cause.map_or(Ok(()), |cause| write!(f, "{cause:?}"))
+                write!(f, " to {}, {}: {}", Peer(first), Size(second), Cause(third))
             }
+            TraceKind::Packet
+            | TraceKind::PacketCarried
+            | TraceKind::PacketCopied
+            | TraceKind::PacketTaken
+            | TraceKind::PacketDropped => self.write_packet(f),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -149,6 +178,7 @@ impl TraceEvent {
             | TraceKind::Spawn
             | TraceKind::Command
             | TraceKind::Open
+            | TraceKind::OpenDevice
             | TraceKind::Report
             | TraceKind::SpawnFailed
             | TraceKind::Ended
@@ -160,9 +190,35 @@ impl TraceEvent {
     }
 }
 
+impl TraceEvent {
+    fn write_packet(&self, f: &mut impl Write) -> fmt::Result {
+        let [first, bytes, third] = self.words;
+        if matches!(self.kind, TraceKind::PacketDropped) {
+            write!(f, ", {bytes} B: {}", Cause(third))
+        } else if matches!(self.kind, TraceKind::PacketTaken) {
+            write!(f, " by the host of device #{first}, {bytes} B")
+        } else if matches!(self.kind, TraceKind::Packet) {
+            write!(f, ", {bytes} B")
+        } else {
+            let arrival = Timestamp::from_nanos(third);
+            write!(f, " to device #{first}, {bytes} B, arrives {arrival}")
+        }
+    }
+}
+
 impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, |_| None)
+    }
+}
+
+struct Cause(u64);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut causes = DropCause::ALL.iter();
+        let cause = causes.find(|&&cause| cause as u64 == self.0);
+        cause.map_or(Ok(()), |cause| write!(f, "{cause:?}"))
     }
 }
 

@@ -249,6 +249,9 @@ impl<A: App> Outside<A> {
             WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) => {
                 trace.datagrams(place, *socket, run);
             }
+            WorkerInput::Network(NetworkEvent::Packet { device, packet }) => {
+                trace.packet(place, *device, packet);
+            }
             WorkerInput::Network(event) => {
                 let text = trace.text(event);
                 trace.resource(place, TraceKind::Network, event.resource(), [text, 0, 0]);

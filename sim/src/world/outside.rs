@@ -1,12 +1,13 @@
 //! Everything around the workers: what they give out goes here.
 
 use stillpoint::{
-    App, BufferPool, DATAGRAM_BYTES_MAX, DeviceError, End, Entity, Entropy, NetworkCommand,
-    NetworkError, NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit,
-    TransmitBuffer, UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
+    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, NetworkCommand, NetworkError,
+    NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer,
+    UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
+use crate::device::PacketFlight;
 use crate::failure::Failure;
 use crate::network::{Flight, Network};
 use crate::node::NodeId;
@@ -38,6 +39,7 @@ pub(super) enum Event<A: App> {
     },
     /// Taken from, and given back to, [`Outside::spare`].
     Flight(Box<Flight>),
+    Packet(Box<PacketFlight>),
 }
 
 /// What a task has reported.
@@ -176,9 +178,13 @@ impl<A: App> Sink<'_, A> {
                 self.outside
                     .trace
                     .resource(self.place, TraceKind::Close, id, [0; 3]);
-                if let ResourceId::Socket(socket) = id {
-                    let network = &mut self.outside.network;
-                    network.close(self.place.node, self.worker, socket);
+                let network = &mut self.outside.network;
+                match id {
+                    ResourceId::Socket(socket) => {
+                        network.close(self.place.node, self.worker, socket);
+                    }
+                    ResourceId::Device(device) => network.devices.close(self.worker, device),
+                    ResourceId::Listener(_) | ResourceId::Stream(_) | _ => {}
                 }
             }
             NetworkCommand::Listen { listener, listen } => {
@@ -197,21 +203,15 @@ impl<A: App> Sink<'_, A> {
                     error: NetworkError::Unsupported,
                 });
             }
-            NetworkCommand::OpenDevice { device, open } => {
-                self.answer(NetworkEvent::DeviceOpenFailed {
-                    device,
-                    token: open.token,
-                    error: DeviceError::Unsupported,
-                });
-            }
+            NetworkCommand::OpenDevice { device, open } => self.open_device(device, &open),
+            NetworkCommand::Packet(packet) => self.give_packet(packet),
             // Of what could not be opened, and whose task is about to be told.
             NetworkCommand::Accept { .. }
             | NetworkCommand::Refuse(_)
             | NetworkCommand::Write(_)
             | NetworkCommand::EndWrite(_)
             | NetworkCommand::SetReading { .. }
-            | NetworkCommand::Reset(_)
-            | NetworkCommand::Packet(_) => {}
+            | NetworkCommand::Reset(_) => {}
             unknown => {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
             }
@@ -256,7 +256,11 @@ impl<A: App> Sink<'_, A> {
     /// The payload of a transmit as a buffer.
     pub(super) fn payload(&self, transmit: &mut Transmit) -> stillpoint::Buffer {
         let empty = stillpoint::Payload::owned(stillpoint::Buffer::empty());
-        let payload = core::mem::replace(&mut transmit.payload, empty);
+        self.owned(core::mem::replace(&mut transmit.payload, empty))
+    }
+
+    /// A payload as a buffer.
+    pub(super) fn owned(&self, payload: stillpoint::Payload) -> stillpoint::Buffer {
         payload.into_buffer().unwrap_or_else(|len| {
             let written = self.outside.lent.get(..len).unwrap_or_default();
             self.outside.buffers.copy_from(written)

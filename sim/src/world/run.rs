@@ -146,6 +146,14 @@ impl<A: App> World<A> {
         match due {
             Due::Deadline { worker } => self.give(worker, WorkerInput::Timeout),
             Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
+            Due::Event(Event::Packet(flight)) => {
+                let device = flight.to.device;
+                for packet in self.outside.arrive_packet(*flight) {
+                    if let Some((worker, event)) = self.outside.deliver_packet(device, packet) {
+                        self.give(worker, WorkerInput::Network(event));
+                    }
+                }
+            }
             Due::Event(Event::Flight(flight)) => {
                 if let Some((worker, event)) = self.outside.arrive(flight) {
                     self.give(worker, WorkerInput::Network(event));

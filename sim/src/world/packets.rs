@@ -1,0 +1,423 @@
+//! What happens to packets between a task and its device, and between devices.
+
+use core::time::Duration;
+
+use stillpoint::{
+    App, DeviceCounters, DeviceError, DeviceId, DeviceKind, DeviceOpen, Entity, NetworkError,
+    NetworkEvent, Packet, PacketHeaders, PacketTransmit, WorkerInput,
+};
+
+use super::World;
+use super::outside::{Event, Outside, Sink, controls};
+use crate::counters::DropCause;
+use crate::device::{FRAME_HEADER_BYTES, INVALID, PacketFlight, Port, Side, TAKEN_MAX};
+use crate::node::NodeId;
+use crate::trace::{Place, TraceKind};
+
+impl<A: App> World<A> {
+    /// Has the host of a device send a packet (TUN) or frame (TAP) out of it, at this instant of
+    /// virtual time: it reaches the task, whatever its destination. One that does not fit the MTU
+    /// is dropped and counted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or no device of this name was ever opened there.
+    pub fn inject_packet(&mut self, node: NodeId, device: &str, packet: Packet) {
+        let device = self.known_device(node, device);
+        let outside = &mut self.outside;
+        let devices = &mut outside.network.devices;
+        if devices.get(device).kind == DeviceKind::Tap {
+            devices.learn(device, Side::Host, &packet.payload);
+        }
+        let packets = &mut outside.network.counters.packets;
+        packets.injected += 1;
+        packets.in_flight += 1;
+        let side = Side::Task;
+        let to = Port { device, side };
+        let channel = outside.network.entities[node.index()].part(INJECTED);
+        let flight = Box::new(PacketFlight { to, packet });
+        outside
+            .agenda
+            .push(outside.now, channel, Event::Packet(flight));
+    }
+
+    /// Takes the packets that the host of a device has taken in, in the order in which they came.
+    /// The host keeps at most 65,536 of them; more are dropped and counted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or no device of this name was ever opened there.
+    pub fn take_packets(&mut self, node: NodeId, device: &str) -> Vec<Packet> {
+        let device = self.known_device(node, device);
+        let device = self.outside.network.devices.get_mut(device);
+        core::mem::take(&mut device.taken).into()
+    }
+
+    /// Takes a device away from its tasks, which are told
+    /// [`DeviceClosed`](NetworkEvent::DeviceClosed) at this instant of virtual time.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or no device of this name was ever opened there.
+    pub fn remove_device(&mut self, node: NodeId, device: &str) {
+        let device = self.known_device(node, device);
+        let entity = self.outside.network.entities[node.index()];
+        for queue in self.outside.network.devices.remove(device) {
+            let error = DeviceError::Gone;
+            let event = NetworkEvent::DeviceClosed {
+                device: queue.id,
+                error,
+            };
+            let event = Event::Input {
+                worker: queue.worker,
+                input: Box::new(WorkerInput::Network(event)),
+            };
+            let channel = controls(entity, queue.id.worker());
+            self.outside.agenda.push(self.outside.now, channel, event);
+        }
+    }
+
+    /// What passed through a device, over all its queues, since it was first opened.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or no device of this name was ever opened there.
+    #[must_use]
+    pub fn device_counters(&self, node: NodeId, device: &str) -> DeviceCounters {
+        let device = self.known_device(node, device);
+        self.outside.network.devices.get(device).counters
+    }
+
+    fn known_device(&self, node: NodeId, device: &str) -> usize {
+        let known = self.known(node);
+        let found = self.outside.network.devices.find(known.number(), device);
+        found.unwrap_or_else(|| {
+            let name = self.node_name(node);
+            panic!(
+                "no device `{device}` on node `{name}`: have a task open it, and run the world, \
+                before you use it"
+            )
+        })
+    }
+}
+
+impl<A: App> Sink<'_, A> {
+    /// Opens a device, or a queue of one. The answer is an event of its own, at the same instant.
+    pub(super) fn open_device(&mut self, device: DeviceId, open: &DeviceOpen) {
+        let text = self.outside.trace.text(open);
+        self.outside
+            .trace
+            .resource(self.place, TraceKind::OpenDevice, device, [text, 0, 0]);
+        let token = open.token;
+        let network = &mut self.outside.network;
+        let entity = network.entities[self.place.node as usize];
+        let opened = network
+            .devices
+            .open(self.place.node, entity, self.worker, device, open);
+        self.answer(match opened {
+            Ok((name, mtu)) => NetworkEvent::DeviceOpened {
+                device,
+                token,
+                name,
+                mtu,
+            },
+            Err(error) => NetworkEvent::DeviceOpenFailed {
+                device,
+                token,
+                error,
+            },
+        });
+    }
+
+    /// Takes a packet from a task.
+    pub(super) fn give_packet(&mut self, transmit: PacketTransmit) {
+        let PacketTransmit {
+            device: id,
+            payload,
+            offload,
+            ..
+        } = transmit;
+        let mut packet = Packet::new(self.owned(payload));
+        packet.offload = offload;
+        let outside = &mut *self.outside;
+        let packets = &mut outside.network.counters.packets;
+        packets.given += 1;
+        packets.in_flight += 1;
+        let Some(device) = outside.network.devices.of_queue(self.worker, id) else {
+            return outside.drop_packet(self.place, id, DropCause::Closed, &packet);
+        };
+        if let Err(error) = outside.check(device, &packet) {
+            outside.network.devices.get_mut(device).counters.send_failed += 1;
+            outside.drop_packet(self.place, id, DropCause::Unsendable, &packet);
+            let packets = 1;
+            return self.answer(NetworkEvent::PacketsFailed {
+                device: id,
+                error,
+                packets,
+            });
+        }
+        let counters = &mut outside.network.devices.get_mut(device).counters;
+        counters.packets_out += 1;
+        counters.bytes_out += packet.payload.len() as u64;
+        outside.forward(self.place, id, device, &packet);
+    }
+}
+
+impl<A: App> Outside<A> {
+    /// Whether the host takes a packet in.
+    fn check(&self, device: usize, packet: &Packet) -> Result<(), NetworkError> {
+        let device = self.network.devices.get(device);
+        let len = packet.payload.len();
+        let large_max = device.large_bytes_max();
+        if len > large_max {
+            return Err(NetworkError::TooLong {
+                len,
+                max: large_max,
+            });
+        }
+        let makes_sense = match device.kind {
+            DeviceKind::Tun => {
+                matches!(packet.payload.first().map(|first| first >> 4), Some(4 | 6))
+            }
+            DeviceKind::Tap => len >= FRAME_HEADER_BYTES,
+        };
+        let single = self.longest_single(device.kind, packet);
+        let (true, Some(len)) = (makes_sense, single) else {
+            return Err(NetworkError::Other(INVALID));
+        };
+        let max = device.single_bytes_max();
+        if len > max {
+            return Err(NetworkError::TooLong { len, max });
+        }
+        Ok(())
+    }
+
+    /// Length in bytes of the longest packet that this one is cut into. `None` if it cannot be.
+    fn longest_single(&self, kind: DeviceKind, packet: &Packet) -> Option<usize> {
+        if packet.offload == stillpoint::PacketOffload::NONE {
+            return Some(packet.payload.len());
+        }
+        let mut singles = packet.clone().into_singles(kind, &self.buffers).ok()?;
+        singles.next().map(|first| first.len())
+    }
+
+    /// Sends a packet on that a task has given to its host.
+    fn forward(&mut self, place: Place, id: DeviceId, entered: usize, packet: &Packet) {
+        let kind = self.network.devices.get(entered).kind;
+        let ports = match kind {
+            DeviceKind::Tap => self.network.devices.switch(entered, &packet.payload),
+            DeviceKind::Tun => match PacketHeaders::parse(kind, &packet.payload) {
+                Ok(headers) => {
+                    let port = self.network.devices.route(entered, headers.destination);
+                    port.into_iter().collect()
+                }
+                // The system call succeeds, and the stack throws it away.
+                Err(_) => return self.drop_packet(place, id, DropCause::Malformed, packet),
+            },
+        };
+        if ports.is_empty() {
+            return self.drop_packet(place, id, DropCause::NoRoute, packet);
+        }
+        let packets = &mut self.network.counters.packets;
+        packets.copied += ports.len() as u64 - 1;
+        packets.in_flight += ports.len() as u64 - 1;
+        for to in ports {
+            self.carry_packet(place, id, to, packet);
+        }
+    }
+
+    /// Puts a packet onto its link; in pieces, if it is a large one and leaves its node.
+    fn carry_packet(&mut self, place: Place, id: DeviceId, to: Port, packet: &Packet) {
+        let device = self.network.devices.get(to.device);
+        let (from, target, kind) = (place.node, device.node, device.kind);
+        let link = self.network.link_entity(from, target);
+        let path = self.network.links.path(from, target);
+        let arrival = self.network.links.arrival(&path, link, self.now);
+        let way = Way {
+            place,
+            id,
+            to,
+            link,
+        };
+        let buffers = self.buffers.clone();
+        let singles = if from == target {
+            None
+        } else {
+            packet.clone().into_singles(kind, &buffers).ok()
+        };
+        let Some(singles) = singles else {
+            return self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet.clone());
+        };
+        let packets = &mut self.network.counters.packets;
+        packets.copied += singles.len() as u64 - 1;
+        packets.in_flight += singles.len() as u64 - 1;
+        for single in singles {
+            let packet = Packet::new(single);
+            if !path.faulty {
+                self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet);
+                continue;
+            }
+            let number = self.network.devices.count(from, target);
+            let verdict = self
+                .network
+                .links
+                .verdict(&path, link.part(PACKETS), number);
+            if verdict.lost {
+                self.drop_packet(place, id, DropCause::Loss, &packet);
+                continue;
+            }
+            let later = |nanos| arrival.after(Duration::from_nanos(nanos));
+            if let Some(held_back) = verdict.copy {
+                let packets = &mut self.network.counters.packets;
+                packets.copied += 1;
+                packets.in_flight += 1;
+                let (kind, copy) = (TraceKind::PacketCopied, packet.clone());
+                self.launch_packet(&way, kind, later(held_back), copy);
+            }
+            let at = later(verdict.held_back);
+            self.launch_packet(&way, TraceKind::PacketCarried, at, packet);
+        }
+    }
+
+    fn launch_packet(
+        &mut self,
+        way: &Way,
+        kind: TraceKind,
+        arrival: stillpoint::Timestamp,
+        packet: Packet,
+    ) {
+        let words = [
+            way.to.device as u64,
+            packet.payload.len() as u64,
+            arrival.as_nanos(),
+        ];
+        self.trace.resource(way.place, kind, way.id, words);
+        let flight = Box::new(PacketFlight { to: way.to, packet });
+        let channel = way.link.part(PACKETS);
+        self.agenda.push(arrival, channel, Event::Packet(flight));
+    }
+
+    /// Hands a packet that has arrived to the host, if it is for the host. What is for the task is
+    /// returned, in pieces if the task takes such only.
+    pub(super) fn arrive_packet(&mut self, flight: PacketFlight) -> Vec<Packet> {
+        let PacketFlight { to, packet } = flight;
+        if !self.network.devices.get(to.device).is_open() {
+            self.drop_at(to.device, DropCause::NoRoute, &packet);
+            return Vec::new();
+        }
+        if to.side == Side::Both {
+            self.network.counters.packets.copied += 1;
+            self.network.counters.packets.in_flight += 1;
+        }
+        if matches!(to.side, Side::Host | Side::Both) {
+            self.take_in(to.device, packet.clone());
+        }
+        if to.side == Side::Host {
+            return Vec::new();
+        }
+        let device = self.network.devices.get(to.device);
+        let Some(queue) = device.queue_for(&packet.payload) else {
+            self.drop_at(to.device, DropCause::NoRoute, &packet);
+            return Vec::new();
+        };
+        let (kind, max) = (device.kind, device.single_bytes_max());
+        let cause = match self.longest_single(kind, &packet) {
+            Some(len) if len <= max => None,
+            Some(_) => Some(DropCause::TooLong),
+            None => Some(DropCause::Malformed),
+        };
+        if let Some(cause) = cause {
+            self.drop_at(to.device, cause, &packet);
+            return Vec::new();
+        }
+        if queue.packets == stillpoint::PacketSizes::Large {
+            return vec![packet];
+        }
+        let singles = packet.into_singles(kind, &self.buffers);
+        let singles: Vec<Packet> = singles.into_iter().flatten().map(Packet::new).collect();
+        let more = (singles.len() as u64).saturating_sub(1);
+        self.network.counters.packets.copied += more;
+        self.network.counters.packets.in_flight += more;
+        singles
+    }
+
+    /// Finds out which worker gets a packet, and its input.
+    pub(super) fn deliver_packet(
+        &mut self,
+        device: usize,
+        packet: Packet,
+    ) -> Option<(u32, NetworkEvent)> {
+        let Some(queue) = self.network.devices.get(device).queue_for(&packet.payload) else {
+            // Closed by the task when it got the piece before.
+            self.drop_at(device, DropCause::NoRoute, &packet);
+            return None;
+        };
+        let counters = &mut self.network.devices.get_mut(device).counters;
+        counters.packets_in += 1;
+        counters.bytes_in += packet.payload.len() as u64;
+        let packets = &mut self.network.counters.packets;
+        packets.delivered += 1;
+        packets.in_flight -= 1;
+        let device = queue.id;
+        Some((queue.worker, NetworkEvent::Packet { device, packet }))
+    }
+
+    /// The host of a device takes a packet in.
+    fn take_in(&mut self, number: usize, packet: Packet) {
+        let device = self.network.devices.get_mut(number);
+        if device.taken.len() == TAKEN_MAX {
+            return self.drop_at(number, DropCause::QueueFull, &packet);
+        }
+        let words = [number as u64, packet.payload.len() as u64, 0];
+        let place = Place {
+            at: self.now,
+            node: device.node,
+            worker: 0,
+        };
+        device.taken.push_back(packet);
+        self.trace.push(place, TraceKind::PacketTaken, 0, words);
+        let packets = &mut self.network.counters.packets;
+        packets.taken += 1;
+        packets.in_flight -= 1;
+    }
+
+    /// Drops a packet that was to come out of a device.
+    fn drop_at(&mut self, number: usize, cause: DropCause, packet: &Packet) {
+        let device = self.network.devices.get_mut(number);
+        device.counters.undelivered += 1;
+        let place = Place {
+            at: self.now,
+            node: device.node,
+            worker: 0,
+        };
+        let words = [number as u64, packet.payload.len() as u64, cause as u64];
+        self.trace.push(place, TraceKind::PacketDropped, 0, words);
+        self.forget(cause);
+    }
+
+    /// Drops a packet that a task has given.
+    fn drop_packet(&mut self, place: Place, id: DeviceId, cause: DropCause, packet: &Packet) {
+        let words = [0, packet.payload.len() as u64, cause as u64];
+        self.trace
+            .resource(place, TraceKind::PacketDropped, id, words);
+        self.forget(cause);
+    }
+
+    const fn forget(&mut self, cause: DropCause) {
+        let packets = &mut self.network.counters.packets;
+        packets.dropped.add(cause, 1);
+        packets.in_flight -= 1;
+    }
+}
+
+/// The way that one packet takes.
+struct Way {
+    place: Place,
+    id: DeviceId,
+    to: Port,
+    link: Entity,
+}
+
+/// The part of a link that carries packets between devices, and of a node that its host sends from.
+const PACKETS: u64 = 2;
+const INJECTED: u64 = 1 << 32;

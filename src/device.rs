@@ -13,6 +13,16 @@
 
 use core::net::IpAddr;
 
+mod checksum;
+mod headers;
+mod join;
+mod packet;
+mod segment;
+
+pub use headers::{MalformedPacket, PacketHeaders};
+pub use join::PacketJoin;
+pub use segment::SinglePackets;
+
 use crate::buffer::Buffer;
 use crate::id::DeviceId;
 use crate::net::Token;

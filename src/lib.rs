@@ -46,8 +46,9 @@ pub use datagram::{
     segments,
 };
 pub use device::{
-    DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues, Packet, PacketOffload,
-    PacketSizes, PacketTransmit, PartialChecksum, SegmentProtocol, Segmentation,
+    DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues, MalformedPacket, Packet,
+    PacketHeaders, PacketJoin, PacketOffload, PacketSizes, PacketTransmit, PartialChecksum,
+    SegmentProtocol, Segmentation, SinglePackets,
 };
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};

@@ -20,6 +20,7 @@ use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
 
+mod device;
 mod events;
 #[cfg(feature = "mio")]
 mod mio;
@@ -100,6 +101,8 @@ pub struct Capabilities {
     pub packet_info: bool,
     /// There are TCP connections.
     pub streams: bool,
+    /// There are TUN and TAP devices, for those who may open them.
+    pub devices: bool,
 }
 
 /// How a backend is set up.

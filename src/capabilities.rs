@@ -17,7 +17,7 @@ pub struct Capabilities {
     pub packet_info: bool,
     /// There are TCP connections.
     pub streams: bool,
-    /// There are TUN and TAP devices.
+    /// There are TUN and TAP devices, for those who may open them.
     pub devices: bool,
 }
 

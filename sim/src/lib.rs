@@ -105,6 +105,5 @@ use stillpoint::Capabilities;
 pub const fn capabilities() -> Capabilities {
     let mut capabilities = Capabilities::ALL;
     capabilities.streams = false;
-    capabilities.devices = false;
     capabilities
 }

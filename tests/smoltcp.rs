@@ -1,5 +1,9 @@
 //! smoltcp in tasks, on two nodes of the simulator: the example's server and a client for it.
 #![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one variant"
+)]
 
 #[path = "../examples/common/smoltcp/mod.rs"]
 mod user_space;

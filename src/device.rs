@@ -16,6 +16,7 @@ use core::net::IpAddr;
 mod checksum;
 mod headers;
 mod join;
+mod offload;
 mod packet;
 mod segment;
 

@@ -78,32 +78,33 @@ impl Devices {
 
 impl SocketPort {
     pub(super) fn open_device(&mut self, id: DeviceId, open: &DeviceOpen) {
-        let token = open.token;
-        let event = match sys::open_device(open, self.devices.leave) {
-            Ok(OpenedDevice { fd, name, mtu }) => {
-                let device = Device {
-                    fd,
-                    kind: open.kind,
-                    packets: open.packets,
-                    mtu,
-                    backlog: Backlog::new(),
-                    announced: Announced::NotYet,
-                };
-                self.devices.table.insert(id.key(), device);
-                NetworkEvent::DeviceOpened {
-                    device: id,
-                    token,
-                    name,
-                    mtu,
-                }
-            }
-            Err(error) => NetworkEvent::DeviceOpenFailed {
+        match sys::open_device(open, self.devices.leave) {
+            Ok(opened) => self.insert_device(id, open, opened),
+            Err(error) => self.events.push_answer(NetworkEvent::DeviceOpenFailed {
                 device: id,
-                token,
+                token: open.token,
                 error,
-            },
+            }),
+        }
+    }
+
+    fn insert_device(&mut self, id: DeviceId, open: &DeviceOpen, opened: OpenedDevice) {
+        let OpenedDevice { fd, name, mtu } = opened;
+        let device = Device {
+            fd,
+            kind: open.kind,
+            packets: open.packets,
+            mtu,
+            backlog: Backlog::new(),
+            announced: Announced::NotYet,
         };
-        self.events.push_answer(event);
+        self.devices.table.insert(id.key(), device);
+        self.events.push_answer(NetworkEvent::DeviceOpened {
+            device: id,
+            token: open.token,
+            name,
+            mtu,
+        });
     }
 
     /// An event of a device that waited to be handed over, if it still means something.
@@ -181,3 +182,6 @@ impl SocketPort {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -51,7 +51,9 @@ pub(crate) fn open_device(open: &DeviceOpen, leave: Leave) -> Result<OpenedDevic
     let control = Control::new().map_err(opening)?;
     control.set_up(&name, open.mtu)?;
     for address in &open.addresses {
-        control.add_address(&name, address).map_err(setting)?;
+        control
+            .add_address(&name, open.kind, address)
+            .map_err(setting)?;
     }
     let mtu = control.mtu(&name).map_err(opening)?;
     Ok(OpenedDevice { fd, name, mtu })
@@ -249,16 +251,26 @@ impl Control {
         self.request(message).map_err(setting)
     }
 
-    fn add_address(&self, name: &str, address: &DeviceAddress) -> Result<(), Errno> {
+    fn add_address(
+        &self,
+        name: &str,
+        kind: DeviceKind,
+        address: &DeviceAddress,
+    ) -> Result<(), Errno> {
         let index = self.index(name)?;
         let family = match address.ip {
             IpAddr::V4(_) => libc::AF_INET,
             IpAddr::V6(_) => libc::AF_INET6,
         };
         let family = u8::try_from(family).unwrap_or(u8::MAX);
+        let flags = match (kind, address.ip) {
+            // There is nobody on the wire who could have it too, so it is good at once.
+            (DeviceKind::Tun, IpAddr::V6(_)) => NO_DUPLICATES,
+            (DeviceKind::Tun | DeviceKind::Tap, _) => 0,
+        };
         // The same once more is fine: each queue of a device may name it.
         let mut message = Message::new(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
-        message.push(&[family, address.prefix_len, 0, 0]);
+        message.push(&[family, address.prefix_len, flags, 0]);
         message.push(&index.to_ne_bytes());
         match address.ip {
             IpAddr::V4(ip) => {
@@ -345,3 +357,6 @@ const fn setting(error: Errno) -> DeviceError {
 
 /// `NLMSG_ERROR`, which says that there was none as well.
 const ACKNOWLEDGEMENT: u16 = 2;
+
+/// `IFA_F_NODAD`, as the field of a request has it.
+const NO_DUPLICATES: u8 = 0x02;

@@ -21,6 +21,7 @@ use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
 
+mod device;
 mod events;
 #[cfg(feature = "mio")]
 mod mio;

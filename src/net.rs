@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use crate::buffer::Buffer;
 use crate::datagram::{DatagramRun, Transmit, UdpOpen};
-use crate::device::{DeviceError, DeviceOpen, Packet, PacketTransmit};
+use crate::device::{DeviceError, DeviceOpen, MalformedPacket, Packet, PacketTransmit};
 use crate::id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId};
 use crate::stream::{IncomingId, Reading, StreamWrite, TcpConnect, TcpListen};
 
@@ -421,6 +421,12 @@ pub enum NetworkError {
     /// The send queue is full (EAGAIN, ENOBUFS).
     #[error("send queue full")]
     QueueFull,
+    /// The packet is not what its device carries, or what is still to be done to it does not fit it.
+    #[error("the device does not take the packet: {0}")]
+    Malformed(MalformedPacket),
+    /// The device is down (EIO).
+    #[error("the device is down")]
+    Down,
     /// This direction of the stream had been ended before.
     #[error("written behind the end")]
     Ended,

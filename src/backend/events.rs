@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::udp::Destination;
-use crate::id::ResourceId;
+use crate::id::{DeviceId, ResourceId};
 use crate::net::{NetworkError, NetworkEvent};
 
 /// A queue of events, in the order in which they came about.
@@ -46,20 +46,46 @@ impl Events {
             *datagrams = datagrams.saturating_add(count);
             return;
         }
+        self.push_failure(NetworkEvent::SendFailed {
+            socket: to.socket,
+            peer: to.peer,
+            error: why,
+            datagrams: count,
+        });
+    }
+
+    /// Tells of packets that a device has not taken in; once for a row of the same.
+    pub(super) fn push_packet_failed(&mut self, id: DeviceId, why: NetworkError) {
+        if let Some(NetworkEvent::PacketsFailed {
+            device,
+            error,
+            packets,
+        }) = self.queue.back_mut()
+            && (*device, *error) == (id, why)
+        {
+            *packets = packets.saturating_add(1);
+            return;
+        }
+        self.push_failure(NetworkEvent::PacketsFailed {
+            device: id,
+            error: why,
+            packets: 1,
+        });
+    }
+
+    fn push_failure(&mut self, event: NetworkEvent) {
         if self.failures < FAILURES_MAX {
             self.failures += 1;
-            self.queue.push_back(NetworkEvent::SendFailed {
-                socket: to.socket,
-                peer: to.peer,
-                error: why,
-                datagrams: count,
-            });
+            self.queue.push_back(event);
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<NetworkEvent> {
         let event = self.queue.pop_front()?;
-        if matches!(event, NetworkEvent::SendFailed { .. }) {
+        if matches!(
+            event,
+            NetworkEvent::SendFailed { .. } | NetworkEvent::PacketsFailed { .. }
+        ) {
             self.failures -= 1;
         }
         Some(event)

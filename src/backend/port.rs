@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::device::Devices;
 use super::events::Events;
 use super::readiness::Readiness;
 use super::sys::Batching;
@@ -11,7 +12,6 @@ use super::{BackendConfig, Port};
 use crate::buffer::BufferPool;
 use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
-use crate::device::DeviceError;
 use crate::id::ResourceId;
 use crate::net::{NetworkCommand, NetworkEvent};
 use crate::transmit::TransmitBuffer;
@@ -24,6 +24,7 @@ pub struct SocketPort {
     pub(super) buffers: BufferPool,
     pub(super) udp: Udp,
     pub(super) tcp: Tcp,
+    pub(super) devices: Devices,
 }
 
 /// Whether a bounded batch may have left something behind.
@@ -53,6 +54,7 @@ impl SocketPort {
             buffers: config.buffers.clone(),
             udp: Udp::new(config, batching),
             tcp: Tcp::new(),
+            devices: Devices::new(config),
         };
         let capabilities = Capabilities {
             runs_in: port.udp.runs_in(),
@@ -60,7 +62,7 @@ impl SocketPort {
             batches: port.udp.batches(),
             packet_info: cfg!(target_os = "linux"),
             streams: true,
-            devices: false,
+            devices: cfg!(target_os = "linux"),
         };
         (port, capabilities)
     }
@@ -81,7 +83,7 @@ impl SocketPort {
                 ResourceId::Socket(id) => self.about_udp(id, event),
                 ResourceId::Listener(id) => self.about_listener(id, event),
                 ResourceId::Stream(id) => self.about_stream(id, event),
-                ResourceId::Device(_) => Some(event),
+                ResourceId::Device(id) => self.about_device(id, event),
             };
             if event.is_some() {
                 return event;
@@ -117,15 +119,9 @@ impl Port for SocketPort {
             NetworkCommand::Close(ResourceId::Stream(id)) => self.close_stream(id),
             NetworkCommand::Listen { listener, listen } => self.listen(listener, &listen),
             NetworkCommand::Close(ResourceId::Listener(id)) => self.close_listener(id),
-            NetworkCommand::OpenDevice { device, open } => {
-                self.events.push_answer(NetworkEvent::DeviceOpenFailed {
-                    device,
-                    token: open.token,
-                    error: DeviceError::Unsupported,
-                });
-            }
-            // Of what could not be opened.
-            NetworkCommand::Packet(_) | NetworkCommand::Close(ResourceId::Device(_)) => {}
+            NetworkCommand::Packet(packet) => self.send_packet(packet),
+            NetworkCommand::OpenDevice { device, open } => self.open_device(device, &open),
+            NetworkCommand::Close(ResourceId::Device(id)) => self.close_device(id),
         }
     }
 }
@@ -136,6 +132,7 @@ impl fmt::Debug for SocketPort {
             .field("sockets", &self.udp.sockets())
             .field("listeners", &self.tcp.listeners())
             .field("streams", &self.tcp.streams())
+            .field("devices", &self.devices.len())
             .field("events", &self.events.len())
             .field("counters", &self.counters)
             .finish_non_exhaustive()

@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use super::device::PacketReader;
 #[cfg(feature = "mio")]
 use super::mio::MioSet;
 use super::poll::PollSet;
@@ -31,6 +32,7 @@ pub struct SocketBackend {
     turn: usize,
     receiver: Receiver,
     reader: Reader,
+    packet_reader: PacketReader,
     port: SocketPort,
     capabilities: Capabilities,
 }
@@ -62,6 +64,7 @@ impl SocketBackend {
             turn: 0,
             receiver: Receiver::new(config),
             reader: Reader::new(config),
+            packet_reader: PacketReader::new(config),
             port,
             capabilities,
         }
@@ -130,7 +133,10 @@ impl Backend for SocketBackend {
                         .handle_ready(now, id, ready, &mut self.port, on_event);
                 }
                 ResourceId::Listener(id) => self.port.accept_ready(now, id, on_event),
-                ResourceId::Device(_) => {}
+                ResourceId::Device(id) => {
+                    self.packet_reader
+                        .handle_ready(now, id, ready, &mut self.port, on_event);
+                }
             }
         }
         Ok(now)

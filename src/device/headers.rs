@@ -158,7 +158,7 @@ impl PacketHeaders {
 }
 
 /// What is wrong with a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum MalformedPacket {
     /// It ends within its headers.
@@ -185,6 +185,9 @@ pub enum MalformedPacket {
     /// It is to be cut into nothing.
     #[error("to be cut into segments of no bytes")]
     NoSegmentSize,
+    /// It is to be cut, and its checksum is not to be completed, or at another place than it is.
+    #[error("to be cut into segments without their checksum to be completed")]
+    OtherChecksum,
     /// Its checksum would be written behind its end.
     #[error("its checksum is to be written outside of its {len} bytes")]
     ChecksumOutside {

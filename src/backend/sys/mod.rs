@@ -9,6 +9,8 @@ use crate::net::NetworkError;
 
 mod address;
 mod control;
+#[cfg_attr(not(target_os = "linux"), path = "device_elsewhere.rs")]
+mod device;
 mod errors;
 mod message;
 mod poll;
@@ -19,6 +21,9 @@ mod stream;
 mod wake;
 
 pub(crate) use address::Domain;
+pub(crate) use device::{
+    HEADER_LEN, Leave, OpenedDevice, device_mtu, open_device, read_packet, write_packet,
+};
 pub(crate) use errors::{Origin, QueuedError, read_error, take_error};
 pub(crate) use message::Batching;
 pub(crate) use poll::{PollFd, Timeout, WaitFor, wait};
@@ -51,6 +56,18 @@ impl Errno {
     /// The send queue of the socket is full; it says when there is room again.
     pub(crate) const fn is_full(self) -> bool {
         self.is_empty()
+    }
+
+    /// What a full send queue answers.
+    pub(crate) const FULL: Self = Self(libc::EAGAIN);
+
+    /// The device that the descriptor stood for is no more.
+    pub(crate) const fn is_detached(self) -> bool {
+        #[cfg(target_os = "linux")]
+        const DETACHED: i32 = libc::EBADFD;
+        #[cfg(not(target_os = "linux"))]
+        const DETACHED: i32 = libc::ENXIO;
+        self.0 == DETACHED
     }
 
     /// A queue behind the socket is full. Nobody says when there is room again.

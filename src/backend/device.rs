@@ -1,0 +1,187 @@
+//! TUN and TAP devices: what all backends share that wait for readiness.
+//!
+//! [`SocketPort`] takes commands: it opens devices at once, and writes packets to them straight
+//! from where they are. [`PacketReader`] is the other half: it takes packets off a device and hands
+//! them over in place.
+//!
+//! Where a task asks for single packets, the kernel still gives large ones, which are cut here: one
+//! system call then brings what fills a hundred packets.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::port::SocketPort;
+use super::readiness::Interest;
+use super::sys::{self, Errno, Leave, OpenedDevice};
+use super::table::Table;
+use super::{BackendConfig, Offload};
+use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketSizes};
+use crate::id::DeviceId;
+use crate::net::NetworkEvent;
+
+mod backlog;
+mod header;
+mod receive;
+mod send;
+
+use backlog::Backlog;
+pub(super) use receive::PacketReader;
+
+/// The devices of a port.
+pub(super) struct Devices {
+    table: Table<Device>,
+    leave: Leave,
+}
+
+/// One open device, or one queue of it.
+struct Device {
+    fd: OwnedFd,
+    kind: DeviceKind,
+    packets: PacketSizes,
+    /// What it takes at most behind the header of a frame, as far as we know.
+    mtu: u16,
+    backlog: Backlog,
+    announced: Announced,
+}
+
+/// Whether its task was told that the device is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Announced {
+    NotYet,
+    Yes,
+}
+
+impl Device {
+    fn interest(&self) -> Interest {
+        if self.backlog.is_empty() {
+            Interest::Read
+        } else {
+            Interest::ReadAndWrite
+        }
+    }
+}
+
+impl Devices {
+    pub(super) const fn new(config: &BackendConfig) -> Self {
+        Self {
+            table: Table::new(),
+            leave: match config.offload {
+                Offload::WhereAvailable => Leave::Segments,
+                Offload::Off => Leave::Nothing,
+            },
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+impl SocketPort {
+    pub(super) fn open_device(&mut self, id: DeviceId, open: &DeviceOpen) {
+        match sys::open_device(open, self.devices.leave) {
+            Ok(opened) => self.insert_device(id, open, opened),
+            Err(error) => self.events.push_answer(NetworkEvent::DeviceOpenFailed {
+                device: id,
+                token: open.token,
+                error,
+            }),
+        }
+    }
+
+    fn insert_device(&mut self, id: DeviceId, open: &DeviceOpen, opened: OpenedDevice) {
+        let OpenedDevice { fd, name, mtu } = opened;
+        let device = Device {
+            fd,
+            kind: open.kind,
+            packets: open.packets,
+            mtu,
+            backlog: Backlog::new(),
+            announced: Announced::NotYet,
+        };
+        self.devices.table.insert(id.key(), device);
+        self.events.push_answer(NetworkEvent::DeviceOpened {
+            device: id,
+            token: open.token,
+            name,
+            mtu,
+        });
+    }
+
+    /// An event of a device that waited to be handed over, if it still means something.
+    ///
+    /// A device is read only once its task was told that it is open.
+    pub(super) fn about_device(
+        &mut self,
+        id: DeviceId,
+        event: NetworkEvent,
+    ) -> Option<NetworkEvent> {
+        let NetworkEvent::DeviceOpened { token, .. } = event else {
+            return Some(event);
+        };
+        let device = self.devices.table.get_mut(id.key())?;
+        let (fd, interest) = (device.fd.as_fd(), device.interest());
+        if let Err(error) = self.readiness.add(id.into(), fd, interest) {
+            self.remove_device(id);
+            return Some(NetworkEvent::DeviceOpenFailed {
+                device: id,
+                token,
+                error: DeviceError::Other(error.0),
+            });
+        }
+        device.announced = Announced::Yes;
+        Some(event)
+    }
+
+    /// Writes what waits, as far as the kernel takes it, then closes.
+    pub(super) fn close_device(&mut self, id: DeviceId) {
+        self.write_backlog(id, usize::MAX);
+        self.remove_device(id);
+        // If it could not be opened, or is gone, nobody is left to be told.
+        self.events.forget(id.into());
+    }
+
+    /// Nothing more can be done with a device. Its task is told.
+    fn lose_device(&mut self, id: DeviceId, error: Errno) {
+        if self.remove_device(id).is_some() {
+            self.events.push_answer(NetworkEvent::DeviceClosed {
+                device: id,
+                error: if error.is_detached() {
+                    DeviceError::Gone
+                } else {
+                    DeviceError::Other(error.0)
+                },
+            });
+        }
+    }
+
+    /// Takes a device out, counting what it has not taken in.
+    fn remove_device(&mut self, id: DeviceId) -> Option<()> {
+        let mut device = self.devices.table.remove(id.key())?;
+        self.counters.devices.send_failed += device.backlog.clear();
+        if device.announced == Announced::Yes {
+            self.readiness.remove(id.into(), device.fd.as_fd());
+        }
+        Some(())
+    }
+
+    /// Waits from now on for what a device wants, once its task knows of it.
+    fn change_device_interest(&mut self, id: DeviceId) {
+        if let Some(device) = self.devices.table.get(id.key())
+            && device.announced == Announced::Yes
+        {
+            let fd = device.fd.as_fd();
+            self.readiness.change(id.into(), fd, device.interest());
+        }
+    }
+
+    /// Has the next wait tell of a device that may be ready still.
+    fn device_again(&mut self, id: DeviceId) {
+        if let Some(device) = self.devices.table.get(id.key()) {
+            let fd = device.fd.as_fd();
+            self.readiness.again(id.into(), fd, device.interest());
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -306,7 +306,7 @@ pub enum DeviceError {
     /// Too many descriptors, or devices of the worker.
     #[error("too many devices or descriptors open")]
     TooMany,
-    /// The device was removed, or brought down.
+    /// The device was removed.
     #[error("device gone")]
     Gone,
     /// The backend has no devices.

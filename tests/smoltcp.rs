@@ -1,8 +1,8 @@
 //! smoltcp in tasks, on two nodes of the simulator: the example's server and a client for it.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 #![allow(
     clippy::wildcard_enum_match_arm,
-    clippy::unwrap_used,
-    reason = "these are tests"
+    reason = "a test looks for one variant"
 )]
 
 #[path = "../examples/common/smoltcp/mod.rs"]
@@ -91,10 +91,7 @@ fn the_server_has_many_clients_at_once() {
     let Report::Served(served) = &world.reports()[0].report else {
         panic!("{:?}", world.reports());
     };
-    assert_eq!(
-        (served.connections, served.answered, served.broken),
-        (20, 20, 0)
-    );
+    assert_eq!((served.connections, served.answered), (20, 20));
     assert_eq!(served.body_bytes, sizes.iter().sum::<u64>());
 }
 

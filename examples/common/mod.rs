@@ -4,4 +4,5 @@
 
 pub mod echo;
 pub mod output;
+pub mod ping;
 pub mod stats;

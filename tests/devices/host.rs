@@ -206,11 +206,12 @@ impl App for Probe {
     type Spawn = ();
 }
 
+type Now = Box<dyn FnOnce(&mut Outbox<Probe>) + Send>;
 type Once = Box<dyn FnOnce(&mut Outbox<Probe>) + Send>;
 type React = Box<dyn FnMut(&NetworkEvent, &mut Outbox<Probe>) + Send>;
 
 pub(crate) enum Act {
-    Now(Once),
+    Now(Now),
     Always(React),
 }
 
@@ -283,3 +284,13 @@ impl WorkerOutputs<Probe> for Outputs<'_> {
 
 /// What nothing takes on a working machine, however loaded.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks until it is so.
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
+    let clock = SystemClock::new();
+    let limit = clock.now().after(PATIENCE);
+    while !is_so() {
+        assert!(clock.now() < limit, "not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}

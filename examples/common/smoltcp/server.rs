@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const RECEIVE_BYTES: usize = 8 * 1_024;
 const SEND_BYTES: usize = 256 * 1_024;
 
-/// What a server has done.
+/// What a server has done. Always `connections == answered + broken + open`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Served {
     /// Connections that were made to it.
@@ -40,6 +40,8 @@ pub struct Served {
     pub answered: u64,
     /// Connections that broke off, or did not say in time what they want.
     pub broken: u64,
+    /// Connections that were not over when it was told to stop.
+    pub open: u64,
     /// Bytes of bodies, as TCP took them.
     pub body_bytes: u64,
 }
@@ -101,6 +103,7 @@ impl Server {
                 connections: 0,
                 answered: 0,
                 broken: 0,
+                open: 0,
                 body_bytes: 0,
             },
             is_busy: false,
@@ -220,6 +223,9 @@ impl Task for Server {
             }
             Input::Timeout => self.is_busy = true,
             Input::Shutdown => {
+                let connections = self.connections.iter();
+                let open = connections.filter(|open| !matches!(open.stage, Stage::Listening));
+                self.served.open = open.count() as u64;
                 self.outbox.report(Report::Served(self.served));
                 self.outbox.finish();
             }

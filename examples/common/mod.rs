@@ -5,3 +5,4 @@
 pub mod echo;
 pub mod output;
 pub mod stats;
+pub mod tcp_echo;

@@ -343,7 +343,7 @@ def without_descriptors_it_waits_and_goes_on(backend):
         clients = [server.connect() for _ in range(200)]
         for client in clients:
             client.sendall(b"hello")
-            client.settimeout(0.05)
+            client.settimeout(0.01)
         served, waiting = [], []
         for client in clients:
             try:

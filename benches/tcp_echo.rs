@@ -25,8 +25,8 @@ use client::{median_round_trip, per_second, server_cpu};
 use rounds::Contestant;
 use servers::Server;
 
-const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_millis(500);
+const ROUNDS: usize = 15;
+const ROUND: Duration = Duration::from_millis(200);
 
 type Measure = fn(SocketAddr, usize) -> f64;
 

@@ -17,10 +17,13 @@ use stillpoint::backend::BackendKind;
 mod client;
 #[path = "../examples/common/mod.rs"]
 mod common;
+#[path = "common/rounds.rs"]
+mod rounds;
 #[path = "udp_echo/servers.rs"]
 mod servers;
 
 use client::{median_round_trip, runs, windows};
+use rounds::Contestant;
 use servers::Server;
 
 const ROUNDS: usize = 5;
@@ -68,7 +71,7 @@ fn main() {
 
 /// Measures all contestants, a round each in turn.
 fn compare(rounds: usize, measure: &dyn Fn(SocketAddr) -> f64) {
-    let mut contestants: Vec<(String, Box<dyn Fn() -> Server>)> = vec![
+    let mut contestants: Vec<Contestant<Server>> = vec![
         ("tokio".to_owned(), Box::new(Server::tokio)),
         ("mio".to_owned(), Box::new(Server::mio)),
         ("blocking loop".to_owned(), Box::new(Server::blocking)),
@@ -78,24 +81,5 @@ fn compare(rounds: usize, measure: &dyn Fn(SocketAddr) -> f64) {
         let start = move || Server::ours(backend);
         contestants.push((format!("ours, {backend}"), Box::new(start)));
     }
-    let mut measured = vec![Vec::new(); contestants.len()];
-    for _ in 0..rounds {
-        for ((_, start), measured) in contestants.iter().zip(&mut measured) {
-            let server = start();
-            measured.push(measure(server.address()));
-        }
-    }
-    let first = measured[0].clone();
-    for ((name, _), measured) in contestants.iter().zip(&measured) {
-        let ratios = measured.iter().zip(&first).map(|(own, first)| own / first);
-        let [least, median, most] = spread(ratios.collect());
-        let [_, figure, _] = spread(measured.clone());
-        println!("  {name:20} {figure:12.1}   {median:5.2} ({least:.2} to {most:.2})");
-    }
-}
-
-/// The least, the median and the most.
-fn spread(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [0, values.len() / 2, values.len() - 1].map(|index| values[index])
+    rounds::compare(rounds, &contestants, &|server| measure(server.address()));
 }

@@ -86,7 +86,7 @@ fn main() {
         );
         table(&title, &total.rows());
     }
-    if total.received == 0 {
+    if total.round_trips.count == 0 {
         let why = if total.refused > 0 {
             "nobody listens there"
         } else {

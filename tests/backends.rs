@@ -11,6 +11,8 @@
 mod behaviours;
 #[path = "backends/host.rs"]
 mod host;
+#[path = "backends/streams.rs"]
+mod streams;
 
 /// Makes a test of each behaviour for each backend.
 macro_rules! on_every_backend {
@@ -63,4 +65,8 @@ on_every_backend! {
     a_dropped_backend_frees_its_ports,
     every_buffer_goes_back_to_the_pool,
     a_flood_is_handed_over_or_counted_as_dropped,
+    a_half_closed_stream_sleeps_and_learns_of_a_reset,
+    a_paused_stream_that_was_reset_sleeps_until_it_goes_on,
+    a_paused_stream_whose_peer_has_ended_sleeps_until_it_goes_on,
+    a_half_closed_stream_with_much_to_send_sleeps_until_there_is_room,
 }

@@ -200,7 +200,7 @@ impl Client {
             return;
         };
         match self.in_flight.remove(&number) {
-            Some(sent_at) => self.stats.reply(now.since(sent_at)),
+            Some(sent_at) => self.stats.round_trips.record(now.since(sent_at)),
             None => self.stats.unexpected += 1, // A duplicate, or a reply that was given up on.
         }
     }
@@ -221,7 +221,7 @@ impl Client {
             if now < until {
                 self.to_send = self.config.window.saturating_sub(self.in_flight.len());
             } else {
-                self.stats.finished_sending(now);
+                self.stats.round_trips.finished_sending(now);
                 self.state = State::Draining;
             }
         }
@@ -271,7 +271,7 @@ impl Task for Client {
             }
             Input::Network(NetworkEvent::Datagrams { run, .. }) => self.replies(now, &run),
             Input::Network(NetworkEvent::UdpOpened { socket, .. }) => {
-                self.stats.started_sending(now);
+                self.stats.round_trips.started_sending(now);
                 self.state = State::Running {
                     socket,
                     until: now.after(self.config.duration),
@@ -293,7 +293,7 @@ impl Task for Client {
             Input::Shutdown => {
                 self.stats.unfinished += self.in_flight.len() as u64;
                 self.in_flight.clear();
-                self.stats.finished_sending(now);
+                self.stats.round_trips.finished_sending(now);
                 self.state = State::Draining;
                 self.refill(now);
             }

@@ -6,3 +6,4 @@ pub mod echo;
 pub mod output;
 pub mod ping;
 pub mod stats;
+pub mod tcp_echo;

@@ -11,6 +11,8 @@ use stillpoint::{
     Token, Transmit, UdpOpen,
 };
 
+pub(crate) use super::streams::*;
+
 use super::host::{Act, Host, Mode, PATIENCE, client_of, has_runs, pattern, received};
 
 pub(crate) const LOOPBACK: &str = "127.0.0.1:0";

@@ -127,6 +127,7 @@ impl Host {
 
     /// The oldest event that `pick` wants. Others are kept for later.
     pub(crate) fn next<R>(&mut self, mut pick: impl FnMut(&NetworkEvent) -> Option<R>) -> R {
+        let until = self.clock.now().after(PATIENCE);
         loop {
             let found = self.seen.iter().enumerate();
             if let Some((at, picked)) = found
@@ -136,8 +137,13 @@ impl Host {
                 self.seen.remove(at);
                 return picked;
             }
-            let events = self.turn();
-            self.seen.extend(events);
+            let waited = self.wait(Some(until));
+            assert!(
+                waited.now < until,
+                "not within {PATIENCE:?}: {:?}",
+                self.seen
+            );
+            self.seen.extend(waited.events);
         }
     }
 
@@ -161,6 +167,7 @@ impl App for Probe {
 #[derive(Debug)]
 pub(crate) enum Act {
     Become(Mode),
+    Give(Output<Probe>),
     Open(UdpOpen),
     Transmit(Transmit),
     /// Every second one written in place.
@@ -190,6 +197,7 @@ impl Task for ProbeTask {
     fn handle_input(&mut self, _: Timestamp, input: Input<Probe>) {
         match input {
             Input::Command(Act::Become(mode)) => self.mode = mode,
+            Input::Command(Act::Give(output)) => self.outbox.push(output),
             Input::Command(Act::Open(open)) => self.outbox.open_udp(open),
             Input::Command(Act::Transmit(transmit)) => self.outbox.transmit(transmit),
             Input::Command(Act::Send(socket, peer, payloads)) => {

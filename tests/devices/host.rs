@@ -207,7 +207,6 @@ impl App for Probe {
 }
 
 type Now = Box<dyn FnOnce(&mut Outbox<Probe>) + Send>;
-type Once = Box<dyn FnOnce(&mut Outbox<Probe>) + Send>;
 type React = Box<dyn FnMut(&NetworkEvent, &mut Outbox<Probe>) + Send>;
 
 pub(crate) enum Act {

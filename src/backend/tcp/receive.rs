@@ -59,6 +59,7 @@ impl Reader {
         }
         if ready.readable || ready.error || ready.read_ended {
             self.read(now, id, ready, port, on_event);
+            port.send_now(id);
         }
     }
 
@@ -146,6 +147,17 @@ impl SocketPort {
     fn send_when_writable(&mut self, id: StreamId) {
         if let Some(stream) = self.tcp.streams.get(id.key())
             && stream.sending == super::stream::Sending::WhenWritable
+        {
+            self.send_stream(id);
+        }
+    }
+
+    /// Sends what was written to a stream that has just been read, without waiting for the flush.
+    /// An answer most often goes back where its request came from: its bytes are in the cache still,
+    /// and the peer goes on while others are read.
+    fn send_now(&mut self, id: StreamId) {
+        if let Some(stream) = self.tcp.streams.get(id.key())
+            && stream.sending == super::stream::Sending::AtFlush
         {
             self.send_stream(id);
         }

@@ -132,8 +132,23 @@ impl Stream {
         if !self.room.take(data.len()) {
             return Err(NetworkError::QueueFull);
         }
-        self.queue.push_back(data);
+        self.enqueue(data);
         Ok(())
+    }
+
+    /// Puts bytes behind those that wait. A buffer that would keep more than twice the memory that
+    /// it has bytes is copied into what the one before has left: the room counts bytes, and memory
+    /// must not be many times that when they come a few at a time.
+    fn enqueue(&mut self, data: Buffer) {
+        if data.memory() > 2 * data.len()
+            && let Some(last) = self.queue.back_mut()
+            && let Some(room) = last.unfilled().get_mut(..data.len())
+        {
+            room.copy_from_slice(&data);
+            last.commit(data.len());
+        } else {
+            self.queue.push_back(data);
+        }
     }
 
     /// Takes the first `count` bytes off the queue.
@@ -238,7 +253,49 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::BufferPool;
     use proptest::prelude::*;
+    use std::os::unix::net::UnixStream;
+
+    /// A peer that reads nothing must not have a task's short answers keep a block of memory each.
+    #[test]
+    fn short_writes_that_wait_share_memory() {
+        let (fd, _peer) = UnixStream::pair().unwrap();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let options = TcpOptions::new();
+        let mut stream = Stream::new(fd.into(), peer, Phase::Open, &options, Interest::Read);
+        let pool = BufferPool::new();
+        let bytes: Vec<u8> = (0..100_000).map(|at| (at % 251) as u8).collect();
+        for part in bytes.chunks(3) {
+            assert_eq!(stream.push(pool.copy_from(part)), Ok(()));
+        }
+        let memory: usize = stream.queue.iter().map(Buffer::memory).sum();
+        assert!(memory <= 2 * bytes.len(), "{memory} bytes of memory");
+        assert_eq!(
+            stream
+                .queue
+                .iter()
+                .flat_map(|part| part.to_vec())
+                .collect::<Vec<_>>(),
+            bytes
+        );
+        assert_eq!(stream.discard(), bytes.len() as u64);
+    }
+
+    /// Whoever holds a clone of what it has written goes on seeing that and no more.
+    #[test]
+    fn memory_that_others_hold_is_not_written_to() {
+        let (fd, _peer) = UnixStream::pair().unwrap();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let options = TcpOptions::new();
+        let mut stream = Stream::new(fd.into(), peer, Phase::Open, &options, Interest::Read);
+        let first = BufferPool::new().copy_from(b"first");
+        for data in [first.clone(), Buffer::copy_from(b"second")] {
+            assert_eq!(stream.push(data), Ok(()));
+        }
+        assert_eq!(stream.queue.len(), 2);
+        assert_eq!(first, b"first");
+    }
 
     #[derive(Debug, Clone)]
     enum Step {

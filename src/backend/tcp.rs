@@ -257,6 +257,15 @@ impl SocketPort {
         mut event: NetworkEvent,
     ) -> Option<NetworkEvent> {
         let stream = self.tcp.streams.get_mut(id.key());
+        if matches!(event, NetworkEvent::Writable { .. })
+            && stream
+                .as_ref()
+                .is_some_and(|stream| stream.room.is_refusing())
+        {
+            // A write was refused since this was queued. Whoever hears of that waits for room.
+            self.events.push_answer(event);
+            return None;
+        }
         if let NetworkEvent::WriteFailed { bytes, error, .. } = &mut event {
             *bytes = core::mem::take(stream?.room.refused(*error));
         } else if let NetworkEvent::Writable { room, .. } = &mut event {
@@ -458,3 +467,7 @@ const LOOK_FIRST: Duration = Duration::from_millis(1);
 
 /// The longest time between two looks.
 const LOOK_LAST: Duration = Duration::from_millis(256);
+
+#[cfg(test)]
+#[path = "tcp/tests.rs"]
+mod tests;

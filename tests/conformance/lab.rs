@@ -412,7 +412,13 @@ impl Lab {
 impl fmt::Debug for Lab {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heard = self.puppets.iter().map(|heard| (heard.puppet, &heard.news));
-        f.debug_map().entries(heard).finish()
+        f.debug_map().entries(heard).finish()?;
+        if let Inner::Sockets(machines) = &self.inner {
+            for machine in machines {
+                write!(f, "\n{:?}", machine.backend)?;
+            }
+        }
+        Ok(())
     }
 }
 

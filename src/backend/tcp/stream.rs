@@ -230,6 +230,11 @@ impl Room {
         }
     }
 
+    /// Whether the task is about to be told that a write was refused for want of room.
+    pub(super) const fn is_refusing(&self) -> bool {
+        self.refused_full > 0
+    }
+
     /// Whether the task is to be told of room now. Says so once until it was.
     pub(super) fn should_tell(&mut self) -> bool {
         let half = self.max / 2;

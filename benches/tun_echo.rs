@@ -82,7 +82,7 @@ const CONTESTANTS: [Contestant; 3] = [
         takes: Takes::Single,
     },
     Contestant {
-        name: "single packets, the driver cuts",
+        name: "single packets, cut and joined",
         offload: Offload::WhereAvailable,
         takes: Takes::Single,
     },

@@ -1,11 +1,12 @@
 //! TUN and TAP devices: what all backends share that wait for readiness.
 //!
 //! [`SocketPort`] takes commands: it opens devices at once, and writes packets to them straight
-//! from where they are. [`PacketReader`] is the other half: it takes packets off a device and hands
+//! from where they are, or joined, by the next flush. [`PacketReader`] is the other half: it takes packets off a device and hands
 //! them over in place.
 //!
 //! Where a task asks for single packets, the kernel still gives large ones, which are cut here: one
-//! system call then brings what fills a hundred packets.
+//! system call then brings what fills a hundred packets. Likewise, single packets of one flow that
+//! a task gives one after the other are joined, and written with one call when they are flushed.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,7 +15,7 @@ use super::readiness::Interest;
 use super::sys::{self, Errno, Leave, OpenedDevice};
 use super::table::Table;
 use super::{BackendConfig, Offload};
-use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketSizes};
+use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketJoin, PacketSizes};
 use crate::id::DeviceId;
 use crate::net::NetworkEvent;
 
@@ -30,6 +31,8 @@ pub(super) use receive::PacketReader;
 pub(super) struct Devices {
     table: Table<Device>,
     leave: Leave,
+    /// Those that hold a packet, and some that no longer do.
+    at_flush: Vec<DeviceId>,
 }
 
 /// One open device, or one queue of it.
@@ -39,8 +42,16 @@ struct Device {
     packets: PacketSizes,
     /// What it takes at most behind the header of a frame, as far as we know.
     mtu: u16,
+    held: Option<Held>,
     backlog: Backlog,
     announced: Announced,
+}
+
+/// Single packets that are to be written as one.
+struct Held {
+    join: PacketJoin,
+    /// Of all of them.
+    bytes: u64,
 }
 
 /// Whether its task was told that the device is open.
@@ -64,6 +75,7 @@ impl Devices {
     pub(super) const fn new(config: &BackendConfig) -> Self {
         Self {
             table: Table::new(),
+            at_flush: Vec::new(),
             leave: match config.offload {
                 Offload::WhereAvailable => Leave::Segments,
                 Offload::Off => Leave::Nothing,
@@ -95,6 +107,7 @@ impl SocketPort {
             kind: open.kind,
             packets: open.packets,
             mtu,
+            held: None,
             backlog: Backlog::new(),
             announced: Announced::NotYet,
         };
@@ -134,6 +147,7 @@ impl SocketPort {
 
     /// Writes what waits, as far as the kernel takes it, then closes.
     pub(super) fn close_device(&mut self, id: DeviceId) {
+        self.write_held(id);
         self.write_backlog(id, usize::MAX);
         self.remove_device(id);
         // If it could not be opened, or is gone, nobody is left to be told.
@@ -157,7 +171,9 @@ impl SocketPort {
     /// Takes a device out, counting what it has not taken in.
     fn remove_device(&mut self, id: DeviceId) -> Option<()> {
         let mut device = self.devices.table.remove(id.key())?;
-        self.counters.devices.send_failed += device.backlog.clear();
+        let held = device.held.take().map(|held| held.join.segments());
+        let lost = device.backlog.clear() + u64::from(held.unwrap_or(0));
+        self.counters.devices.send_failed += lost;
         if device.announced == Announced::Yes {
             self.readiness.remove(id.into(), device.fd.as_fd());
         }

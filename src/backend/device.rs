@@ -8,16 +8,18 @@
 //! system call then brings what fills a hundred packets. Likewise, single packets of one flow that
 //! a task gives one after the other are joined, and written with one call when they are flushed.
 
+use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::port::SocketPort;
 use super::readiness::Interest;
-use super::sys::{self, Errno, Leave, OpenedDevice};
+use super::sys::{self, Errno, Leave, OpenedDevice, Settling};
 use super::table::Table;
+use super::tcp::Purpose;
 use super::{BackendConfig, Offload};
 use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketJoin, PacketSizes};
 use crate::id::DeviceId;
-use crate::net::NetworkEvent;
+use crate::net::{NetworkEvent, Token};
 
 mod backlog;
 mod header;
@@ -45,6 +47,15 @@ struct Device {
     held: Option<Held>,
     backlog: Backlog,
     announced: Announced,
+    opening: Option<Opening>,
+}
+
+/// A device that the kernel has still to take into use.
+struct Opening {
+    token: Token,
+    name: Box<str>,
+    settling: Settling,
+    next_look: Duration,
 }
 
 /// Single packets that are to be written as one.
@@ -101,7 +112,12 @@ impl SocketPort {
     }
 
     fn insert_device(&mut self, id: DeviceId, open: &DeviceOpen, opened: OpenedDevice) {
-        let OpenedDevice { fd, name, mtu } = opened;
+        let OpenedDevice {
+            fd,
+            name,
+            mtu,
+            settling,
+        } = opened;
         let device = Device {
             fd,
             kind: open.kind,
@@ -110,13 +126,37 @@ impl SocketPort {
             held: None,
             backlog: Backlog::new(),
             announced: Announced::NotYet,
+            opening: Some(Opening {
+                token: open.token,
+                name,
+                settling,
+                next_look: LOOK_FIRST,
+            }),
         };
         self.devices.table.insert(id.key(), device);
+        self.look_at_device(id);
+    }
+
+    /// Has the task told that its device is open, once the kernel takes packets for its addresses.
+    /// If that does not come, the device is open all the same.
+    pub(super) fn look_at_device(&mut self, id: DeviceId) {
+        let Some(device) = self.devices.table.get_mut(id.key()) else {
+            return;
+        };
+        let Some(mut opening) = device.opening.take() else {
+            return;
+        };
+        if !opening.settling.is_over() && opening.next_look <= LOOK_LAST {
+            let after = opening.next_look;
+            opening.next_look = after * 2;
+            device.opening = Some(opening);
+            return self.tcp.timers.set(id, Purpose::Look, after);
+        }
         self.events.push_answer(NetworkEvent::DeviceOpened {
             device: id,
-            token: open.token,
-            name,
-            mtu,
+            token: opening.token,
+            name: opening.name,
+            mtu: device.mtu,
         });
     }
 
@@ -174,6 +214,7 @@ impl SocketPort {
         let held = device.held.take().map(|held| held.join.segments());
         let lost = device.backlog.clear() + u64::from(held.unwrap_or(0));
         self.counters.devices.send_failed += lost;
+        self.tcp.timers.clear(id);
         if device.announced == Announced::Yes {
             self.readiness.remove(id.into(), device.fd.as_fd());
         }
@@ -198,6 +239,11 @@ impl SocketPort {
         }
     }
 }
+
+/// How long it takes until a device that is being opened is looked at again: twice as long each
+/// time, half a second in all.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_millis(256);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -21,7 +21,7 @@ use crate::buffer::{Buffer, BufferPool};
 use crate::device::{
     Packet, PacketOffload, PacketTransmit, PartialChecksum, SegmentProtocol, Segmentation,
 };
-use crate::net::{NetworkCommand, NetworkError, Token};
+use crate::net::{NetworkCommand, NetworkError};
 use crate::runtime::SystemClock;
 use crate::slots::Key;
 use crate::time::Clock;
@@ -58,6 +58,7 @@ impl Played {
             fd: ours.into(),
             name: "played".into(),
             mtu: 1_500,
+            settling: Settling::OVER,
         };
         backend.port().insert_device(ID, open, opened);
         let mut played = Self {

@@ -22,8 +22,9 @@ use std::time::Instant;
 use stillpoint::backend::{BackendKind, Offload};
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
 use stillpoint::{
-    App, Buffer, DeviceError, DeviceKind, DeviceOpen, Input, NetworkEvent, Outbox, Output,
-    PacketHeaders, PacketTransmit, Spawned, Spawner, Task, Timestamp, Token, TransmitBuffer,
+    App, Buffer, DeviceError, DeviceId, DeviceKind, DeviceOpen, Input, NetworkEvent, Outbox,
+    Output, Packet, PacketHeaders, PacketTransmit, Spawned, Spawner, Task, Timestamp, Token,
+    TransmitBuffer,
 };
 
 #[path = "udp_echo/client.rs"]
@@ -213,11 +214,8 @@ impl Task for MirrorTask {
                     self.outbox.open_device(open);
                 }
             }
-            Input::Network(NetworkEvent::Packet { device, mut packet }) => {
-                if turn_round(&mut packet.payload).is_some() {
-                    self.outbox
-                        .send_packet(PacketTransmit::forward(device, packet));
-                }
+            Input::Network(NetworkEvent::Packet { device, packet }) => {
+                self.send_back(device, packet);
             }
             Input::Network(NetworkEvent::DeviceOpened { .. }) => self.outbox.report(Ok(())),
             Input::Network(NetworkEvent::DeviceOpenFailed { error, .. }) => {
@@ -230,6 +228,15 @@ impl Task for MirrorTask {
 
     fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Mirror>> {
         self.outbox.pop()
+    }
+}
+
+impl MirrorTask {
+    fn send_back(&mut self, device: DeviceId, mut packet: Packet) {
+        if turn_round(&mut packet.payload).is_some() {
+            let packet = PacketTransmit::forward(device, packet);
+            self.outbox.send_packet(packet);
+        }
     }
 }
 

@@ -83,6 +83,10 @@ impl DeviceOpen {
 
     /// The same, with one more address for the system's side, and a route to the others of its
     /// prefix.
+    ///
+    /// The answer waits until the system takes packets for the address, at most half a second.
+    /// A TAP device's IPv6 addresses are not waited for: for a second or two, the system looks
+    /// whether anybody else has them (RFC 4862, 5.4).
     #[must_use]
     pub fn with_address(mut self, ip: IpAddr, prefix_len: u8) -> Self {
         self.addresses.push(DeviceAddress { ip, prefix_len });

@@ -63,7 +63,7 @@ pub(crate) fn windows(server: SocketAddr, bytes: usize, sockets: usize, window: 
 
 /// Keeps runs in flight on one socket, sent with GSO and received with GRO; datagrams a second.
 pub(crate) fn runs(server: SocketAddr, bytes: usize, in_flight: usize, run: usize) -> f64 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
     let state = UdpSocketState::new(UdpSockRef::from(&socket)).expect("a UDP socket");
     let size = state.set_recv_buffer_size(UdpSockRef::from(&socket), 4 << 20);
     size.expect("a larger receive buffer");

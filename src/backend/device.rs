@@ -1,22 +1,25 @@
 //! TUN and TAP devices: what all backends share that wait for readiness.
 //!
 //! [`SocketPort`] takes commands: it opens devices at once, and writes packets to them straight
-//! from where they are. [`PacketReader`] is the other half: it takes packets off a device and hands
+//! from where they are, or joined, by the next flush. [`PacketReader`] is the other half: it takes packets off a device and hands
 //! them over in place.
 //!
 //! Where a task asks for single packets, the kernel still gives large ones, which are cut here: one
-//! system call then brings what fills a hundred packets.
+//! system call then brings what fills a hundred packets. Likewise, single packets of one flow that
+//! a task gives one after the other are joined, and written with one call when they are flushed.
 
+use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::port::SocketPort;
 use super::readiness::Interest;
-use super::sys::{self, Errno, Leave, OpenedDevice};
+use super::sys::{self, Errno, Leave, OpenedDevice, Settling};
 use super::table::Table;
+use super::tcp::Purpose;
 use super::{BackendConfig, Offload};
-use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketSizes};
+use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketJoin, PacketSizes};
 use crate::id::DeviceId;
-use crate::net::NetworkEvent;
+use crate::net::{NetworkEvent, Token};
 
 mod backlog;
 mod header;
@@ -30,6 +33,8 @@ pub(super) use receive::PacketReader;
 pub(super) struct Devices {
     table: Table<Device>,
     leave: Leave,
+    /// Those that hold a packet, and some that no longer do.
+    at_flush: Vec<DeviceId>,
 }
 
 /// One open device, or one queue of it.
@@ -39,8 +44,25 @@ struct Device {
     packets: PacketSizes,
     /// What it takes at most behind the header of a frame, as far as we know.
     mtu: u16,
+    held: Option<Held>,
     backlog: Backlog,
     announced: Announced,
+    opening: Option<Opening>,
+}
+
+/// A device that the kernel has still to take into use.
+struct Opening {
+    token: Token,
+    name: Box<str>,
+    settling: Settling,
+    next_look: Duration,
+}
+
+/// Single packets that are to be written as one.
+struct Held {
+    join: PacketJoin,
+    /// Of all of them.
+    bytes: u64,
 }
 
 /// Whether its task was told that the device is open.
@@ -64,6 +86,7 @@ impl Devices {
     pub(super) const fn new(config: &BackendConfig) -> Self {
         Self {
             table: Table::new(),
+            at_flush: Vec::new(),
             leave: match config.offload {
                 Offload::WhereAvailable => Leave::Segments,
                 Offload::Off => Leave::Nothing,
@@ -89,21 +112,51 @@ impl SocketPort {
     }
 
     fn insert_device(&mut self, id: DeviceId, open: &DeviceOpen, opened: OpenedDevice) {
-        let OpenedDevice { fd, name, mtu } = opened;
+        let OpenedDevice {
+            fd,
+            name,
+            mtu,
+            settling,
+        } = opened;
         let device = Device {
             fd,
             kind: open.kind,
             packets: open.packets,
             mtu,
+            held: None,
             backlog: Backlog::new(),
             announced: Announced::NotYet,
+            opening: Some(Opening {
+                token: open.token,
+                name,
+                settling,
+                next_look: LOOK_FIRST,
+            }),
         };
         self.devices.table.insert(id.key(), device);
+        self.look_at_device(id);
+    }
+
+    /// Has the task told that its device is open, once the kernel takes packets for its addresses.
+    /// If that does not come, the device is open all the same.
+    pub(super) fn look_at_device(&mut self, id: DeviceId) {
+        let Some(device) = self.devices.table.get_mut(id.key()) else {
+            return;
+        };
+        let Some(mut opening) = device.opening.take() else {
+            return;
+        };
+        if !opening.settling.is_over() && opening.next_look <= LOOK_LAST {
+            let after = opening.next_look;
+            opening.next_look = after * 2;
+            device.opening = Some(opening);
+            return self.tcp.timers.set(id, Purpose::Look, after);
+        }
         self.events.push_answer(NetworkEvent::DeviceOpened {
             device: id,
-            token: open.token,
-            name,
-            mtu,
+            token: opening.token,
+            name: opening.name,
+            mtu: device.mtu,
         });
     }
 
@@ -134,6 +187,7 @@ impl SocketPort {
 
     /// Writes what waits, as far as the kernel takes it, then closes.
     pub(super) fn close_device(&mut self, id: DeviceId) {
+        self.write_held(id);
         self.write_backlog(id, usize::MAX);
         self.remove_device(id);
         // If it could not be opened, or is gone, nobody is left to be told.
@@ -157,7 +211,10 @@ impl SocketPort {
     /// Takes a device out, counting what it has not taken in.
     fn remove_device(&mut self, id: DeviceId) -> Option<()> {
         let mut device = self.devices.table.remove(id.key())?;
-        self.counters.devices.send_failed += device.backlog.clear();
+        let held = device.held.take().map(|held| held.join.segments());
+        let lost = device.backlog.clear() + u64::from(held.unwrap_or(0));
+        self.counters.devices.send_failed += lost;
+        self.tcp.timers.clear(id);
         if device.announced == Announced::Yes {
             self.readiness.remove(id.into(), device.fd.as_fd());
         }
@@ -182,6 +239,11 @@ impl SocketPort {
         }
     }
 }
+
+/// How long it takes until a device that is being opened is looked at again: twice as long each
+/// time, half a second in all.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_millis(256);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -55,7 +55,7 @@ impl Events {
     }
 
     /// Tells of packets that a device has not taken in; once for a row of the same.
-    pub(super) fn push_packet_failed(&mut self, id: DeviceId, why: NetworkError) {
+    pub(super) fn push_packets_failed(&mut self, id: DeviceId, why: NetworkError, count: u32) {
         if let Some(NetworkEvent::PacketsFailed {
             device,
             error,
@@ -63,13 +63,13 @@ impl Events {
         }) = self.queue.back_mut()
             && (*device, *error) == (id, why)
         {
-            *packets = packets.saturating_add(1);
+            *packets = packets.saturating_add(count);
             return;
         }
         self.push_failure(NetworkEvent::PacketsFailed {
             device: id,
             error: why,
-            packets: 1,
+            packets: count,
         });
     }
 

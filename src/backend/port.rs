@@ -96,6 +96,7 @@ impl SocketPort {
     pub(super) fn flush(&mut self) {
         self.flush_udp();
         self.flush_tcp();
+        self.flush_devices();
     }
 }
 

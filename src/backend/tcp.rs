@@ -30,8 +30,7 @@ mod timers;
 use listener::{Accepting, Incoming, Listener};
 pub(super) use receive::Reader;
 use stream::{Direction, Phase, Stream};
-use timers::Purpose;
-pub(super) use timers::Timers;
+pub(super) use timers::{Purpose, Timers};
 
 /// The TCP half of a port: its listeners and streams, and who has something to send.
 pub(super) struct Tcp {
@@ -420,7 +419,8 @@ impl SocketPort {
                 (ResourceId::Stream(id), Purpose::Limit) => self.give_up(id),
                 (ResourceId::Stream(id), Purpose::Look) => self.look_at_end(id),
                 (ResourceId::Listener(id), _) => self.resume(id),
-                (ResourceId::Socket(_) | ResourceId::Device(_), _) => {}
+                (ResourceId::Device(id), _) => self.look_at_device(id),
+                (ResourceId::Socket(_), _) => {}
             }
         }
     }

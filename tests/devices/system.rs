@@ -1,7 +1,6 @@
 //! Networks of a test's own, and what only system calls can do to them.
 #![allow(unsafe_code, reason = "unshare and capset have no other door")]
 
-use core::net::Ipv6Addr;
 use std::fs::File;
 use std::io;
 use std::process::Command;
@@ -66,13 +65,6 @@ pub(crate) fn exists(device: &str) -> bool {
     let all = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
     all.lines()
         .any(|line| line.trim().starts_with(&format!("{device}:")))
-}
-
-/// Whether the kernel takes in what is for this address.
-pub(crate) fn receives_for(address: Ipv6Addr) -> bool {
-    let all = std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap();
-    let own = format!("{:032x} 80 ", address.to_bits());
-    all.lines().any(|line| line.starts_with(&own))
 }
 
 /// How many netlink sockets are open in this network.

@@ -15,6 +15,14 @@ pub(super) struct Backlog {
 pub(super) struct Waiting {
     pub(super) header: Header,
     pub(super) packet: Buffer,
+    pub(super) share: Share,
+}
+
+/// What a packet stands for: those that the task has given, which may have been joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) packets: u32,
+    pub(super) bytes: u64,
 }
 
 impl Backlog {
@@ -49,10 +57,11 @@ impl Backlog {
         Some(waiting)
     }
 
-    /// Drops all, and says how many packets that were.
+    /// Drops all, and says how many packets of the task that were.
     pub(super) fn clear(&mut self) -> u64 {
         self.bytes = 0;
-        self.packets.drain(..).len() as u64
+        let shares = self.packets.drain(..).map(|waiting| waiting.share);
+        shares.map(|share| u64::from(share.packets)).sum()
     }
 }
 

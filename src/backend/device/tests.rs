@@ -21,7 +21,7 @@ use crate::buffer::{Buffer, BufferPool};
 use crate::device::{
     Packet, PacketOffload, PacketTransmit, PartialChecksum, SegmentProtocol, Segmentation,
 };
-use crate::net::{NetworkCommand, NetworkError, Token};
+use crate::net::{NetworkCommand, NetworkError};
 use crate::runtime::SystemClock;
 use crate::slots::Key;
 use crate::time::Clock;
@@ -43,16 +43,22 @@ struct Played {
 
 impl Played {
     fn new(kind: BackendKind, open: &DeviceOpen) -> Self {
+        Self::with(kind, open, Offload::WhereAvailable)
+    }
+
+    fn with(kind: BackendKind, open: &DeviceOpen, offload: Offload) -> Self {
         let (kernel, ours) = UnixDatagram::pair().unwrap();
         for socket in [&kernel, &ours] {
             socket.set_nonblocking(true).unwrap();
         }
-        let config = BackendConfig::new(BufferPool::new());
+        let mut config = BackendConfig::new(BufferPool::new());
+        config.offload = offload;
         let mut backend = SocketBackend::new(kind, &config).unwrap();
         let opened = OpenedDevice {
             fd: ours.into(),
             name: "played".into(),
             mtu: 1_500,
+            settling: Settling::OVER,
         };
         backend.port().insert_device(ID, open, opened);
         let mut played = Self {
@@ -166,6 +172,72 @@ fn what_waits_when_a_device_is_closed_is_written_as_far_as_there_is_room_and_cou
         assert_eq!(counters.packets_out, at_once + 3, "{kind}");
         assert_eq!(counters.send_failed, 1_000 - at_once - 3, "{kind}");
         assert_eq!(played.wait(), []);
+    }
+}
+
+/// A packet of a flow, with its checksums.
+fn summed(port: u16, payload: &[u8]) -> Buffer {
+    let mut packet = Vec::new();
+    etherparse::PacketBuilder::ipv6([1; 16], [2; 16], 64)
+        .udp(port, 9)
+        .write(&mut packet, payload)
+        .unwrap();
+    Buffer::copy_from(&packet)
+}
+
+#[test]
+fn packets_of_one_flow_are_written_as_one_in_order_and_counted_as_they_were() {
+    let mut played = Played::new(BackendKind::Poll, &DeviceOpen::tun(Token(0)));
+    for payload in [&[1; 100], &[2; 100], &[3; 100]] {
+        played.submit(summed(7, payload));
+    }
+    assert_eq!(played.taken(), None, "the flow may go on");
+    played.submit(summed(8, &[4; 100]));
+    assert_eq!(played.taken().unwrap().len(), 48 + 300);
+    assert_eq!(played.taken(), None);
+    played.submit(numbered(5));
+    assert_eq!(played.taken().unwrap(), *summed(8, &[4; 100]));
+    assert_eq!(played.taken().unwrap(), *numbered(5));
+    played.submit(summed(7, &[6; 100]));
+    assert_eq!(played.taken(), None);
+    played.backend.flush().unwrap();
+    assert_eq!(played.taken().unwrap(), *summed(7, &[6; 100]));
+    let counters = played.backend.counters().devices;
+    assert_eq!((counters.packets_out, counters.send_failed), (6, 0));
+    assert_eq!(counters.bytes_out, 5 * 148 + 30);
+}
+
+#[test]
+fn joined_packets_that_are_not_taken_in_are_counted_as_they_were() {
+    let mut played = Played::new(BackendKind::Poll, &DeviceOpen::tun(Token(0)));
+    while played.backend.counters().devices.packets_out < 1_000 {
+        let before = played.backend.counters().devices.packets_out;
+        played.submit(numbered(0));
+        if played.backend.counters().devices.packets_out == before {
+            break; // The kernel is full.
+        }
+    }
+    let full = played.backend.counters().devices.packets_out;
+    for port in [7, 8] {
+        for payload in [&[1; 100], &[2; 100], &[3; 100]] {
+            played.submit(summed(port, payload));
+        }
+    }
+    // Of one flow three wait together; of the other they are held.
+    let close = NetworkCommand::Close(ID.into());
+    played.backend.port().submit(close);
+    let counters = played.backend.counters().devices;
+    assert_eq!(counters.packets_out, full);
+    assert_eq!(counters.send_failed, 1 + 3 + 3);
+}
+
+#[test]
+fn without_offload_nothing_is_joined() {
+    let open = DeviceOpen::tun(Token(0));
+    let mut played = Played::with(BackendKind::Poll, &open, Offload::Off);
+    for payload in [&[1; 100], &[2; 100]] {
+        played.submit(summed(7, payload));
+        assert_eq!(played.taken().unwrap(), *summed(7, payload));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Sources: tun(4) in Linux's `Documentation/networking/tuntap.rst`, netdevice(7), rtnetlink(7).
 #![expect(unsafe_code, reason = "open, ioctl, readv, writev, and netlink")]
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::{Errno, checked, checked_int};
@@ -18,6 +18,26 @@ pub(crate) struct OpenedDevice {
     pub(crate) fd: OwnedFd,
     pub(crate) name: Box<str>,
     pub(crate) mtu: u16,
+    pub(crate) settling: Settling,
+}
+
+/// Addresses that the kernel has agreed to and that it may not yet take packets for.
+#[derive(Debug)]
+pub(crate) struct Settling(Option<(Control, Vec<Ipv6Addr>)>);
+
+impl Settling {
+    /// There is nothing to wait for.
+    #[cfg(test)]
+    pub(crate) const OVER: Self = Self(None);
+
+    /// Whether the kernel takes packets for all of them by now.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let Some((control, addresses)) = &mut self.0 else {
+            return true;
+        };
+        addresses.retain(|address| control.is_own(*address) == Ok(false));
+        addresses.is_empty()
+    }
 }
 
 /// What the kernel is to leave to us.
@@ -56,7 +76,18 @@ pub(crate) fn open_device(open: &DeviceOpen, leave: Leave) -> Result<OpenedDevic
             .map_err(setting)?;
     }
     let mtu = control.mtu(&name).map_err(opening)?;
-    Ok(OpenedDevice { fd, name, mtu })
+    let unsettled: Vec<Ipv6Addr> = match open.kind {
+        DeviceKind::Tun => open.addresses.iter().filter_map(settles).collect(),
+        // Whether anybody else has the address takes seconds to find out.
+        DeviceKind::Tap => Vec::new(),
+    };
+    let settling = Settling((!unsettled.is_empty()).then_some((control, unsettled)));
+    Ok(OpenedDevice {
+        fd,
+        name,
+        mtu,
+        settling,
+    })
 }
 
 /// The longest packet that a device sends as one at present, in bytes.
@@ -195,7 +226,16 @@ impl Request {
     }
 }
 
+/// The kernel takes an IPv6 address into use some time after it has agreed to it.
+const fn settles(address: &DeviceAddress) -> Option<Ipv6Addr> {
+    match address.ip {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some(ip),
+    }
+}
+
 /// A socket through which devices are configured.
+#[derive(Debug)]
 struct Control(OwnedFd);
 
 impl Control {
@@ -240,7 +280,7 @@ impl Control {
         }
         let index = self.index(name).map_err(opening)?;
         let up = libc::IFF_UP.to_ne_bytes();
-        let mut message = Message::new(libc::RTM_NEWLINK, 0);
+        let mut message = Message::new(libc::RTM_NEWLINK, libc::NLM_F_ACK);
         message.push(&[0; 4]); // Family, padding and type say nothing here.
         message.push(&index.to_ne_bytes());
         message.push(&up);
@@ -269,7 +309,8 @@ impl Control {
             (DeviceKind::Tun | DeviceKind::Tap, _) => 0,
         };
         // The same once more is fine: each queue of a device may name it.
-        let mut message = Message::new(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+        let replace = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+        let mut message = Message::new(libc::RTM_NEWADDR, libc::NLM_F_ACK | replace);
         message.push(&[family, address.prefix_len, flags, 0]);
         message.push(&index.to_ne_bytes());
         match address.ip {
@@ -282,25 +323,51 @@ impl Control {
         self.request(message)
     }
 
-    /// Sends a request, and waits for what the kernel says to it, which it does at once.
+    /// Whether packets to an address are for this system.
+    fn is_own(&self, ip: Ipv6Addr) -> Result<bool, Errno> {
+        const ADDRESS_BITS: u8 = 128;
+        let family = u8::try_from(libc::AF_INET6).unwrap_or(u8::MAX);
+        let mut message = Message::new(libc::RTM_GETROUTE, 0);
+        message.push(&[family, ADDRESS_BITS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        message.attribute(libc::RTA_DST, &ip.octets());
+        // A header and the route, of which the eighth byte is its type.
+        let answer = self.exchange(message)?;
+        let is_route = kind(&answer) == Some(libc::RTM_NEWROUTE);
+        Ok(is_route && answer.get(23) == Some(&libc::RTN_LOCAL))
+    }
+
+    /// Has the kernel change something, and says what it says to that.
     fn request(&self, message: Message) -> Result<(), Errno> {
-        let bytes = message.finish();
-        let fd = self.0.as_raw_fd();
-        // SAFETY: `bytes` are so many bytes, borrowed during the call.
-        checked(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), 0) })?;
-        let mut answer = [0_u8; 1_024];
-        // SAFETY: `answer` is room for so many bytes, which we hold exclusively.
-        let len = unsafe { libc::recv(fd, answer.as_mut_ptr().cast(), answer.len(), 0) };
-        let answer = &answer[..checked(len)?];
-        // A header, whose second field says that this is an acknowledgement, then the error.
-        let kind = answer.get(4..6).map(|kind| [kind[0], kind[1]]);
+        let answer = self.exchange(message)?;
+        // A header, which says that this is an acknowledgement, then the error.
         let error = answer.get(16..20).and_then(|bytes| bytes.try_into().ok());
-        match (kind.map(u16::from_ne_bytes), error.map(i32::from_ne_bytes)) {
+        match (kind(&answer), error.map(i32::from_ne_bytes)) {
             (Some(ACKNOWLEDGEMENT), Some(0)) => Ok(()),
             (Some(ACKNOWLEDGEMENT), Some(error)) => Err(Errno(error.saturating_neg())),
             _ => Err(Errno(libc::EPROTO)),
         }
     }
+
+    /// Sends a message, and gives the answer, which the kernel has at once.
+    fn exchange(&self, message: Message) -> Result<Vec<u8>, Errno> {
+        let bytes = message.finish();
+        let fd = self.0.as_raw_fd();
+        // SAFETY: `bytes` are so many bytes, borrowed during the call.
+        checked(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), 0) })?;
+        let mut answer = vec![0; 1_024];
+        // SAFETY: `answer` is room for so many bytes, which we hold exclusively.
+        let len = unsafe { libc::recv(fd, answer.as_mut_ptr().cast(), answer.len(), 0) };
+        answer.truncate(checked(len)?);
+        Ok(answer)
+    }
+}
+
+/// The second field of a message's header.
+fn kind(message: &[u8]) -> Option<u16> {
+    let &[first, second] = message.get(4..6)? else {
+        return None;
+    };
+    Some(u16::from_ne_bytes([first, second]))
 }
 
 /// A netlink message: a header, the fields of a request, and attributes.
@@ -308,7 +375,7 @@ struct Message(Vec<u8>);
 
 impl Message {
     fn new(kind: u16, flags: libc::c_int) -> Self {
-        let flags = flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK;
+        let flags = flags | libc::NLM_F_REQUEST;
         let mut message = Self(vec![0; 4]); // The length is filled in at the end.
         message.push(&kind.to_ne_bytes());
         message.push(&u16::try_from(flags).unwrap_or(u16::MAX).to_ne_bytes());

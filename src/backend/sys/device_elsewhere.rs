@@ -13,6 +13,17 @@ pub(crate) struct OpenedDevice {
     pub(crate) fd: OwnedFd,
     pub(crate) name: Box<str>,
     pub(crate) mtu: u16,
+    pub(crate) settling: Settling,
+}
+
+/// Addresses that the kernel has agreed to and that it may not yet take packets for.
+#[derive(Debug)]
+pub(crate) struct Settling;
+
+impl Settling {
+    pub(crate) const fn is_over(&mut self) -> bool {
+        true
+    }
 }
 
 /// What the kernel is to leave to us.

@@ -22,7 +22,7 @@ mod wake;
 
 pub(crate) use address::Domain;
 pub(crate) use device::{
-    HEADER_LEN, Leave, OpenedDevice, device_mtu, open_device, read_packet, write_packet,
+    HEADER_LEN, Leave, OpenedDevice, Settling, device_mtu, open_device, read_packet, write_packet,
 };
 pub(crate) use errors::{Origin, QueuedError, read_error, take_error};
 pub(crate) use message::Batching;

@@ -1,5 +1,5 @@
-//! Deadlines of connections that are being made or closed, and of listeners that wait for
-//! descriptors.
+//! Deadlines of connections that are being made or closed, of listeners that wait for descriptors,
+//! and of devices that are being opened.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// What a deadline is for. Each resource has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Purpose {
+pub(in crate::backend) enum Purpose {
     /// It has taken too long.
     Limit,
     /// It is to be looked at again.
@@ -43,7 +43,12 @@ impl Timers {
     }
 
     /// Sets a deadline so long after the next wait has begun, in place of the one before.
-    pub(super) fn set(&mut self, id: impl Into<ResourceId>, purpose: Purpose, after: Duration) {
+    pub(in crate::backend) fn set(
+        &mut self,
+        id: impl Into<ResourceId>,
+        purpose: Purpose,
+        after: Duration,
+    ) {
         let name = (id.into(), purpose);
         self.clear_one(name);
         self.by_name.insert(name, When::After(after));
@@ -51,7 +56,7 @@ impl Timers {
     }
 
     /// Nothing is to come for `id` any more.
-    pub(super) fn clear(&mut self, id: impl Into<ResourceId>) {
+    pub(in crate::backend) fn clear(&mut self, id: impl Into<ResourceId>) {
         let id = id.into();
         self.clear_one((id, Purpose::Limit));
         self.clear_one((id, Purpose::Look));

@@ -5,16 +5,17 @@
     reason = "a test looks for one variant"
 )]
 
+#[path = "devices/sizes.rs"]
+mod sizes;
 #[path = "devices/wire.rs"]
 mod wire;
 
 use core::net::Ipv4Addr;
 
-use stillpoint::{Buffer, DeviceError, DeviceOpen, MalformedPacket, NetworkError, Packet, Token};
+use stillpoint::{DeviceError, DeviceOpen, Packet, Token};
 use stillpoint_sim::{DropCause, Link, NodeId, TraceKind, World, check, self_check};
 use wire::{
-    Command, Report, SILENT, Wire, frame, give, ipv4, large, lengths_got, ms, node, opened, port,
-    reports, task, tun,
+    Command, Report, SILENT, Wire, frame, give, ipv4, ms, node, opened, port, reports, task, tun,
 };
 
 #[test]
@@ -228,6 +229,20 @@ fn links_treat_packets_as_they_treat_datagrams_and_none_is_unaccounted_for() {
 }
 
 #[test]
+fn a_nodes_link_to_itself_is_a_link_too() {
+    let mut world = World::new(1);
+    let node = opened(&mut world, 1, tun("10.0.1.1"));
+    world.link(node, node, &Link::fixed(ms(5)).loss(0.5));
+    let packets = (0..100).map(|number| ipv4("10.0.1.2", "10.0.1.1", number, b""));
+    give(&mut world, node, packets);
+    world.run_until_idle(ms(10)).unwrap();
+    let lost = world.counters().packets.dropped.by(DropCause::Loss);
+    assert!((30..70).contains(&lost), "{lost} of 100 lost");
+    let taken = world.take_packets(node, "tun0").len();
+    assert_eq!(taken as u64, 100 - lost);
+}
+
+#[test]
 fn frames_go_everywhere_until_the_switch_knows_where_to() {
     let mut world = World::new(1);
     let nodes: Vec<NodeId> = (1..=3)
@@ -280,125 +295,6 @@ fn the_switch_forgets_who_was_behind_a_closed_device() {
         let reached: Vec<NodeId> = world.take_reports().iter().map(|got| got.node).collect();
         assert_eq!(reached, [nodes[1]]);
     }
-}
-
-#[test]
-fn packets_beyond_the_mtu_are_refused_with_both_lengths() {
-    let mut world = World::new(1);
-    let node = opened(&mut world, 1, tun("10.0.1.1").with_mtu(1_280));
-    give(
-        &mut world,
-        node,
-        [ipv4("10.0.1.2", "10.0.1.1", 7, &[0; 1_252])],
-    );
-    assert_eq!(reports(&mut world), []);
-    give(
-        &mut world,
-        node,
-        [ipv4("10.0.1.2", "10.0.1.1", 7, &[0; 1_253])],
-    );
-    let (len, max) = (1_281, 1_280);
-    assert_eq!(
-        reports(&mut world),
-        [Report::Failed(NetworkError::TooLong { len, max })]
-    );
-    // A frame has its header besides.
-    let tap = opened(&mut world, 2, DeviceOpen::tap(Token(0)));
-    give(&mut world, tap, [Buffer::copy_from(&[2; 1_514])]);
-    assert_eq!(reports(&mut world), []);
-    give(&mut world, tap, [Buffer::copy_from(&[2; 1_515])]);
-    let (len, max) = (1_515, 1_514);
-    assert_eq!(
-        reports(&mut world),
-        [Report::Failed(NetworkError::TooLong { len, max })]
-    );
-    assert_eq!(world.device_counters(tap, "tap0").send_failed, 1);
-}
-
-#[test]
-fn what_is_no_packet_is_refused_with_the_reason() {
-    let mut world = World::new(1);
-    let tun = opened(&mut world, 1, tun("10.0.1.1"));
-    let tap = opened(&mut world, 2, DeviceOpen::tap(Token(0)));
-    let short = |len| MalformedPacket::TooShort { len };
-    for (node, bytes, reason) in [
-        (tun, &b""[..], short(0)),
-        (tun, b"0 is not IP", MalformedPacket::NotIp),
-        (tap, &[0; 13], short(13)),
-        (
-            tap,
-            &[[0; 12], [0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat()[..16],
-            short(16),
-        ),
-    ] {
-        give(&mut world, node, [Buffer::copy_from(bytes)]);
-        assert_eq!(
-            reports(&mut world),
-            [Report::Failed(NetworkError::Malformed(reason))],
-            "{bytes:?}"
-        );
-    }
-    // Linux takes the first byte's word for it, and the stack drops the rest.
-    give(&mut world, tun, [Buffer::copy_from(&[0x45; 12])]);
-    assert_eq!(reports(&mut world), []);
-    let dropped = world.counters().packets.dropped;
-    assert_eq!(dropped.by(DropCause::Malformed), 1);
-    assert_eq!(dropped.by(DropCause::Unsendable), 4);
-}
-
-#[test]
-fn a_large_packet_is_cut_for_a_task_that_takes_single_ones() {
-    for (open, lengths) in [
-        (tun("10.0.1.1"), vec![1_028, 1_028, 528]),
-        (tun("10.0.1.1").with_large_packets(), vec![2_528]),
-    ] {
-        let mut world = World::new(1);
-        let node = opened(&mut world, 1, open);
-        world.inject_packet(node, "tun0", large("10.0.1.1", "10.0.1.2"));
-        assert_eq!(lengths_got(&mut world), lengths);
-        assert_eq!(world.device_counters(node, "tun0").undelivered, 0);
-    }
-}
-
-#[test]
-fn a_large_packet_goes_over_a_link_in_pieces() {
-    let mut world = World::new(1);
-    let here = opened(&mut world, 1, tun("10.0.1.1").with_large_packets());
-    let there = opened(&mut world, 2, tun("10.0.2.1").with_large_packets());
-    world.link(here, there, &Link::fixed(ms(1)));
-    let task = task(&world, here);
-    let packet = large("10.0.1.2", "10.0.2.2");
-    world.command(here, task, Command::Give(vec![packet]));
-    assert_eq!(lengths_got(&mut world), [1_028, 1_028, 528]);
-}
-
-#[test]
-fn a_large_packet_for_a_neighbour_on_the_node_stays_whole() {
-    let mut world = World::new(1);
-    let node = opened(&mut world, 1, tun("10.0.1.1"));
-    world.spawn(node, 0, tun("10.0.2.1").with_large_packets());
-    reports(&mut world);
-    let task = task(&world, node);
-    let packet = large("10.0.1.2", "10.0.2.2");
-    world.command(node, task, Command::Give(vec![packet]));
-    assert_eq!(lengths_got(&mut world), [2_528]);
-}
-
-#[test]
-fn a_packet_longer_than_the_receivers_mtu_is_dropped_and_counted() {
-    let mut world = World::new(1);
-    let here = opened(&mut world, 1, tun("10.0.1.1"));
-    let there = opened(&mut world, 2, tun("10.0.2.1").with_mtu(1_000));
-    give(
-        &mut world,
-        here,
-        [ipv4("10.0.1.2", "10.0.2.2", 7, &[0; 1_000])],
-    );
-    world.inject_packet(there, "tun0", large("10.0.2.1", "10.0.2.2"));
-    world.run_until_idle(ms(10)).unwrap();
-    assert_eq!(reports(&mut world), []);
-    assert_eq!(world.counters().packets.dropped.by(DropCause::TooLong), 2);
-    assert_eq!(world.device_counters(there, "tun0").undelivered, 2);
 }
 
 #[test]

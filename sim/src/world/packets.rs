@@ -202,20 +202,12 @@ impl<A: App> Outside<A> {
             to,
             link,
         };
-        let buffers = self.buffers.clone();
-        let singles = if from == target {
-            None
+        let pieces = if from == target {
+            vec![packet.clone()]
         } else {
-            packet.clone().into_singles(kind, &buffers).ok()
+            self.singles(kind, packet.clone())
         };
-        let Some(singles) = singles else {
-            return self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet.clone());
-        };
-        let packets = &mut self.network.counters.packets;
-        packets.copied += singles.len() as u64 - 1;
-        packets.in_flight += singles.len() as u64 - 1;
-        for single in singles {
-            let packet = Packet::new(single);
+        for packet in pieces {
             if !path.faulty {
                 self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet);
                 continue;
@@ -297,12 +289,17 @@ impl<A: App> Outside<A> {
         if queue.packets == stillpoint::PacketSizes::Large {
             return vec![packet];
         }
+        self.singles(kind, packet)
+    }
+
+    /// The single packets that one stands for.
+    fn singles(&mut self, kind: DeviceKind, packet: Packet) -> Vec<Packet> {
         let singles = packet.into_singles(kind, &self.buffers);
-        let singles: Vec<Packet> = singles.into_iter().flatten().map(Packet::new).collect();
-        let more = (singles.len() as u64).saturating_sub(1);
-        self.network.counters.packets.copied += more;
-        self.network.counters.packets.in_flight += more;
-        singles
+        let singles = singles.expect("its device has checked the packet");
+        let packets = &mut self.network.counters.packets;
+        packets.copied += singles.len() as u64 - 1;
+        packets.in_flight += singles.len() as u64 - 1;
+        singles.map(Packet::new).collect()
     }
 
     /// Finds out which worker gets a packet, and its input.

@@ -1,22 +1,6 @@
 //! Simulated TUN and TAP devices, and what lies behind them.
 //!
-//! As on a real host, a packet that a task gives to its device enters the network stack of the
-//! task's node, and what that stack sends out of the device reaches the task. The simulated stacks
-//! know nothing but their devices:
-//!
-//! - A TUN packet goes to whoever has its destination address. If that is an address of a device,
-//!   the device's host takes it in, where the scenario finds it. Else it comes out of the device
-//!   whose prefix covers the destination; the longest prefix wins, then the packet's own node, then
-//!   the device that was opened first. Packets to all or to a group stay with their own host.
-//! - All TAP devices of a world hang on one switch, with the task behind a device at one port and
-//!   its host at another. It learns who is where from the frames it sees; frames to all, to a group
-//!   or to somebody unknown go out of every other port.
-//!
-//! From node to node packets travel over the link that datagrams take, one by one: a large packet
-//! is cut before. Within a node it stays as it is, unless the task takes single packets only.
-//!
-//! What is not there: sockets do not reach devices, stacks answer nothing (no ICMP, no ARP) and
-//! leave the hop limit alone.
+//! What they do is told in the crate's documentation.
 //!
 //! [`Devices`] knows who is where. It moves nothing: see `world/packets.rs`.
 
@@ -27,7 +11,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     DeviceAddress, DeviceCounters, DeviceError, DeviceId, DeviceKind, DeviceOpen, DeviceQueues,
-    Entity, Entropy, Packet, PacketHeaders, PacketSizes, Site,
+    Entity, Entropy, MalformedPacket, NetworkError, Packet, PacketHeaders, PacketSizes, Site,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -115,6 +99,8 @@ impl Devices {
     ) -> Result<(Box<str>, u16), DeviceError> {
         check_settings(open)?;
         let name: Box<str> = match &open.name {
+            // Every host has this one already.
+            Some(name) if name == "lo" => return Err(DeviceError::Busy),
             Some(name) if is_name(name) => name.as_str().into(),
             Some(_) => return Err(DeviceError::BadName),
             None => self.free_name(node, open.kind),
@@ -318,18 +304,21 @@ impl Device {
         !self.queues.is_empty()
     }
 
-    /// The longest single packet or frame that it carries, in bytes.
-    pub(crate) fn single_bytes_max(&self) -> usize {
-        usize::from(self.mtu)
-            + match self.kind {
-                DeviceKind::Tun => 0,
-                DeviceKind::Tap => FRAME_HEADER_BYTES,
-            }
-    }
-
-    /// The longest packet or frame that it carries as one to be cut, in bytes.
-    pub(crate) fn large_bytes_max(&self) -> usize {
-        self.single_bytes_max() - usize::from(self.mtu) + usize::from(u16::MAX)
+    /// Whether it carries a packet.
+    pub(crate) fn check(&self, packet: &Packet) -> Result<(), NetworkError> {
+        let bytes = &packet.payload;
+        let header_len = frame_header_len(self.kind, bytes).map_err(NetworkError::Malformed)?;
+        let offload = packet.offload.check(self.kind, bytes);
+        let offload = offload.map_err(NetworkError::Malformed)?;
+        // What is shorter than a segment is one segment.
+        let single = offload.segmentation.map_or(usize::MAX, |cut| {
+            usize::from(cut.header_len) + usize::from(cut.segment_size)
+        });
+        let (len, max) = (bytes.len().min(single), header_len + usize::from(self.mtu));
+        if len > max {
+            return Err(NetworkError::TooLong { len, max });
+        }
+        Ok(())
     }
 
     /// The queue that gets a packet: always the same for the same flow, while no queue is opened
@@ -342,6 +331,27 @@ impl Device {
         let hash = xxh3_64_with_seed(&flow(self.kind, packet), self.flow_key);
         let chosen = hash.checked_rem(count)?;
         self.queues.get(usize::try_from(chosen).ok()?).copied()
+    }
+}
+
+/// Length of what stands before the packet that the MTU is about: the header of a frame, with the
+/// tags of virtual networks.
+fn frame_header_len(kind: DeviceKind, packet: &[u8]) -> Result<usize, MalformedPacket> {
+    let len = packet.len();
+    match kind {
+        DeviceKind::Tun => match packet.first().map(|first| first >> 4) {
+            Some(4 | 6) => Ok(0),
+            Some(_) => Err(MalformedPacket::NotIp),
+            None => Err(MalformedPacket::TooShort { len }),
+        },
+        DeviceKind::Tap => {
+            let mut end = FRAME_HEADER_BYTES;
+            while let Some([0x81, 0x00] | [0x88, 0xa8]) = packet.get(end - 2..end) {
+                end += 4;
+            }
+            let fits = end <= len;
+            fits.then_some(end).ok_or(MalformedPacket::TooShort { len })
+        }
     }
 }
 
@@ -380,7 +390,7 @@ fn covers(address: &DeviceAddress, ip: IpAddr) -> bool {
 /// The rules of Linux (`dev_valid_name`).
 fn is_name(name: &str) -> bool {
     let forbidden =
-        |byte: u8| matches!(byte, b'/' | b'%' | b':' | 0x0b) || byte.is_ascii_whitespace();
+        |byte: u8| matches!(byte, 0 | b'/' | b'%' | b':' | 0x0b) || byte.is_ascii_whitespace();
     (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.bytes().any(forbidden)
 }
 
@@ -390,7 +400,9 @@ fn check_settings(open: &DeviceOpen) -> Result<(), DeviceError> {
         let usual = !address.ip.is_unspecified() && !address.ip.is_multicast();
         usual && address.prefix_len <= bits
     };
-    let mtu_fits = open.mtu.is_none_or(|mtu| mtu >= MTU_MIN);
+    let has_ipv6 = open.addresses.iter().any(|address| address.ip.is_ipv6());
+    let mtu_min = if has_ipv6 { MTU_MIN_IPV6 } else { MTU_MIN };
+    let mtu_fits = open.mtu.is_none_or(|mtu| mtu >= mtu_min);
     if mtu_fits && open.addresses.iter().all(fits) {
         Ok(())
     } else {
@@ -404,11 +416,14 @@ const MTU: u16 = 1_500;
 /// The least that IPv4 needs (RFC 791), in bytes.
 const MTU_MIN: u16 = 68;
 
-/// EINVAL: what Linux says to a packet or a setting that makes no sense.
-pub(crate) const INVALID: i32 = 22;
+/// The least that IPv6 needs (RFC 8200), in bytes.
+const MTU_MIN_IPV6: u16 = 1_280;
+
+/// EINVAL: what Linux says to a setting that makes no sense.
+const INVALID: i32 = 22;
 
 /// Two addresses and a type (IEEE 802.3).
-pub(crate) const FRAME_HEADER_BYTES: usize = 14;
+const FRAME_HEADER_BYTES: usize = 14;
 
 /// Packets that a host keeps for the scenario to take; more are dropped.
 pub(crate) const TAKEN_MAX: usize = 1 << 16;

@@ -70,6 +70,26 @@
 //! });
 //! ```
 //!
+//! # Devices
+//!
+//! As on a real host, a packet that a task gives to its device enters the network stack of the
+//! task's node, and what that stack sends out of the device ([`World::inject_packet`]) reaches the
+//! task. The simulated stacks know nothing but their devices:
+//!
+//! - A TUN packet goes to whoever has its destination address. If that is an address of a device,
+//!   the device's host takes it in ([`World::take_packets`]). Else it comes out of the device whose
+//!   prefix covers the destination; the longest prefix wins, then the packet's own node, then the
+//!   device that was opened first. Packets to all or to a group stay with their own host.
+//! - All TAP devices of a world hang on one switch, with the task behind a device at one port and
+//!   its host at another. It learns who is where from the frames it sees; frames to all, to a group
+//!   or to somebody unknown go out of every other port.
+//!
+//! From node to node packets travel over the link that datagrams take, one by one: a large packet
+//! is cut before. Within a node it stays as it is, unless the task takes single packets only.
+//!
+//! What is not there: sockets do not reach devices, stacks answer nothing (no ICMP, no ARP) and
+//! leave the hop limit alone.
+//!
 //! # What makes a run repeatable, and what would not
 //!
 //! Tasks must not ask the outside: no clock, no system randomness, no iteration over a hash table

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
-/// How a one-way path between two nodes behaves.
+/// How a one-way path between two nodes behaves, for datagrams and for packets of devices alike.
 ///
 /// # Latency and order
 ///

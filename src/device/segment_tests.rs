@@ -251,6 +251,21 @@ fn nothing_is_joined_behind_the_last_of_its_kind() {
         ..TCP.template()
     };
     assert!(!join.push(&third.build(&[3; 50])), "behind a shorter one");
+    let mut join = PacketJoin::start(DeviceKind::Tun, TCP.template().build(&[1; 100])).unwrap();
+    let pushed = Template {
+        flags: 0x18,
+        ..next
+    };
+    assert!(join.push(&pushed.build(&[2; 100])));
+    let third = Template {
+        sequence: 200,
+        number: 2,
+        ..TCP.template()
+    };
+    assert!(
+        !join.push(&third.build(&[3; 100])),
+        "behind one that is pushed"
+    );
 }
 
 #[test]
@@ -281,6 +296,21 @@ fn a_udp_packet_that_says_it_has_no_checksum_is_left_alone() {
         PacketJoin::start(DeviceKind::Tun, packet.clone()).unwrap_err(),
         packet
     );
+}
+
+#[test]
+fn a_udp_checksum_of_zero_is_written_as_its_other_form() {
+    let udp = Shape { tcp: false, ..TCP };
+    let packet = udp.template().build(&[0, 0]);
+    // With the checksum as payload, the sum is all ones.
+    let mut packet = Packet::new(udp.template().build(&packet[26..28]));
+    packet.offload.segmentation = Some(udp.segmentation(100));
+    let pool = BufferPool::new();
+    let singles = packet.into_singles(DeviceKind::Tun, &pool).unwrap();
+    for single in singles {
+        assert_eq!(single[26..28], [0xff, 0xff]);
+        udp.look(&single);
+    }
 }
 
 #[test]

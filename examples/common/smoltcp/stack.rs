@@ -10,7 +10,8 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use stillpoint::{
-    Buffer, BufferPool, Context, Deadline, DeviceId, PacketTransmit, Source, Timestamp,
+    Buffer, BufferPool, Context, Deadline, DeviceId, DeviceKind, PacketJoin, PacketTransmit,
+    Source, Timestamp,
 };
 
 /// Packets that may wait in each direction.
@@ -89,10 +90,20 @@ impl Stack {
         self.wire.to_send.len() >= PACKETS_MAX
     }
 
-    /// The next packet for the device.
+    /// The next packet for the device. Segments that follow one another are joined, since the
+    /// device takes a large packet as fast as a single one.
     pub fn pop(&mut self) -> Option<PacketTransmit> {
-        let packet = self.wire.to_send.pop_front()?;
-        Some(PacketTransmit::new(self.wire.device, packet))
+        let Wire {
+            device, to_send, ..
+        } = &mut self.wire;
+        let mut join = match PacketJoin::start(DeviceKind::Tun, to_send.pop_front()?) {
+            Ok(join) => join,
+            Err(alone) => return Some(PacketTransmit::new(*device, alone)),
+        };
+        while to_send.front().is_some_and(|next| join.push(next)) {
+            to_send.pop_front();
+        }
+        Some(PacketTransmit::forward(*device, join.finish()))
     }
 
     /// Finds out when there is something to do again: to be called once there is nothing now.
@@ -114,10 +125,8 @@ impl Stack {
     /// A new socket with buffers of these lengths in bytes.
     pub fn add(&mut self, receive: usize, send: usize) -> SocketHandle {
         let buffer = |len| tcp::SocketBuffer::new(vec![0; len]);
-        let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
-        // Several segments are on their way anyway; the last one is not to wait for them.
-        socket.set_nagle_enabled(false);
-        self.sockets.add(socket)
+        self.sockets
+            .add(tcp::Socket::new(buffer(receive), buffer(send)))
     }
 
     /// A socket.

@@ -10,7 +10,7 @@ use stillpoint::{
 use super::World;
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
-use crate::device::{FRAME_HEADER_BYTES, INVALID, PacketFlight, Port, Side, TAKEN_MAX};
+use crate::device::{PacketFlight, Port, Side, TAKEN_MAX};
 use crate::node::NodeId;
 use crate::trace::{Place, TraceKind};
 
@@ -146,7 +146,7 @@ impl<A: App> Sink<'_, A> {
         let Some(device) = outside.network.devices.of_queue(self.worker, id) else {
             return outside.drop_packet(self.place, id, DropCause::Closed, &packet);
         };
-        if let Err(error) = outside.check(device, &packet) {
+        if let Err(error) = outside.network.devices.get(device).check(&packet) {
             outside.network.devices.get_mut(device).counters.send_failed += 1;
             outside.drop_packet(self.place, id, DropCause::Unsendable, &packet);
             let packets = 1;
@@ -164,43 +164,6 @@ impl<A: App> Sink<'_, A> {
 }
 
 impl<A: App> Outside<A> {
-    /// Whether the host takes a packet in.
-    fn check(&self, device: usize, packet: &Packet) -> Result<(), NetworkError> {
-        let device = self.network.devices.get(device);
-        let len = packet.payload.len();
-        let large_max = device.large_bytes_max();
-        if len > large_max {
-            return Err(NetworkError::TooLong {
-                len,
-                max: large_max,
-            });
-        }
-        let makes_sense = match device.kind {
-            DeviceKind::Tun => {
-                matches!(packet.payload.first().map(|first| first >> 4), Some(4 | 6))
-            }
-            DeviceKind::Tap => len >= FRAME_HEADER_BYTES,
-        };
-        let single = self.longest_single(device.kind, packet);
-        let (true, Some(len)) = (makes_sense, single) else {
-            return Err(NetworkError::Other(INVALID));
-        };
-        let max = device.single_bytes_max();
-        if len > max {
-            return Err(NetworkError::TooLong { len, max });
-        }
-        Ok(())
-    }
-
-    /// Length in bytes of the longest packet that this one is cut into. `None` if it cannot be.
-    fn longest_single(&self, kind: DeviceKind, packet: &Packet) -> Option<usize> {
-        if packet.offload == stillpoint::PacketOffload::NONE {
-            return Some(packet.payload.len());
-        }
-        let mut singles = packet.clone().into_singles(kind, &self.buffers).ok()?;
-        singles.next().map(|first| first.len())
-    }
-
     /// Sends a packet on that a task has given to its host.
     fn forward(&mut self, place: Place, id: DeviceId, entered: usize, packet: &Packet) {
         let kind = self.network.devices.get(entered).kind;
@@ -239,20 +202,12 @@ impl<A: App> Outside<A> {
             to,
             link,
         };
-        let buffers = self.buffers.clone();
-        let singles = if from == target {
-            None
+        let pieces = if from == target {
+            vec![packet.clone()]
         } else {
-            packet.clone().into_singles(kind, &buffers).ok()
+            self.singles(kind, packet.clone())
         };
-        let Some(singles) = singles else {
-            return self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet.clone());
-        };
-        let packets = &mut self.network.counters.packets;
-        packets.copied += singles.len() as u64 - 1;
-        packets.in_flight += singles.len() as u64 - 1;
-        for single in singles {
-            let packet = Packet::new(single);
+        for packet in pieces {
             if !path.faulty {
                 self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet);
                 continue;
@@ -320,25 +275,31 @@ impl<A: App> Outside<A> {
             self.drop_at(to.device, DropCause::NoRoute, &packet);
             return Vec::new();
         };
-        let (kind, max) = (device.kind, device.single_bytes_max());
-        let cause = match self.longest_single(kind, &packet) {
-            Some(len) if len <= max => None,
-            Some(_) => Some(DropCause::TooLong),
-            None => Some(DropCause::Malformed),
-        };
-        if let Some(cause) = cause {
+        let kind = device.kind;
+        if let Err(error) = device.check(&packet) {
+            let is_long = matches!(error, NetworkError::TooLong { .. });
+            let cause = if is_long {
+                DropCause::TooLong
+            } else {
+                DropCause::Malformed
+            };
             self.drop_at(to.device, cause, &packet);
             return Vec::new();
         }
         if queue.packets == stillpoint::PacketSizes::Large {
             return vec![packet];
         }
+        self.singles(kind, packet)
+    }
+
+    /// The single packets that one stands for.
+    fn singles(&mut self, kind: DeviceKind, packet: Packet) -> Vec<Packet> {
         let singles = packet.into_singles(kind, &self.buffers);
-        let singles: Vec<Packet> = singles.into_iter().flatten().map(Packet::new).collect();
-        let more = (singles.len() as u64).saturating_sub(1);
-        self.network.counters.packets.copied += more;
-        self.network.counters.packets.in_flight += more;
-        singles
+        let singles = singles.expect("its device has checked the packet");
+        let packets = &mut self.network.counters.packets;
+        packets.copied += singles.len() as u64 - 1;
+        packets.in_flight += singles.len() as u64 - 1;
+        singles.map(Packet::new).collect()
     }
 
     /// Finds out which worker gets a packet, and its input.

@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use stillpoint::{
     App, Buffer, DeviceError, DeviceId, DeviceOpen, Input, NetworkError, NetworkEvent, Outbox,
-    Output, Packet, PacketTransmit, SegmentProtocol, Segmentation, Spawned, Spawner, Task,
-    Timestamp, Token, TransmitBuffer,
+    Output, Packet, PacketTransmit, PartialChecksum, SegmentProtocol, Segmentation, Spawned,
+    Spawner, Task, Timestamp, Token, TransmitBuffer,
 };
 use stillpoint_sim::{NodeId, World};
 
@@ -68,6 +68,7 @@ impl Task for Puppet {
             Input::Network(NetworkEvent::DeviceOpenFailed { error, .. }) => {
                 Report::OpenFailed(error)
             }
+            Input::Network(NetworkEvent::Packet { .. }) if self.open.token == SILENT => return,
             Input::Network(NetworkEvent::Packet { packet, .. }) => {
                 Report::Got(packet.payload.to_vec())
             }
@@ -83,6 +84,9 @@ impl Task for Puppet {
         self.outbox.pop()
     }
 }
+
+/// Of a task that does not tell of the packets it gets.
+pub const SILENT: Token = Token(1);
 
 pub fn spawn(open: DeviceOpen, spawner: Spawner<'_, Wire>) -> Spawned {
     spawner.insert(Puppet {
@@ -168,6 +172,7 @@ pub fn large(source: &str, destination: &str) -> Packet {
     let mut packet = Packet::new(ipv4(source, destination, 7, &[1; 2_500]));
     let segmentation = Segmentation::new(SegmentProtocol::Udp, 28, 1_000);
     packet.offload.segmentation = Some(segmentation);
+    packet.offload.checksum = Some(PartialChecksum::new(20, 6));
     packet
 }
 

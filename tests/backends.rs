@@ -69,4 +69,5 @@ on_every_backend! {
     a_paused_stream_that_was_reset_sleeps_until_it_goes_on,
     a_paused_stream_whose_peer_has_ended_sleeps_until_it_goes_on,
     a_half_closed_stream_with_much_to_send_sleeps_until_there_is_room,
+    a_paused_stream_with_much_to_send_is_told_of_a_reset_at_once,
 }

@@ -77,6 +77,17 @@ impl Taken {
         self.peer = None;
     }
 
+    /// Lets the peer's system take what it takes without anybody reading.
+    fn settle(&mut self) {
+        for _ in 0..1_000 {
+            let until = self.host.clock.now().after(Duration::from_millis(50));
+            if self.host.wait(Some(until)).now >= until {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
     fn closed(&mut self) -> Option<NetworkError> {
         self.host.next(|event| match event {
             NetworkEvent::StreamClosed { error, .. } => Some(*error),
@@ -122,11 +133,7 @@ pub(crate) fn a_half_closed_stream_with_much_to_send_sleeps_until_there_is_room(
     let mut taken = Taken::new(kind, options);
     taken.peer_ends();
     taken.write(bytes);
-    // What the peer's system takes without its reading goes first.
-    while {
-        let until = taken.host.clock.now().after(Duration::from_millis(50));
-        taken.host.wait(Some(until)).now < until
-    } {}
+    taken.settle();
     assert_eq!(taken.host.wait_a_little().events, []);
     taken.peer().set_nonblocking(true).unwrap();
     let mut memory = vec![0; 1 << 16];
@@ -146,4 +153,18 @@ pub(crate) fn a_half_closed_stream_with_much_to_send_sleeps_until_there_is_room(
     assert_eq!(taken.closed(), None);
     taken.peer().set_nonblocking(false).unwrap();
     assert_eq!(taken.peer().read(&mut memory).unwrap(), 0);
+}
+
+/// Whoever reads no more because nothing can be written would wait for room for ever.
+pub(crate) fn a_paused_stream_with_much_to_send_is_told_of_a_reset_at_once(kind: BackendKind) {
+    let bytes = 1 << 20;
+    let options = TcpOptions::new()
+        .with_send_queue_max(bytes)
+        .with_buffers(8_192, 8_192);
+    let mut taken = Taken::new(kind, options);
+    taken.set_reading(Reading::Paused);
+    taken.write(bytes);
+    taken.settle();
+    taken.peer = None;
+    assert_eq!(taken.closed(), Some(NetworkError::ConnectionReset));
 }

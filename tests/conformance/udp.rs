@@ -1,5 +1,7 @@
 //! What puppets do with UDP sockets, and what they hear.
 
+#![allow(dead_code, reason = "a module of several test programs")]
+
 use core::net::{IpAddr, SocketAddr};
 
 use stillpoint::{

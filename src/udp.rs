@@ -15,7 +15,7 @@ use crate::traffic::Dscp;
 pub struct UdpOpen {
     /// Comes back with the answer.
     pub token: Token,
-    /// The address to bind; port 0 lets the system choose one.
+    /// The address to bind; port 0 lets the system choose one that nobody has.
     pub bind: SocketAddr,
     /// Whether other sockets may share the address and port.
     pub sharing: Sharing,

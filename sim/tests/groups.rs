@@ -222,6 +222,20 @@ fn what_is_sent_to_several_is_accounted_for() {
 }
 
 #[test]
+fn a_socket_that_is_closed_is_no_member() {
+    let mut world = World::new(1);
+    let nodes = [1, 2].map(|last| node(&mut world, &format!("node {last}"), last));
+    let speaker = task(&mut world, nodes[0], bound("0.0.0.0:0"), Vec::new());
+    member(&mut world, nodes[1], bound("0.0.0.0:7"), Interface::ByRoute);
+    world.abort(nodes[1]);
+    world.run_until_idle(Duration::from_millis(1)).unwrap();
+    assert!(heard_of(&mut world, (nodes[0], speaker), "239.0.0.7:7", b"x").is_empty());
+    let dropped = world.counters().dropped;
+    assert_eq!(dropped.by(DropCause::NoMember), 1);
+    assert_eq!(dropped.total(), 1);
+}
+
+#[test]
 fn each_member_has_a_link_of_its_own() {
     let mut world = World::new(1);
     let nodes = [1, 2, 3].map(|last| node(&mut world, &format!("node {last}"), last));

@@ -24,12 +24,21 @@ pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, Soc
         Domain::V6 => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?,
         Domain::Dual => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?,
     }
-    if open.sharing == Sharing::Shared {
-        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    let share = || match open.sharing {
+        Sharing::Exclusive => Ok(()),
+        Sharing::Shared => set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1),
+    };
+    // A port that the system chooses is to be one that nobody shares yet.
+    let chosen = open.bind.port() == 0;
+    if !chosen {
+        share()?;
     }
     set_udp_options(fd, open, domain)?;
     ask_for_info(fd, domain, offload);
     bind(fd, &open.bind, domain)?;
+    if chosen {
+        share()?;
+    }
     if let Some(peer) = &open.peer {
         if !domain.reaches(peer) {
             return Err(Errno(libc::EAFNOSUPPORT));

@@ -13,8 +13,11 @@ pub struct Capabilities {
     pub runs_out: bool,
     /// Several datagrams are received or sent with one system call.
     pub batches: bool,
-    /// Each datagram says to which address of ours it was sent, and its ECN bits.
+    /// Each datagram says to which address of ours it was sent, at which interface it arrived, and
+    /// its DSCP and ECN bits.
     pub packet_info: bool,
+    /// Sockets may be members of multicast groups.
+    pub groups: bool,
     /// There are TCP connections.
     pub streams: bool,
     /// There are TUN and TAP devices, for those who may open them.
@@ -28,18 +31,23 @@ impl Capabilities {
         runs_out: true,
         batches: true,
         packet_info: true,
+        groups: true,
         streams: true,
         devices: true,
     };
 
     /// Each with a few words, in a fixed order.
     #[must_use]
-    pub const fn rows(&self) -> [(&'static str, bool); 6] {
+    pub const fn rows(&self) -> [(&'static str, bool); 7] {
         [
             ("runs received as one (GRO)", self.runs_in),
             ("runs sent as one (GSO)", self.runs_out),
             ("several datagrams in one call", self.batches),
-            ("destination address and ECN of each", self.packet_info),
+            (
+                "destination, interface, DSCP and ECN of each datagram",
+                self.packet_info,
+            ),
+            ("multicast groups", self.groups),
             ("TCP", self.streams),
             ("TUN and TAP devices", self.devices),
         ]

@@ -1,48 +1,21 @@
-//! Datagrams: runs of them, and the sockets that carry them.
+//! Datagrams, and runs of them.
 //!
 //! A *run* is a row of datagrams of one peer and one size that travel together: what the kernel
 //! hands over in one go (GRO) or takes in one go (GSO). A single datagram is a run of one. All
 //! datagrams of a run have the *segment size*, but for the last, which may be shorter.
 //!
-//! Sources: RFC 768 (UDP), `udp(7)` for `UDP_SEGMENT` and `UDP_GRO`, RFC 3168 (ECN).
+//! Sources: RFC 768 (UDP), `udp(7)` for `UDP_SEGMENT` and `UDP_GRO`.
 
 use core::net::{IpAddr, SocketAddr};
 
 use crate::buffer::Buffer;
 use crate::id::SocketId;
-use crate::net::Token;
+use crate::traffic::{Dscp, Ecn};
 use crate::transmit::Payload;
+use crate::udp::InterfaceIndex;
 
 /// The longest payload of a datagram over IPv4, in bytes; what every backend carries whole.
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
-
-/// Explicit congestion notification: the two bits of RFC 3168 in the IP header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_enums, reason = "two bits have four values")]
-pub enum Ecn {
-    /// The transport does not take part.
-    #[default]
-    NotCapable = 0b00,
-    /// Capable, codepoint ECT(1).
-    Capable1 = 0b01,
-    /// Capable, codepoint ECT(0).
-    Capable0 = 0b10,
-    /// Congestion was met on the way.
-    CongestionExperienced = 0b11,
-}
-
-impl Ecn {
-    /// The ECN field of a traffic class (IPv6) or type of service (IPv4) byte.
-    #[must_use]
-    pub const fn from_traffic_class(byte: u8) -> Self {
-        match byte & 0b11 {
-            0b00 => Self::NotCapable,
-            0b01 => Self::Capable1,
-            0b10 => Self::Capable0,
-            _ => Self::CongestionExperienced,
-        }
-    }
-}
 
 /// Datagrams that arrived from one peer in one go.
 ///
@@ -61,8 +34,14 @@ impl Ecn {
 pub struct DatagramRun {
     /// Who sent them.
     pub peer: SocketAddr,
-    /// The address of ours that they were sent to, where the backend can tell.
+    /// The address that they were sent to, where the backend can tell: one of ours, or that of a
+    /// group. For what was sent to a broadcast address, the address of ours in that network.
     pub local: Option<IpAddr>,
+    /// The interface that they arrived at, where the backend can tell. What a machine sends to
+    /// itself arrives at the loopback interface, or at the one that has the address.
+    pub interface: Option<InterfaceIndex>,
+    /// How the IP headers said routers were to treat them.
+    pub dscp: Dscp,
     /// What the IP headers said of congestion.
     pub ecn: Ecn,
     /// The datagrams, end to end.
@@ -80,6 +59,8 @@ impl DatagramRun {
         Self {
             peer,
             local: None,
+            interface: None,
+            dscp: Dscp::CS0,
             ecn: Ecn::NotCapable,
             payload,
             segment_size,
@@ -151,6 +132,8 @@ pub struct Transmit {
     pub peer: SocketAddr,
     /// The address of ours to send from, where the socket has several.
     pub source: Option<IpAddr>,
+    /// How routers are to treat them, if not as the socket says.
+    pub dscp: Option<Dscp>,
     /// What the IP headers are to say of congestion.
     pub ecn: Ecn,
     /// The datagrams, end to end.
@@ -168,6 +151,7 @@ impl Transmit {
             socket,
             peer,
             source: None,
+            dscp: None,
             ecn: Ecn::NotCapable,
             payload: payload.into(),
             segment_size: 0,
@@ -190,6 +174,14 @@ impl Transmit {
         self
     }
 
+    /// The same, with this code point in place of the socket's.
+    #[must_use]
+    #[inline]
+    pub const fn with_dscp(mut self, dscp: Dscp) -> Self {
+        self.dscp = Some(dscp);
+        self
+    }
+
     /// The same, from this address of ours.
     #[must_use]
     #[inline]
@@ -198,14 +190,16 @@ impl Transmit {
         self
     }
 
-    /// `run`, sent back to where it came from, from the address it was sent to.
+    /// `run`, sent back to where it came from, from the address it was sent to; what was sent to
+    /// a group, from one that the system chooses.
     #[must_use]
     #[inline]
     pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
         Self {
             socket,
             peer: run.peer,
-            source: run.local,
+            source: run.local.filter(|local| !local.is_multicast()),
+            dscp: None,
             ecn: Ecn::NotCapable,
             payload: Payload::owned(run.payload),
             segment_size: run.segment_size,
@@ -229,85 +223,6 @@ impl Transmit {
             self.payload.len().min(self.segment_size)
         }
     }
-}
-
-/// A UDP socket to be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UdpOpen {
-    /// Comes back with the answer.
-    pub token: Token,
-    /// The address to bind; port 0 lets the system choose one.
-    pub bind: SocketAddr,
-    /// Whether other sockets may share the address and port.
-    pub sharing: Sharing,
-    /// The only peer, if there is to be only one.
-    pub peer: Option<SocketAddr>,
-    /// What becomes of datagrams that find the send queue full.
-    pub when_full: WhenFull,
-}
-
-impl UdpOpen {
-    /// A socket bound to `bind`, alone.
-    #[must_use]
-    #[inline]
-    pub const fn new(token: Token, bind: SocketAddr) -> Self {
-        Self {
-            token,
-            bind,
-            sharing: Sharing::Exclusive,
-            peer: None,
-            when_full: WhenFull::Fail,
-        }
-    }
-
-    /// The same, sharing its port with others that ask for it too (`SO_REUSEPORT`): each flow
-    /// goes to one of them.
-    #[must_use]
-    pub const fn shared(mut self) -> Self {
-        self.sharing = Sharing::Shared;
-        self
-    }
-
-    /// The same, connected: it hears `peer` alone, before all sockets that would hear it too, and
-    /// sends to `peer` alone ([`NetworkError::OtherPeer`](crate::NetworkError::OtherPeer)). Bound to all addresses, it takes the one
-    /// from which the peer is reached.
-    #[must_use]
-    pub const fn connected(mut self, peer: SocketAddr) -> Self {
-        self.peer = Some(peer);
-        self
-    }
-
-    /// The same, doing this with datagrams that find the send queue full.
-    #[must_use]
-    pub const fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
-        self
-    }
-}
-
-/// What becomes of datagrams that find the send queue of their socket full: 1,024 runs or 8 MiB
-/// beyond what the system itself takes. The simulator's sockets have no such queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// They fail; the task is told with [`NetworkEvent::SendFailed`](crate::NetworkEvent::SendFailed).
-    Fail,
-    /// They are dropped and counted: for bulk, whose start matters most.
-    DropNewest,
-    /// They take the place of those that have waited longest, which are dropped and counted: for
-    /// speech and pictures, which are of no use when late.
-    DropOldest,
-}
-
-/// Whether a port may be bound more than once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
-pub enum Sharing {
-    /// By one socket only.
-    Exclusive,
-    /// By all who ask for sharing (`SO_REUSEPORT`).
-    Shared,
 }
 
 #[cfg(test)]

@@ -37,16 +37,15 @@ mod state;
 mod stream;
 mod task;
 mod time;
+mod traffic;
 mod transmit;
+mod udp;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
 pub use capabilities::Capabilities;
 pub use counters::{DeviceCounters, NetworkCounters, StreamCounters};
-pub use datagram::{
-    DATAGRAM_BYTES_MAX, DatagramRun, Ecn, Sharing, Transmit, UdpOpen, WhenFull, segment_count,
-    segments,
-};
+pub use datagram::{DATAGRAM_BYTES_MAX, DatagramRun, Transmit, segment_count, segments};
 pub use device::{
     DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues, MalformedPacket, Packet,
     PacketHeaders, PacketJoin, PacketOffload, PacketSizes, PacketTransmit, PartialChecksum,
@@ -64,7 +63,12 @@ pub use stream::{
 };
 pub use task::{Adopted, App, Context, End, Input, Outbox, Output, Task};
 pub use time::{Clock, Deadline, Timestamp};
+pub use traffic::{Dscp, Ecn};
 pub use transmit::{Payload, PayloadTooLong, TransmitBuffer};
+pub use udp::{
+    Broadcast, Interface, InterfaceIndex, Membership, MulticastLoop, Sharing, UdpBuffers, UdpOpen,
+    V6Only, WhenFull,
+};
 pub use worker::{
     SpawnError, SpawnFn, Spawned, Spawner, Worker, WorkerConfig, WorkerInput, WorkerOutput,
     WorkerOutputs,

@@ -3,10 +3,11 @@
 use core::net::SocketAddr;
 
 use crate::buffer::Buffer;
-use crate::datagram::{DatagramRun, Transmit, UdpOpen};
+use crate::datagram::{DatagramRun, Transmit};
 use crate::device::{DeviceError, DeviceOpen, MalformedPacket, Packet, PacketTransmit};
 use crate::id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId};
 use crate::stream::{IncomingId, Reading, StreamWrite, TcpConnect, TcpListen};
+use crate::udp::{Membership, UdpBuffers, UdpOpen};
 
 /// A number that a task gives to what it asks for, and gets back with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -22,10 +23,16 @@ pub enum NetworkCommand {
         /// The id from now on, whatever the answer.
         socket: SocketId,
         /// What to open.
-        open: UdpOpen,
+        open: Box<UdpOpen>,
     },
     /// Send. Only failures are answered.
     Transmit(Transmit),
+    /// Make a socket a member of a group. Answered by [`NetworkEvent::GroupJoined`] or
+    /// [`NetworkEvent::GroupFailed`], unless the socket could not be opened.
+    JoinGroup(Membership),
+    /// End a membership. Answered by [`NetworkEvent::GroupLeft`] or
+    /// [`NetworkEvent::GroupFailed`], unless the socket could not be opened.
+    LeaveGroup(Membership),
     /// Listen under this id. Answered by [`NetworkEvent::Listening`] or
     /// [`NetworkEvent::ListenFailed`].
     Listen {
@@ -91,6 +98,8 @@ pub enum NetworkEvent {
         token: Token,
         /// The address it is bound to.
         local: SocketAddr,
+        /// What its system buffers hold.
+        buffers: UdpBuffers,
     },
     /// The socket could not be opened; its id is stale.
     UdpOpenFailed {
@@ -109,6 +118,17 @@ pub enum NetworkEvent {
         socket: SocketId,
         /// From one peer.
         run: DatagramRun,
+    },
+    /// The socket is a member of the group.
+    GroupJoined(Membership),
+    /// The socket is not a member of the group any more.
+    GroupLeft(Membership),
+    /// The membership could not be begun or ended. The socket goes on.
+    GroupFailed {
+        /// Which.
+        membership: Membership,
+        /// Why.
+        error: NetworkError,
     },
     /// Datagrams were not sent. They are lost; the socket goes on.
     SendFailed {
@@ -310,6 +330,9 @@ impl NetworkEvent {
             | Self::UdpOpenFailed { socket, .. }
             | Self::SendFailed { socket, .. }
             | Self::SocketError { socket, .. } => ResourceId::Socket(*socket),
+            Self::GroupJoined(membership)
+            | Self::GroupLeft(membership)
+            | Self::GroupFailed { membership, .. } => ResourceId::Socket(membership.socket),
             Self::Listening { listener, .. }
             | Self::ListenFailed { listener, .. }
             | Self::Incoming { listener, .. }
@@ -358,6 +381,9 @@ impl NetworkEvent {
             | Self::DeviceOpened { token, .. }
             | Self::DeviceOpenFailed { token, .. } => Some(*token),
             Self::Datagrams { .. }
+            | Self::GroupJoined(_)
+            | Self::GroupLeft(_)
+            | Self::GroupFailed { .. }
             | Self::SendFailed { .. }
             | Self::SocketError { .. }
             | Self::Incoming { .. }
@@ -392,7 +418,25 @@ pub enum NetworkError {
     /// The socket is connected to another peer.
     #[error("the socket is connected to another peer")]
     OtherPeer,
-    /// Ports below 1024 and the like (EACCES, EPERM).
+    /// An option has a value that the system does not take (EINVAL).
+    #[error("an option has a value that the system does not take")]
+    InvalidOption,
+    /// Not a multicast address.
+    #[error("not a multicast address")]
+    NotAGroup,
+    /// The socket is a member of the group at that interface already (EADDRINUSE).
+    #[error("a member of the group already")]
+    AlreadyMember,
+    /// The socket is not a member of the group at that interface (EADDRNOTAVAIL).
+    #[error("not a member of the group")]
+    NotMember,
+    /// The socket is a member of as many groups as the system allows (ENOBUFS).
+    #[error("a member of too many groups")]
+    TooManyGroups,
+    /// There is no such network interface, or none that leads there (ENODEV, ENXIO).
+    #[error("no such network interface")]
+    NoSuchInterface,
+    /// Ports below 1024, broadcast without asking for it, and the like (EACCES, EPERM).
     #[error("permission denied")]
     PermissionDenied,
     /// The peer did not answer in time (ETIMEDOUT), or was not reached in the time given.

@@ -25,11 +25,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::buffer::Buffer;
-use crate::datagram::Sharing;
 use crate::id::StreamId;
 use crate::net::Token;
 use crate::task::{App, Outbox};
 use crate::transmit::Payload;
+use crate::udp::Sharing;
 
 /// A listener to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

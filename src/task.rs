@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 use crate::buffer::{Buffer, BufferPool};
-use crate::datagram::{DatagramRun, Transmit, UdpOpen};
+use crate::datagram::{DatagramRun, Transmit};
 use crate::device::{DeviceOpen, PacketTransmit};
 use crate::entropy::Source;
 use crate::group::GroupOutputs;
@@ -18,6 +18,7 @@ use crate::net::NetworkEvent;
 use crate::stream::{Reading, StreamWrite, TcpConnect, TcpListen};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::{Payload, TransmitBuffer};
+use crate::udp::{Membership, UdpOpen};
 
 /// The types that all tasks of one application share.
 pub trait App: Debug + 'static {
@@ -114,9 +115,15 @@ pub enum Input<A: App> {
 pub enum Output<A: App> {
     /// Open a UDP socket. Answered by [`NetworkEvent::UdpOpened`] or
     /// [`NetworkEvent::UdpOpenFailed`].
-    OpenUdp(UdpOpen),
+    OpenUdp(Box<UdpOpen>),
     /// Send datagrams.
     Transmit(Transmit),
+    /// Make a socket a member of a multicast group. Answered by [`NetworkEvent::GroupJoined`] or
+    /// [`NetworkEvent::GroupFailed`].
+    JoinGroup(Membership),
+    /// End such a membership. Answered by [`NetworkEvent::GroupLeft`] or
+    /// [`NetworkEvent::GroupFailed`]. Closing the socket ends all that it has.
+    LeaveGroup(Membership),
     /// Listen for TCP connections. Answered by [`NetworkEvent::Listening`] or
     /// [`NetworkEvent::ListenFailed`].
     Listen(Box<TcpListen>),
@@ -160,6 +167,8 @@ impl<A: App> Output<A> {
             Self::Write(write) => Some(&write.payload),
             Self::Packet(packet) => Some(&packet.payload),
             Self::OpenUdp(_)
+            | Self::JoinGroup(_)
+            | Self::LeaveGroup(_)
             | Self::Listen(_)
             | Self::Connect(_)
             | Self::EndWrite(_)
@@ -180,6 +189,8 @@ impl<A: App> Output<A> {
             Self::Write(write) => Some(&mut write.payload),
             Self::Packet(packet) => Some(&mut packet.payload),
             Self::OpenUdp(_)
+            | Self::JoinGroup(_)
+            | Self::LeaveGroup(_)
             | Self::Listen(_)
             | Self::Connect(_)
             | Self::EndWrite(_)
@@ -307,7 +318,17 @@ impl<A: App> Outbox<A> {
 
     /// Asks for a UDP socket.
     pub fn open_udp(&mut self, open: UdpOpen) {
-        self.push(Output::OpenUdp(open));
+        self.push(Output::OpenUdp(Box::new(open)));
+    }
+
+    /// Makes a socket a member of a multicast group.
+    pub fn join_group(&mut self, membership: Membership) {
+        self.push(Output::JoinGroup(membership));
+    }
+
+    /// Ends a socket's membership in a multicast group.
+    pub fn leave_group(&mut self, membership: Membership) {
+        self.push(Output::LeaveGroup(membership));
     }
 
     /// Sends datagrams.

@@ -16,14 +16,22 @@ mod capabilities;
 mod closing;
 #[path = "conformance/connects.rs"]
 mod connects;
+#[path = "conformance/datagrams.rs"]
+mod datagrams;
+#[path = "conformance/groups.rs"]
+mod groups;
 #[path = "conformance/lab.rs"]
 mod lab;
 #[path = "conformance/listeners.rs"]
 mod listeners;
+#[path = "conformance/sockets.rs"]
+mod sockets;
 #[path = "conformance/streams.rs"]
 mod streams;
 #[path = "conformance/timers.rs"]
 mod timers;
+#[path = "conformance/udp.rs"]
+mod udp;
 
 /// Makes a test of each behaviour in each of the worlds. A new one is one line.
 macro_rules! in_worlds {
@@ -118,5 +126,54 @@ mod connections {
         closing::a_reset_throws_away_what_was_not_sent,
         closing::a_paused_reader_is_not_told_of_the_end_before_it_goes_on,
         closing::buffers_go_back_when_a_stream_is_gone,
+    }
+}
+
+mod datagram_sockets {
+    in_every_world! {
+        datagrams::datagrams_of_every_length_arrive_whole,
+        datagrams::a_datagram_too_long_is_refused_whole_and_the_next_one_passes,
+        datagrams::a_burst_arrives_in_order_and_whole,
+        datagrams::a_run_arrives_as_its_datagrams_and_where_it_can_in_one_go,
+        datagrams::one_payload_goes_to_many_peers_without_a_copy,
+        datagrams::congestion_bits_pass_both_ways,
+        datagrams::code_points_are_the_sockets_unless_a_datagram_has_its_own,
+        datagrams::datagrams_of_different_treatment_are_not_joined,
+        datagrams::the_address_that_was_asked_is_told_and_answers,
+        datagrams::the_interface_of_arrival_is_told,
+        datagrams::a_refused_datagram_names_its_peer_and_disturbs_no_other,
+        datagrams::a_peer_of_the_other_family_is_refused,
+        datagrams::a_source_of_others_is_refused,
+        datagrams::what_was_sent_before_a_close_arrives,
+        datagrams::a_socket_closed_in_the_middle_of_a_burst_gives_no_more,
+        datagrams::a_stale_id_is_told_once_for_a_row_of_the_same,
+        datagrams::a_socket_of_another_task_is_stale_too,
+        datagrams::every_policy_for_full_queues_loses_nothing_while_there_is_room,
+        datagrams::a_thousand_sockets_of_one_worker_each_answer,
+        datagrams::a_storm_at_one_socket_does_not_keep_another_waiting,
+        sockets::sockets_open_under_both_families_and_say_where,
+        sockets::the_reason_for_a_socket_that_cannot_be_is_told,
+        sockets::a_port_is_free_once_its_socket_is_closed,
+        sockets::flows_to_a_shared_port_keep_to_one_socket_each,
+        sockets::a_connected_socket_hears_and_reaches_its_peer_alone,
+        sockets::a_peer_of_the_other_family_cannot_be_connected_to,
+        sockets::a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses,
+        sockets::a_dual_stack_socket_takes_the_port_of_both_families,
+        sockets::a_socket_for_ipv6_only_leaves_ipv4_to_another,
+        sockets::a_mapped_address_is_bound_as_ipv4,
+        sockets::what_was_asked_for_buffers_is_granted_and_told,
+        sockets::a_receive_buffer_bounds_a_burst_and_what_is_lost_is_counted,
+        sockets::a_hop_limit_of_one_reaches_the_neighbours,
+        sockets::broadcast_is_for_those_who_ask_for_it,
+        sockets::a_broadcast_reaches_all_and_is_answered_from_their_own_addresses,
+        groups::members_of_a_group_get_what_is_sent_to_it_and_others_do_not,
+        groups::a_member_that_has_left_hears_no_more,
+        groups::a_socket_may_be_in_several_groups_and_tells_them_apart,
+        groups::what_was_sent_to_a_group_is_answered_by_each_member,
+        groups::a_socket_bound_to_a_group_hears_that_group_alone,
+        groups::a_membership_that_cannot_be_is_refused_with_the_reason,
+        groups::a_stale_socket_joins_nothing,
+        groups::a_closed_socket_has_left_its_groups,
+        groups::an_interface_that_is_not_there_cannot_be_sent_through,
     }
 }

@@ -22,11 +22,15 @@ pub enum DropCause {
     TooLong,
     /// The receiving host has taken in as many packets as it keeps.
     QueueFull,
+    /// It was sent to a group that has no member in the network.
+    NoMember,
+    /// It arrived at the same instant as more than the socket's receive buffer holds.
+    ReceiveBufferFull,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -35,11 +39,13 @@ impl DropCause {
         Self::Malformed,
         Self::TooLong,
         Self::QueueFull,
+        Self::NoMember,
+        Self::ReceiveBufferFull,
     ];
 }
 
 /// What became of the datagrams of a world. Always
-/// `sent + duplicated == delivered + dropped + in_flight`.
+/// `sent + duplicated + copied == delivered + dropped + in_flight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counters {
@@ -47,6 +53,9 @@ pub struct Counters {
     pub sent: u64,
     /// Copies that links have made of them.
     pub duplicated: u64,
+    /// Copies made of what goes to a group or a broadcast address: one for each receiver but the
+    /// first.
+    pub copied: u64,
     /// Datagrams given to tasks.
     pub delivered: u64,
     /// Datagrams dropped.
@@ -82,7 +91,7 @@ impl Counters {
     /// Panics unless every datagram is accounted for.
     pub(crate) fn assert_conserved(&self) {
         assert_eq!(
-            self.sent + self.duplicated,
+            self.sent + self.duplicated + self.copied,
             self.delivered + self.dropped.total() + self.in_flight,
             "a datagram is not accounted for, which is a fault of the simulator: {self:?}"
         );

@@ -8,13 +8,24 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    Buffer, DatagramRun, Entity, Entropy, NetworkError, Sharing, Site, SocketId, Transmit, UdpOpen,
+    Buffer, DatagramRun, Dscp, Entity, Entropy, Interface, InterfaceIndex, NetworkError, Sharing,
+    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::counters::Counters;
 use crate::device::Devices;
 use crate::link::Links;
+
+mod interfaces;
+mod many;
+mod socket;
+
+use interfaces::NetworkPrefix;
+pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
+use many::Member;
+pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
+use socket::{Domain, Socket};
 
 pub(crate) struct Network {
     pub(crate) hosts: Vec<Host>,
@@ -23,8 +34,11 @@ pub(crate) struct Network {
     pub(crate) links: Links,
     pub(crate) devices: Devices,
     pub(crate) counters: Counters,
-    by_ipv4: IndexMap<u32, u32, FxBuildHasher>,
-    by_ipv6: IndexMap<u128, u32, FxBuildHasher>,
+    /// By address: whose it is, and at which of its interfaces.
+    by_ipv4: IndexMap<u32, (u32, InterfaceIndex), FxBuildHasher>,
+    by_ipv6: IndexMap<u128, (u32, InterfaceIndex), FxBuildHasher>,
+    /// By network: the nodes in it, and at which of their interfaces.
+    by_network: IndexMap<NetworkPrefix, Vec<(u32, InterfaceIndex)>, FxBuildHasher>,
     /// By worker, then by the slot of the socket's id.
     sockets: Vec<Vec<Option<Socket>>>,
     flow: Site,
@@ -33,34 +47,32 @@ pub(crate) struct Network {
 
 pub(crate) struct Host {
     pub(crate) name: String,
-    addresses: Vec<IpAddr>,
+    addresses: Vec<HostAddress>,
     /// By port.
     bound: Vec<Bound>,
+    members: Vec<Member>,
     /// What the choice among shared sockets is keyed with.
     flow_key: u64,
     /// Ports that were chosen for sockets.
     ports_chosen: u64,
 }
 
-/// A socket as its worker sees it.
-#[derive(Debug, Clone, Copy)]
-struct Socket {
-    id: SocketId,
-    local: SocketAddr,
-    /// The address it sends from, unless it sends to its own node.
-    source: Option<IpAddr>,
-    /// The only peer, if it is connected.
-    peer: Option<SocketAddr>,
-}
-
 /// A socket as the network sees it.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
     local: SocketAddr,
+    domain: Domain,
     worker: u32,
     socket: SocketId,
     sharing: Sharing,
     peer: Option<SocketAddr>,
+}
+
+impl Bound {
+    /// Whether it is bound to all addresses of the family of `ip`.
+    fn is_for_all(&self, ip: IpAddr) -> bool {
+        self.local.ip().is_unspecified() && self.domain.speaks(ip)
+    }
 }
 
 /// Datagrams on their way.
@@ -73,13 +85,21 @@ pub(crate) struct Flight {
     pub(crate) socket: SocketId,
     /// Whom they are for.
     pub(crate) target: SocketAddr,
+    pub(crate) audience: Audience,
     pub(crate) run: DatagramRun,
 }
 
 /// What the network says to a transmit.
 pub(crate) enum Route {
-    /// From this address to this node.
-    To { node: u32, source: SocketAddr },
+    /// From this address to this node and interface.
+    To {
+        node: u32,
+        source: SocketAddr,
+        interface: InterfaceIndex,
+        dscp: Dscp,
+    },
+    /// To several nodes, or to none.
+    Many(Spread),
     /// No node has the address.
     Nowhere,
     /// The sender's socket is not open.
@@ -97,6 +117,7 @@ impl Flight {
             worker: 0,
             socket,
             target: source,
+            audience: Audience::One,
             run: DatagramRun::new(source, Buffer::empty(), 0),
         }
     }
@@ -112,15 +133,17 @@ impl Network {
             counters: Counters::default(),
             by_ipv4: IndexMap::default(),
             by_ipv6: IndexMap::default(),
+            by_network: IndexMap::default(),
             sockets: Vec::new(),
             flow: entropy.site("shared port"),
             ephemeral: entropy.site("ephemeral port"),
         }
     }
 
-    pub(crate) fn add_host(&mut self, name: &str, addresses: Vec<IpAddr>) -> u32 {
+    pub(crate) fn add_host(&mut self, name: &str, addresses: Vec<HostAddress>) -> u32 {
         let number = u32::try_from(self.hosts.len()).expect("fewer than 2^32 nodes");
-        for &address in &addresses {
+        for own in &addresses {
+            let (address, interface) = (own.ip, own.interface);
             let usual =
                 !address.is_unspecified() && !address.is_multicast() && !address.is_loopback();
             assert!(
@@ -129,10 +152,14 @@ impl Network {
                 (it has the loopback addresses anyway)"
             );
             let other = match address {
-                IpAddr::V4(ip) => self.by_ipv4.insert(ip.to_bits(), number),
-                IpAddr::V6(ip) => self.by_ipv6.insert(ip.to_bits(), number),
+                IpAddr::V4(ip) => self.by_ipv4.insert(ip.to_bits(), (number, interface)),
+                IpAddr::V6(ip) => self.by_ipv6.insert(ip.to_bits(), (number, interface)),
             };
-            if let Some(other) = other {
+            let near = self.by_network.entry(own.network()).or_default();
+            if !near.contains(&(number, interface)) {
+                near.push((number, interface));
+            }
+            if let Some((other, _)) = other {
                 let other = self
                     .hosts
                     .get(other as usize)
@@ -146,6 +173,7 @@ impl Network {
             name: name.to_owned(),
             addresses,
             bound: Vec::new(),
+            members: Vec::new(),
             flow_key: self.flow.below(entity, 0, 1 << 63),
             ports_chosen: 0,
         });
@@ -161,17 +189,22 @@ impl Network {
         self.entities[from as usize].part(to.number())
     }
 
-    /// Opens a socket and says to what it is bound.
+    /// Opens a socket. Says to what it is bound, and what its buffers hold.
     pub(crate) fn open(
         &mut self,
         node: u32,
         worker: u32,
         socket: SocketId,
         open: &UdpOpen,
-    ) -> Result<SocketAddr, NetworkError> {
+    ) -> Result<(SocketAddr, UdpBuffers), NetworkError> {
         let (host, entity) = (&mut self.hosts[node as usize], self.entities[node as usize]);
-        if !open.bind.ip().is_unspecified() && !host.has(open.bind.ip()) {
+        let (domain, ip) = (Domain::of(open), open.bind.ip());
+        if !ip.is_unspecified() && !ip.is_multicast() && !host.has(ip) {
             return Err(NetworkError::AddressNotAvailable);
+        }
+        let interface = open.multicast_interface;
+        if interface != Interface::ByRoute && host.interface(interface, ip).is_none() {
+            return Err(NetworkError::NoSuchInterface);
         }
         let mut local = open.bind;
         if local.port() == 0 {
@@ -180,37 +213,40 @@ impl Network {
             let start = self
                 .ephemeral
                 .below(entity, count, u64::from(EPHEMERAL_PORTS));
-            let ports = (start..).take(usize::from(EPHEMERAL_PORTS));
-            let free = ports
-                .filter_map(|offset| u16::try_from(offset % u64::from(EPHEMERAL_PORTS)).ok())
-                .map(|offset| SocketAddr::new(local.ip(), EPHEMERAL_FIRST + offset))
-                .find(|&local| host.conflict(local, Sharing::Exclusive).is_none());
-            local = free.ok_or(NetworkError::AddressInUse)?;
-        } else if host.conflict(local, open.sharing).is_some() {
+            let port = host.free_port(local, domain, start);
+            local.set_port(port.ok_or(NetworkError::AddressInUse)?);
+        } else if host.conflict(local, domain, open.sharing).is_some() {
             return Err(NetworkError::AddressInUse);
         }
         if let Some(peer) = open.peer {
-            local.set_ip(host.towards(local.ip(), peer.ip())?);
+            if !domain.speaks(peer.ip()) {
+                return Err(NetworkError::AddressFamily);
+            }
+            let from = host.towards(towards_family(local.ip(), peer.ip()), peer.ip())?;
+            if from != local.ip() {
+                local = SocketAddr::new(from, local.port());
+            }
         }
+        let host = &mut self.hosts[node as usize];
         host.bind(Bound {
             local,
+            domain,
             worker,
             socket,
             sharing: open.sharing,
             peer: open.peer,
         });
+        let source = |any: IpAddr| host.source(towards_family(local.ip(), any));
+        let sources = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(source);
+        let opened = Socket::new(socket, local, sources, open);
+        let buffers = opened.buffers();
         let sockets = &mut self.sockets[worker as usize];
         let slot = socket.key().slot as usize;
         if sockets.len() <= slot {
             sockets.resize(slot + 1, None);
         }
-        sockets[slot] = Some(Socket {
-            id: socket,
-            local,
-            source: self.hosts[node as usize].source(local.ip()),
-            peer: open.peer,
-        });
-        Ok(local)
+        sockets[slot] = Some(opened);
+        Ok((local, buffers))
     }
 
     /// Closes a socket, if it is open.
@@ -221,52 +257,95 @@ impl Network {
             && open.id == socket
         {
             *slot = None;
-            self.hosts[node as usize].unbind(open.local.port(), worker, socket);
+            let host = &mut self.hosts[node as usize];
+            host.unbind(open.local.port(), worker, socket);
+            host.leave_all(worker, socket);
         }
+    }
+
+    fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
+        let open = self.sockets[worker as usize].get(id.key().slot as usize)?;
+        open.as_ref().filter(|socket| socket.id == id)
+    }
+
+    /// Whether a socket has room for datagrams that arrive now. If so, they take it.
+    pub(crate) fn take_room(
+        &mut self,
+        now: Timestamp,
+        (worker, id): (u32, SocketId),
+        run: &DatagramRun,
+    ) -> bool {
+        let open = self.sockets[worker as usize].get_mut(id.key().slot as usize);
+        open.is_none_or(|open| open.as_mut().is_none_or(|open| open.take_room(now, run)))
     }
 
     /// Which way a transmit takes.
     pub(crate) fn route(&self, node: u32, worker: u32, transmit: &Transmit) -> Route {
-        let open = self.sockets[worker as usize].get(transmit.socket.key().slot as usize);
-        let Some(Some(socket)) = open else {
+        let Some(socket) = self.socket(worker, transmit.socket) else {
             return Route::Closed;
         };
-        if socket.id != transmit.socket {
-            return Route::Closed;
-        }
-        let (target, local) = (transmit.peer.ip(), socket.local);
-        if target.is_ipv4() != local.is_ipv4() {
+        let (host, target) = (&self.hosts[node as usize], transmit.peer.ip());
+        if !socket.domain.speaks(target) {
             return Route::Refused(NetworkError::AddressFamily);
         }
-        if socket.peer.is_some_and(|only| only != transmit.peer) {
+        if socket.open.peer.is_some_and(|only| only != transmit.peer) {
             return Route::Refused(NetworkError::OtherPeer);
         }
         let known = match target {
             IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
             IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
         };
-        let to = known.copied().or(target.is_loopback().then_some(node));
+        let to = match known {
+            Some(&(to, _)) if to == node => Some((node, LOOPBACK)),
+            Some(&to) => Some(to),
+            None => {
+                if let Some(route) = self.route_to_many(node, socket, transmit) {
+                    return route;
+                }
+                target.is_loopback().then_some((node, LOOPBACK))
+            }
+        };
+        if let SocketAddr::V6(peer) = transmit.peer
+            && !host.is_in_scope(peer.scope_id())
+        {
+            return Route::Refused(NetworkError::NoSuchInterface);
+        }
         let source = if let Some(source) = transmit.source {
-            if source.is_ipv4() != local.is_ipv4() {
+            if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
-            if !self.hosts[node as usize].has(source) {
+            if !host.has(source) {
                 return Route::Refused(NetworkError::AddressNotAvailable);
             }
             source
-        } else if to == Some(node) && local.ip().is_unspecified() {
-            match self.hosts[node as usize].towards(local.ip(), target) {
+        } else if to.is_some_and(|(to, _)| to == node) && socket.local.ip().is_unspecified() {
+            match host.towards(towards_family(socket.local.ip(), target), target) {
                 Ok(source) => source,
                 Err(error) => return Route::Refused(error),
             }
         } else {
-            match socket.source {
+            match socket.sources[usize::from(target.is_ipv6())] {
                 Some(source) => source,
                 None => return Route::Refused(NetworkError::NetworkUnreachable),
             }
         };
-        let source = SocketAddr::new(source, local.port());
-        to.map_or(Route::Nowhere, |node| Route::To { node, source })
+        let source = SocketAddr::new(source, socket.local.port());
+        to.map_or(Route::Nowhere, |(node, interface)| Route::To {
+            node,
+            source: heard_at(source, interface),
+            interface,
+            dscp: transmit.dscp.unwrap_or(socket.open.dscp),
+        })
+    }
+
+    /// Which way a transmit takes that is not for one address. `None` if it is.
+    fn route_to_many(&self, node: u32, socket: &Socket, transmit: &Transmit) -> Option<Route> {
+        let spread = if transmit.peer.ip().is_multicast() {
+            self.route_to_group(node, socket, transmit)
+        } else {
+            self.route_to_everybody(node, socket, transmit)?
+        };
+        Some(spread.map_or_else(Route::Refused, Route::Many))
     }
 
     /// The worker and socket that datagrams are for.
@@ -313,17 +392,22 @@ impl Fit {
         match bound.peer {
             Some(only) => (only == peer && ip == target).then_some(Self::Connected),
             None if ip == target => Some(Self::Exact),
-            None => {
-                let all = ip.is_unspecified() && ip.is_ipv4() == target.is_ipv4();
-                all.then_some(Self::Wildcard)
-            }
+            None => bound.is_for_all(target).then_some(Self::Wildcard),
         }
     }
 }
 
 impl Host {
     fn has(&self, address: IpAddr) -> bool {
-        address.is_loopback() || self.addresses.contains(&address)
+        address.is_loopback() || self.addresses.iter().any(|own| own.ip == address)
+    }
+
+    /// Whether a peer may have this scope id: it is 0, or one of our interfaces.
+    fn is_in_scope(&self, scope_id: u32) -> bool {
+        InterfaceIndex::new(scope_id).is_none_or(|index| {
+            self.interface(Interface::Index(index), Ipv6Addr::UNSPECIFIED.into())
+                .is_some()
+        })
     }
 
     fn at_port(&self, port: u16) -> &[Bound] {
@@ -364,15 +448,27 @@ impl Host {
     }
 
     /// A socket that does not let another be bound to `local`.
-    fn conflict(&self, local: SocketAddr, sharing: Sharing) -> Option<&Bound> {
+    fn conflict(&self, local: SocketAddr, domain: Domain, sharing: Sharing) -> Option<&Bound> {
         self.at_port(local.port()).iter().find(|bound| {
             let (one, other) = (bound.local.ip(), local.ip());
             let overlap = one == other
-                || (one.is_ipv4() == other.is_ipv4()
-                    && (one.is_unspecified() || other.is_unspecified()));
+                || bound.is_for_all(other)
+                || (other.is_unspecified() && domain.speaks(one));
             let shared = bound.sharing == Sharing::Shared && sharing == Sharing::Shared;
             overlap && !shared
         })
+    }
+
+    /// The first port from `start` on that nobody is bound to at this address.
+    fn free_port(&self, mut local: SocketAddr, domain: Domain, start: u64) -> Option<u16> {
+        let ports = (start..).take(usize::from(EPHEMERAL_PORTS));
+        ports
+            .filter_map(|offset| u16::try_from(offset % u64::from(EPHEMERAL_PORTS)).ok())
+            .map(|offset| EPHEMERAL_FIRST + offset)
+            .find(|&port| {
+                local.set_port(port);
+                self.conflict(local, domain, Sharing::Exclusive).is_none()
+            })
     }
 
     /// The address that a socket bound to `local` sends to `peer` from: whoever talks to itself
@@ -381,7 +477,7 @@ impl Host {
         if peer.is_ipv4() != local.is_ipv4() {
             return Err(NetworkError::AddressFamily);
         }
-        if !local.is_unspecified() {
+        if !local.is_unspecified() && !local.is_multicast() {
             return Ok(local);
         }
         match peer {
@@ -396,11 +492,11 @@ impl Host {
 
     /// The address that a socket bound to `local` sends from.
     fn source(&self, local: IpAddr) -> Option<IpAddr> {
-        if !local.is_unspecified() {
+        if !local.is_unspecified() && !local.is_multicast() {
             return Some(local);
         }
-        let fits = |address: &&IpAddr| address.is_ipv4() == local.is_ipv4();
-        self.addresses.iter().find(fits).copied()
+        let fits = |own: &&HostAddress| own.ip.is_ipv4() == local.is_ipv4();
+        self.addresses.iter().find(fits).map(|own| own.ip)
     }
 
     fn flow(&self, peer: SocketAddr) -> u64 {
@@ -411,6 +507,15 @@ impl Host {
         }
         bytes[16..].copy_from_slice(&peer.port().to_le_bytes());
         xxh3_64_with_seed(&bytes, self.flow_key)
+    }
+}
+
+/// `local`, or all addresses of the family of `peer` if it is all addresses of both.
+fn towards_family(local: IpAddr, peer: IpAddr) -> IpAddr {
+    if local == Ipv6Addr::UNSPECIFIED && peer.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        local
     }
 }
 

@@ -2,8 +2,9 @@
 
 use core::net::IpAddr;
 
-use stillpoint::{App, Spawned, Spawner, Worker, WorkerConfig};
+use stillpoint::{App, InterfaceIndex, Spawned, Spawner, Worker, WorkerConfig};
 
+use crate::network::HostAddress;
 use crate::world::World;
 
 /// A node of a world. Made by [`NodeBuilder::spawner`].
@@ -29,15 +30,46 @@ impl NodeId {
 pub struct NodeBuilder<'a, A: App> {
     pub(crate) world: &'a mut World<A>,
     pub(crate) name: String,
-    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) addresses: Vec<HostAddress>,
+    /// The one that further addresses are at.
+    pub(crate) interface: InterfaceIndex,
     pub(crate) workers: u16,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
 }
 
 impl<A: App> NodeBuilder<'_, A> {
-    /// Gives the node one more address.
+    /// Gives the node one more address. The network it is in is that of its first 24 bits (IPv4)
+    /// or 64 bits (IPv6).
     pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
-        self.addresses.push(address.into());
+        let address = HostAddress::new(address.into(), self.interface);
+        self.addresses.push(address);
+        self
+    }
+
+    /// Says that the network of the address given last is that of its first `prefix_len` bits.
+    /// What is sent to a group or a broadcast address reaches the nodes of one network.
+    ///
+    /// # Panics
+    ///
+    /// If there are more bits than the address has.
+    pub fn prefix_len(mut self, prefix_len: u8) -> Self {
+        if let Some(last) = self.addresses.last_mut() {
+            *last = last.with_prefix_len(prefix_len);
+        }
+        self
+    }
+
+    /// Has further addresses be at an interface of their own. The first interface of a node is
+    /// number 2, behind its loopback interface, and each further one the next.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 2^32 of them.
+    pub fn interface(mut self) -> Self {
+        let next = self.interface.number().checked_add(1);
+        self.interface = next
+            .and_then(InterfaceIndex::new)
+            .expect("fewer than 2^32 interfaces");
         self
     }
 

@@ -15,6 +15,7 @@ use stillpoint::{
 };
 
 use crate::link::Link;
+use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
 mod carry;
@@ -107,7 +108,8 @@ impl<A: App> World<A> {
         NodeBuilder {
             world: self,
             name: name.into(),
-            addresses: vec![address.into()],
+            addresses: vec![HostAddress::new(address.into(), FIRST)],
+            interface: FIRST,
             workers: 1,
             limits: Box::new(|_| {}),
         }
@@ -116,7 +118,7 @@ impl<A: App> World<A> {
     pub(crate) fn add_node(
         &mut self,
         name: &str,
-        addresses: Vec<IpAddr>,
+        addresses: Vec<HostAddress>,
         workers: u16,
         limits: &dyn Fn(&mut WorkerConfig),
         make: &dyn Fn(WorkerConfig) -> Worker<A>,

@@ -34,7 +34,8 @@ fn a_port_is_in_use_while_its_socket_is_open() {
             Ok(address("10.0.0.1:7")),
             Err(NetworkError::AddressInUse),
             Err(NetworkError::AddressInUse),
-            Ok(address("[::]:7")),
+            // It would take IPv4 as well.
+            Err(NetworkError::AddressInUse),
             Ok(address("10.0.0.1:8")),
         ]
     );
@@ -94,11 +95,7 @@ fn a_wildcard_socket_hears_all_addresses_and_answers_from_the_one_it_was_asked_a
         .node("asking", [10, 0, 0, 3])
         .address([0xfd00, 0, 0, 0, 0, 0, 0, 3])
         .spawner(spawn);
-    open(
-        &mut world,
-        many,
-        &["0.0.0.0:7", "[::]:7", "10.0.0.2:8", "0.0.0.0:9"],
-    );
+    open(&mut world, many, &["[::]:7", "10.0.0.2:8", "0.0.0.0:9"]);
     for target in ["10.0.0.1:7", "10.0.0.2:7", "[fd00::2]:7", "10.0.0.2:8"] {
         world.spawn(asking, 0, client(target, 1, ms(1)));
     }
@@ -112,7 +109,7 @@ fn a_wildcard_socket_hears_all_addresses_and_answers_from_the_one_it_was_asked_a
         .tasks::<Server>(many)
         .map(|(_, server)| server.heard.len())
         .collect();
-    assert_eq!(heard, [2, 1, 1, 0]);
+    assert_eq!(heard, [3, 1, 0]);
 }
 
 #[test]

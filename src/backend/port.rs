@@ -5,7 +5,7 @@ use core::fmt;
 use super::device::Devices;
 use super::events::Events;
 use super::readiness::Readiness;
-use super::sys::Batching;
+use super::sys::{Batching, MembershipChange};
 use super::tcp::Tcp;
 use super::udp::Udp;
 use super::{BackendConfig, Port};
@@ -61,6 +61,7 @@ impl SocketPort {
             runs_out: port.udp.runs_out(),
             batches: port.udp.batches(),
             packet_info: cfg!(target_os = "linux"),
+            groups: cfg!(target_os = "linux"),
             streams: true,
             devices: cfg!(target_os = "linux"),
         };
@@ -108,7 +109,13 @@ impl Port for SocketPort {
     fn submit(&mut self, command: NetworkCommand) {
         match command {
             NetworkCommand::Transmit(transmit) => self.transmit(transmit),
-            NetworkCommand::OpenUdp { socket, open } => self.open_udp(socket, open),
+            NetworkCommand::OpenUdp { socket, open } => self.open_udp(socket, &open),
+            NetworkCommand::JoinGroup(membership) => {
+                self.change_group(membership, MembershipChange::Join);
+            }
+            NetworkCommand::LeaveGroup(membership) => {
+                self.change_group(membership, MembershipChange::Leave);
+            }
             NetworkCommand::Close(ResourceId::Socket(id)) => self.close_udp(id),
             NetworkCommand::Write(write) => self.write(write),
             NetworkCommand::SetReading { stream, reading } => self.set_reading(stream, reading),

@@ -12,13 +12,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::port::{Left, SocketPort};
 use super::readiness::Interest;
-use super::sys::{self, Batching, Errno, SendScratch};
+use super::sys::{self, Batching, Errno, MembershipChange, SendScratch};
 use super::table::Table;
 use super::{BackendConfig, Offload};
-use crate::datagram::{Transmit, UdpOpen};
+use crate::datagram::Transmit;
 use crate::id::SocketId;
 use crate::net::{NetworkError, NetworkEvent};
 use crate::transmit::TransmitBuffer;
+use crate::udp::{Membership, UdpOpen};
 
 mod backlog;
 mod queue;
@@ -129,16 +130,18 @@ impl SocketPort {
         Some(event)
     }
 
-    pub(super) fn open_udp(&mut self, id: SocketId, open: UdpOpen) {
+    pub(super) fn open_udp(&mut self, id: SocketId, open: &UdpOpen) {
         let token = open.token;
-        let event = match sys::open_udp(&open, self.udp.offload) {
+        let event = match sys::open_udp(open, self.udp.offload) {
             Ok((fd, local)) => {
-                let socket = Socket::new(fd, local, &open);
+                let buffers = sys::udp_buffers(fd.as_fd());
+                let socket = Socket::new(fd, local, open);
                 self.udp.sockets.insert(id.key(), socket);
                 NetworkEvent::UdpOpened {
                     socket: id,
                     token,
                     local,
+                    buffers,
                 }
             }
             Err(error) => NetworkEvent::UdpOpenFailed {
@@ -169,12 +172,31 @@ impl SocketPort {
         }
     }
 
+    /// Makes a socket a member of a group, or ends that.
+    pub(super) fn change_group(&mut self, membership: Membership, change: MembershipChange) {
+        let Some(socket) = self.udp.sockets.get(membership.socket.key()) else {
+            return; // Its opening failed, and its task is about to be told.
+        };
+        let (fd, domain) = (socket.fd.as_fd(), socket.domain);
+        let (group, interface) = (membership.group, membership.interface);
+        let changed = sys::change_membership(fd, domain, group, interface, change);
+        self.events.push_answer(match (changed, change) {
+            (Ok(()), MembershipChange::Join) => NetworkEvent::GroupJoined(membership),
+            (Ok(()), MembershipChange::Leave) => NetworkEvent::GroupLeft(membership),
+            (Err(error), _) => NetworkEvent::GroupFailed {
+                membership,
+                error: error.to_membership_error(),
+            },
+        });
+    }
+
     /// A socket that nobody can wait for is of no use.
     fn fail_to_open(&mut self, opened: NetworkEvent, error: Errno) -> NetworkEvent {
         let NetworkEvent::UdpOpened {
             socket,
             token,
             local,
+            ..
         } = opened
         else {
             return opened;
@@ -215,11 +237,12 @@ impl SocketPort {
             self.counters.send_failed += count;
             return;
         };
+        let dscp = transmit.dscp.unwrap_or(socket.dscp);
         let to = Destination {
             socket: transmit.socket,
             peer: transmit.peer,
             source: transmit.source,
-            ecn: transmit.ecn,
+            traffic_class: dscp.traffic_class(transmit.ecn),
         };
         if let Err(error) = check(socket, &transmit) {
             return self.send_failed(&to, error, count);

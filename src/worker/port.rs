@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::resources::ResourceTable;
 use super::{Pending, SpawnError, WorkerOutput, WorkerOutputs};
-use crate::datagram::{DATAGRAM_BYTES_MAX, Transmit, UdpOpen};
+use crate::datagram::{DATAGRAM_BYTES_MAX, Transmit};
 use crate::device::{DeviceError, DeviceOpen};
 use crate::group::GroupOutputs;
 use crate::id::{ResourceId, TaskId};
@@ -12,6 +12,7 @@ use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::stream::{TcpConnect, TcpListen};
 use crate::task::{App, End, Output};
 use crate::transmit::TransmitBuffer;
+use crate::udp::{Membership, UdpOpen};
 
 /// Takes the output of tasks: what concerns the network goes on only if it is the task's own, and what concerns the worker itself waits until the task is drained.
 pub(super) struct Port<'a, A: App, O> {
@@ -45,6 +46,12 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
                 self.if_own(task, stream.into(), NetworkCommand::EndWrite(stream));
             }
             Output::OpenUdp(open) => self.open_udp(task, open),
+            Output::JoinGroup(membership) => {
+                self.change_group(task, membership, NetworkCommand::JoinGroup);
+            }
+            Output::LeaveGroup(membership) => {
+                self.change_group(task, membership, NetworkCommand::LeaveGroup);
+            }
             Output::Listen(listen) => self.listen(task, listen),
             Output::Connect(connect) => self.connect(task, connect),
             Output::OpenDevice(open) => self.open_device(task, open),
@@ -109,18 +116,45 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         }
     }
 
-    fn open_udp(&mut self, task: TaskId, open: UdpOpen) {
-        match self.resources.insert_socket(task) {
+    fn open_udp(&mut self, task: TaskId, mut open: Box<UdpOpen>) {
+        let (token, bind) = (open.token, open.bind);
+        let opened = match open.checked() {
+            Ok(checked) => {
+                *open = checked;
+                let inserted = self.resources.insert_socket(task);
+                inserted.map_err(|socket| (socket, NetworkError::TooManySockets))
+            }
+            Err(error) => Err((self.resources.no_socket(), error)),
+        };
+        match opened {
             Ok(socket) => self.network(NetworkCommand::OpenUdp { socket, open }),
-            Err(socket) => {
+            Err((socket, error)) => {
                 let event = NetworkEvent::UdpOpenFailed {
                     socket,
-                    token: open.token,
-                    bind: open.bind,
-                    error: NetworkError::TooManySockets,
+                    token,
+                    bind,
+                    error,
                 };
                 self.tell(task, event);
             }
+        }
+    }
+
+    fn change_group(
+        &mut self,
+        task: TaskId,
+        mut membership: Membership,
+        command: fn(Membership) -> NetworkCommand,
+    ) {
+        if !self.owns(task, membership.socket.into()) {
+            return;
+        }
+        membership.group = membership.group.to_canonical();
+        if membership.group.is_multicast() {
+            self.network(command(membership));
+        } else {
+            let error = NetworkError::NotAGroup;
+            self.tell(task, NetworkEvent::GroupFailed { membership, error });
         }
     }
 

@@ -35,6 +35,14 @@ impl ResourceTable {
         self.entries.len()
     }
 
+    /// An id that is stale already.
+    pub(super) const fn no_socket(&self) -> SocketId {
+        SocketId {
+            worker: self.worker,
+            key: NO_KEY,
+        }
+    }
+
     /// A new socket of `owner`. If there are too many, an id that is stale already.
     pub(super) fn insert_socket(&mut self, owner: TaskId) -> Result<SocketId, SocketId> {
         self.insert(owner, |worker, key| SocketId { worker, key })
@@ -60,11 +68,7 @@ impl ResourceTable {
         owner: TaskId,
         id: impl Fn(u16, Key) -> I,
     ) -> Result<I, I> {
-        let none = Key {
-            slot: u32::MAX,
-            generation: u32::MAX,
-        };
-        let nothing = id(self.worker, none);
+        let nothing = id(self.worker, NO_KEY);
         let entry = Entry {
             id: nothing.into(),
             owner: Some(owner),
@@ -131,3 +135,9 @@ impl ResourceTable {
         self.entries.get(key).map(|entry| entry.id)
     }
 }
+
+/// A key that nothing ever has.
+const NO_KEY: Key = Key {
+    slot: u32::MAX,
+    generation: u32::MAX,
+};

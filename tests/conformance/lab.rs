@@ -35,20 +35,20 @@ impl Kind {
 pub(crate) struct Lab {
     pub(crate) kind: Kind,
     limits: fn(&mut WorkerConfig),
-    inner: Inner,
+    pub(crate) inner: Inner,
     puppets: Vec<Heard>,
     /// Connections that nobody takes in.
     waiting: Vec<std::net::TcpStream>,
 }
 
-enum Inner {
+pub(crate) enum Inner {
     Sockets(Vec<Machine>),
     Simulator(Box<World<Probe>>, Vec<NodeId>),
 }
 
 /// One host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Host(usize);
+pub(crate) struct Host(pub(crate) usize);
 
 /// One task of a host, which does what it is told and tells what it hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -426,9 +426,9 @@ impl fmt::Debug for Lab {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A worker over a real backend, driven by hand.
-struct Machine {
+pub(crate) struct Machine {
     worker: Worker<Probe>,
-    backend: SocketBackend,
+    pub(crate) backend: SocketBackend,
     clock: SystemClock,
     buffers: BufferPool,
     told: Vec<(TaskId, Told)>,

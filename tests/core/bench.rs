@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use stillpoint::{
     Entropy, NetworkCommand, NetworkError, NetworkEvent, SocketId, Spawned, Spawner, TaskId,
-    Timestamp, Token, TransmitBuffer, UdpOpen, Worker, WorkerConfig, WorkerInput, WorkerOutput,
-    WorkerOutputs, WorkerState,
+    Timestamp, Token, TransmitBuffer, UdpBuffers, UdpOpen, Worker, WorkerConfig, WorkerInput,
+    WorkerOutput, WorkerOutputs, WorkerState,
 };
 
 use super::check::check_drain;
@@ -145,6 +145,7 @@ impl Bench {
                     socket,
                     token,
                     local: bind,
+                    buffers: UdpBuffers::new(0, 0),
                 })
             }
             Say::OpenFailed(number) => {
@@ -202,7 +203,7 @@ impl WorkerOutputs<Lab> for Driver {
                 }
             }
             WorkerOutput::Network(NetworkCommand::OpenUdp { socket, open }) => {
-                assert_eq!(open, UdpOpen::new(Token(7), peer()));
+                assert_eq!(*open, UdpOpen::new(Token(7), peer()));
                 assert!(!book.sockets.contains(&socket), "{socket} is used again");
                 book.sockets.push(socket);
                 Pushed::Open(book.sockets.len() - 1)

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use stillpoint::{
     BufferPool, Context, Deadline, End, Entity, Entropy, GroupConfig, Input, NetworkCommand,
-    NetworkEvent, Outbox, Output, Task, TaskGroup, TaskId, Timestamp, TransmitBuffer, Worker,
-    WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    NetworkEvent, Outbox, Output, Task, TaskGroup, TaskId, Timestamp, TransmitBuffer, UdpBuffers,
+    Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use super::bench::{Bench, Say};
@@ -263,7 +263,7 @@ fn law_1_what_children_write_in_place_leaves_as_they_wrote_it() {
         ..Birth::default()
     }]);
     let opened = family.driver.pushed.iter().find_map(|output| match output {
-        WorkerOutput::Network(NetworkCommand::OpenUdp { socket, open }) => Some((*socket, *open)),
+        WorkerOutput::Network(NetworkCommand::OpenUdp { socket, open }) => Some((*socket, **open)),
         _ => None,
     });
     let (socket, open) = opened.expect("the child's socket");
@@ -277,6 +277,7 @@ fn law_1_what_children_write_in_place_leaves_as_they_wrote_it() {
         socket,
         token: open.token,
         local: peer(),
+        buffers: UdpBuffers::new(0, 0),
     };
     let heard = family.say(1, WorkerInput::Network(event));
     assert!(matches!(

@@ -103,7 +103,7 @@ impl<const KIND: u8> Probe<KIND> {
             }
             Act::Finish => (Said::Finished, Output::Finished),
             Act::Spawn(birth) => (Said::Spawn, Output::Spawn((**birth).clone())),
-            Act::Open => (Said::Open, Output::OpenUdp(open)),
+            Act::Open => (Said::Open, Output::OpenUdp(Box::new(open))),
             Act::Close(number) => {
                 let (number, socket) = self.socket(*number)?;
                 (Said::Close(number), Output::Close(socket.into()))

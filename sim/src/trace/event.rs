@@ -86,10 +86,12 @@ pub enum TraceKind {
     PacketDropped,
     /// A host has taken a packet in. Words: number of its device, bytes.
     PacketTaken,
+    /// Output: a socket's membership in a group begins or ends. Words: text.
+    Group,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -114,6 +116,7 @@ impl TraceKind {
         Self::PacketCopied,
         Self::PacketDropped,
         Self::PacketTaken,
+        Self::Group,
     ];
 }
 
@@ -136,7 +139,8 @@ impl TraceEvent {
             | TraceKind::Close
             | TraceKind::Carried
             | TraceKind::Duplicated
-            | TraceKind::Dropped => write!(f, " socket {worker}/{slot}.{generation}")?,
+            | TraceKind::Dropped
+            | TraceKind::Group => write!(f, " socket {worker}/{slot}.{generation}")?,
             TraceKind::OpenDevice
             | TraceKind::Packet
             | TraceKind::PacketCarried
@@ -182,6 +186,7 @@ impl TraceEvent {
             | TraceKind::Report
             | TraceKind::SpawnFailed
             | TraceKind::Ended
+            | TraceKind::Group
             | TraceKind::Untold => match text(first) {
                 Some(text) => write!(f, ": {text}"),
                 None => write!(f, " #{first:016x}"),

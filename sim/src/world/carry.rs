@@ -15,7 +15,7 @@ use stillpoint::{
 use super::outside::{Event, Outside, Sink};
 use crate::counters::DropCause;
 use crate::link::Path;
-use crate::network::{Flight, Route};
+use crate::network::{Audience, Flight, Landing, Route, Spread, heard_at};
 use crate::trace::{Place, TraceKind, peer, size};
 
 impl<A: App> Sink<'_, A> {
@@ -26,7 +26,12 @@ impl<A: App> Sink<'_, A> {
         let Outside { network, trace, .. } = &mut *self.outside;
         network.counters.sent += count;
         let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
-            Route::To { node, source } => {
+            Route::To {
+                node,
+                source,
+                interface,
+                dscp,
+            } => {
                 let payload = self.payload(&mut transmit);
                 // Written field by field, in place: this is the hot path.
                 let spare = self.outside.spare.pop();
@@ -37,14 +42,18 @@ impl<A: App> Sink<'_, A> {
                 flight.worker = self.worker;
                 flight.socket = transmit.socket;
                 flight.target = transmit.peer;
+                flight.audience = Audience::One;
                 flight.run.peer = source;
                 flight.run.local = Some(transmit.peer.ip());
+                flight.run.interface = Some(interface);
+                flight.run.dscp = dscp;
                 flight.run.ecn = transmit.ecn;
                 flight.run.payload = payload;
                 flight.run.segment_size = transmit.segment_size;
                 self.outside.network.counters.in_flight += count;
                 return self.outside.carry(self.place, flight, count);
             }
+            Route::Many(spread) => return self.send_to_many(transmit, &spread, count),
             Route::Nowhere => (DropCause::NoRoute, None),
             Route::Closed => (DropCause::Closed, None),
             Route::Refused(error) => (DropCause::Unsendable, Some(error)),
@@ -59,6 +68,39 @@ impl<A: App> Sink<'_, A> {
                 error,
                 datagrams: u32::try_from(count).unwrap_or(u32::MAX),
             });
+        }
+    }
+
+    /// Sends datagrams off to several nodes; they share the memory.
+    fn send_to_many(&mut self, mut transmit: Transmit, spread: &Spread, count: u64) {
+        let (target, bytes) = (transmit.peer, transmit.payload.len());
+        let payload = self.payload(&mut transmit);
+        let copies = count * (spread.landings.len() as u64).saturating_sub(1);
+        let Outside { network, trace, .. } = &mut *self.outside;
+        if spread.landings.is_empty() {
+            let cause = DropCause::NoMember;
+            network.counters.dropped.add(cause, count);
+            let words = [peer(target), size(bytes, count), cause as u64];
+            trace.resource(self.place, TraceKind::Dropped, transmit.socket, words);
+        }
+        network.counters.copied += copies;
+        for landing in &spread.landings {
+            let source = heard_at(spread.source, landing.interface);
+            let mut flight = Flight::new(transmit.socket, source);
+            flight.from = self.place.node;
+            flight.to = landing.node;
+            flight.worker = self.worker;
+            flight.target = target;
+            flight.audience = spread.audience;
+            flight.run.local = Some(landing.local);
+            flight.run.interface = Some(landing.interface);
+            flight.run.dscp = spread.dscp;
+            flight.run.ecn = transmit.ecn;
+            flight.run.payload = payload.clone();
+            flight.run.segment_size = transmit.segment_size;
+            self.outside.network.counters.in_flight += count;
+            let flight = self.outside.boxed(flight);
+            self.outside.carry(self.place, flight, count);
         }
     }
 }
@@ -163,6 +205,11 @@ impl<A: App> Outside<A> {
         let count = flight.run.count() as u64;
         let counters = &mut self.network.counters;
         counters.in_flight -= count;
+        if flight.audience != Audience::One {
+            self.arrive_at_many(&flight, count);
+            self.recycle(flight);
+            return None;
+        }
         let receiver = self
             .network
             .receiver(flight.to, flight.target, flight.run.peer);
@@ -171,11 +218,71 @@ impl<A: App> Outside<A> {
             self.recycle(flight);
             return None;
         };
+        if !self
+            .network
+            .take_room(self.now, (worker, socket), &flight.run)
+        {
+            self.drop_arrived(&flight, count, DropCause::ReceiveBufferFull);
+            self.recycle(flight);
+            return None;
+        }
         self.network.counters.delivered += count;
         let peer = flight.run.peer;
         let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
         self.spare.push(flight);
         Some((worker, NetworkEvent::Datagrams { socket, run }))
+    }
+
+    /// Has all sockets that are to get it be given what has arrived, at this instant.
+    fn arrive_at_many(&mut self, flight: &Flight, count: u64) {
+        let (Some(local), Some(interface)) = (flight.run.local, flight.run.interface) else {
+            unreachable!("what goes to several says where it arrives");
+        };
+        let landing = Landing {
+            node: flight.to,
+            interface,
+            local,
+        };
+        let (target, peer) = (flight.target, flight.run.peer);
+        let receivers = self
+            .network
+            .receivers(flight.audience, landing, target, peer);
+        if receivers.is_empty() {
+            // Nobody is told: what is sent to several is refused by none (RFC 1122, 3.2.2).
+            return self.drop_arrived(flight, count, DropCause::NoSocket);
+        }
+        self.network.counters.copied += (receivers.len() as u64 - 1) * count;
+        let link = self.network.link_entity(flight.from, flight.to);
+        for (worker, socket) in receivers {
+            if !self
+                .network
+                .take_room(self.now, (worker, socket), &flight.run)
+            {
+                self.drop_arrived(flight, count, DropCause::ReceiveBufferFull);
+                continue;
+            }
+            self.network.counters.delivered += count;
+            let run = flight.run.clone();
+            let event = NetworkEvent::Datagrams { socket, run };
+            let event = Event::Input {
+                worker,
+                input: Box::new(WorkerInput::Network(event)),
+            };
+            self.agenda.push(self.now, link, event);
+        }
+    }
+
+    /// Counts and records datagrams that were dropped where they arrived.
+    fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
+        self.network.counters.dropped.add(cause, count);
+        let place = Place {
+            at: self.now,
+            node: flight.to,
+            worker: 0,
+        };
+        let size = size(flight.run.payload.len(), count);
+        let words = [peer(flight.target), size, cause as u64];
+        self.trace.push(place, TraceKind::Dropped, 0, words);
     }
 
     /// Some datagrams of a flight, in the same memory.
@@ -217,16 +324,7 @@ impl<A: App> Outside<A> {
 
     /// Nobody listens: the sender is told, as by ICMP.
     fn refuse(&mut self, flight: &Flight, count: u64) {
-        let cause = DropCause::NoSocket;
-        self.network.counters.dropped.add(cause, count);
-        let place = Place {
-            at: self.now,
-            node: flight.to,
-            worker: 0,
-        };
-        let size = size(flight.run.payload.len(), count);
-        let words = [peer(flight.target), size, cause as u64];
-        self.trace.push(place, TraceKind::Dropped, 0, words);
+        self.drop_arrived(flight, count, DropCause::NoSocket);
         let link = self.network.link_entity(flight.to, flight.from);
         let path = self.network.links.path(flight.to, flight.from);
         let arrival = self.network.links.arrival(&path, link, self.now);

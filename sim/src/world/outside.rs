@@ -1,15 +1,15 @@
 //! Everything around the workers: what they give out goes here.
 
 use stillpoint::{
-    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, NetworkCommand, NetworkError,
-    NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer,
-    UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
+    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, Membership, NetworkCommand,
+    NetworkError, NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit,
+    TransmitBuffer, UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
 use crate::device::PacketFlight;
 use crate::failure::Failure;
-use crate::network::{Flight, Network};
+use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
 use crate::trace::{Place, Trace, TraceKind};
 
@@ -174,6 +174,12 @@ impl<A: App> Sink<'_, A> {
         match command {
             NetworkCommand::Transmit(transmit) => self.send(transmit),
             NetworkCommand::OpenUdp { socket, open } => self.open(socket, &open),
+            NetworkCommand::JoinGroup(membership) => {
+                self.change_group(membership, MembershipChange::Join);
+            }
+            NetworkCommand::LeaveGroup(membership) => {
+                self.change_group(membership, MembershipChange::Leave);
+            }
             NetworkCommand::Close(id) => {
                 self.outside
                     .trace
@@ -228,10 +234,11 @@ impl<A: App> Sink<'_, A> {
         let network = &mut self.outside.network;
         let opened = network.open(self.place.node, self.worker, socket, open);
         self.answer(match opened {
-            Ok(local) => NetworkEvent::UdpOpened {
+            Ok((local, buffers)) => NetworkEvent::UdpOpened {
                 socket,
                 token,
                 local,
+                buffers,
             },
             Err(error) => NetworkEvent::UdpOpenFailed {
                 socket,
@@ -239,6 +246,25 @@ impl<A: App> Sink<'_, A> {
                 bind,
                 error,
             },
+        });
+    }
+
+    /// Makes a socket a member of a group, or ends that. The answer is an event of its own, at the
+    /// same instant.
+    fn change_group(&mut self, membership: Membership, change: MembershipChange) {
+        let text = self.outside.trace.text(&(change, membership));
+        let (place, socket) = (self.place, membership.socket);
+        let trace = &mut self.outside.trace;
+        trace.resource(place, TraceKind::Group, socket, [text, 0, 0]);
+        let network = &mut self.outside.network;
+        let changed = network.change_group(place.node, self.worker, &membership, change);
+        let Some(changed) = changed else {
+            return; // Its opening failed, and its task is about to be told.
+        };
+        self.answer(match (changed, change) {
+            (Ok(()), MembershipChange::Join) => NetworkEvent::GroupJoined(membership),
+            (Ok(()), MembershipChange::Leave) => NetworkEvent::GroupLeft(membership),
+            (Err(error), _) => NetworkEvent::GroupFailed { membership, error },
         });
     }
 

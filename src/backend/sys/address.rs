@@ -3,6 +3,8 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::udp::{UdpOpen, V6Only};
+
 /// Which addresses a socket can talk to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Domain {
@@ -19,6 +21,14 @@ impl Domain {
             SocketAddr::V4(_) => Self::V4,
             SocketAddr::V6(bind) if bind.ip().is_unspecified() => Self::Dual,
             SocketAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// What a UDP socket is to talk to.
+    pub(crate) fn of_udp(open: &UdpOpen) -> Self {
+        match (Self::of(&open.bind), open.v6_only) {
+            (Self::Dual, V6Only::Yes) => Self::V6,
+            (domain, V6Only::Yes | V6Only::No) => domain,
         }
     }
 

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 #[cfg(target_os = "linux")]
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::datagram::Ecn;
+use crate::udp::InterfaceIndex;
 
 /// Room for control messages.
 #[derive(Clone, Copy)]
@@ -28,7 +28,9 @@ pub(super) type SendControl = Control<128>;
 pub(crate) struct PacketInfo {
     /// The address of ours it was sent to.
     pub(crate) local: Option<IpAddr>,
-    pub(crate) ecn: Ecn,
+    pub(crate) interface: Option<InterfaceIndex>,
+    /// DSCP and ECN.
+    pub(crate) traffic_class: u8,
     /// The length of each datagram but the last, if it is several.
     pub(crate) segment_size: usize,
     /// Datagrams that the socket has dropped since it was opened, modulo 2^32. Only told once
@@ -49,7 +51,7 @@ impl SendControl {
         &mut self,
         segment_size: Option<u16>,
         source: Option<IpAddr>,
-        ecn: Ecn,
+        traffic_class: Option<u8>,
         peer: IpAddr,
     ) -> usize {
         let mut end = 0;
@@ -72,8 +74,8 @@ impl SendControl {
             }
             None => {}
         }
-        if ecn != Ecn::NotCapable {
-            let data = i32::from(ecn as u8).to_ne_bytes();
+        if let Some(byte) = traffic_class {
+            let data = i32::from(byte).to_ne_bytes();
             end = match peer {
                 IpAddr::V4(_) => self.append(end, libc::SOL_IP, libc::IP_TOS, &data),
                 IpAddr::V6(_) => self.append(end, libc::SOL_IPV6, libc::IPV6_TCLASS, &data),
@@ -97,7 +99,13 @@ impl SendControl {
 #[cfg(not(target_os = "linux"))]
 impl SendControl {
     /// Nothing can be said.
-    pub(super) fn write(&mut self, _: Option<u16>, _: Option<IpAddr>, _: Ecn, _: IpAddr) -> usize {
+    pub(super) fn write(
+        &mut self,
+        _: Option<u16>,
+        _: Option<IpAddr>,
+        _: Option<u8>,
+        _: IpAddr,
+    ) -> usize {
         0
     }
 }
@@ -111,13 +119,19 @@ pub(super) fn read_info(bytes: &[u8]) -> PacketInfo {
             (libc::SOL_UDP, libc::UDP_GRO) => {
                 info.segment_size = read_int(data).unwrap_or(0).try_into().unwrap_or(0);
             }
-            // The second field: for a broadcast, the address of ours that fits it.
             (libc::SOL_IP, libc::IP_PKTINFO) => {
-                info.local = octets::<4>(data, 4).map(|octets| Ipv4Addr::from(octets).into());
+                // Interface; for a broadcast or a group, the address of ours that fits it; where
+                // it was sent to.
+                info.interface = index(data, 0);
+                let sent_to = octets::<4>(data, 8).map(Ipv4Addr::from);
+                let group = sent_to.filter(Ipv4Addr::is_multicast);
+                let own = octets::<4>(data, 4).map(Ipv4Addr::from);
+                info.local = group.or(own).map(IpAddr::V4);
             }
             (libc::SOL_IPV6, libc::IPV6_PKTINFO) => {
                 info.local =
                     octets::<16>(data, 0).map(|octets| Ipv6Addr::from(octets).to_canonical());
+                info.interface = index(data, 16);
             }
             (libc::SOL_IP, libc::IP_TOS) | (libc::SOL_IPV6, libc::IPV6_TCLASS) => {
                 // One byte for IPv4, an `int` for IPv6.
@@ -125,7 +139,7 @@ pub(super) fn read_info(bytes: &[u8]) -> PacketInfo {
                     || data.first().copied().unwrap_or(0),
                     |value| value.to_le_bytes()[0],
                 );
-                info.ecn = Ecn::from_traffic_class(byte);
+                info.traffic_class = byte;
             }
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
                 info.dropped = octets(data, 0).map(u32::from_ne_bytes);
@@ -152,6 +166,11 @@ pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8
         bytes = bytes.get(padded(len)..).unwrap_or(&[]);
         Some((level, kind, data))
     })
+}
+
+#[cfg(target_os = "linux")]
+fn index(data: &[u8], at: usize) -> Option<InterfaceIndex> {
+    InterfaceIndex::new(octets(data, at).map_or(0, u32::from_ne_bytes))
 }
 
 #[cfg(target_os = "linux")]
@@ -185,7 +204,7 @@ mod tests {
         assert_eq!(padded(13), 16);
         let mut control = SendControl::zeroed();
         let peer = IpAddr::from([1, 2, 3, 4]);
-        let end = control.write(Some(1_200), Some(peer), Ecn::Capable0, peer);
+        let end = control.write(Some(1_200), Some(peer), Some(0xba), peer);
         let seen: Vec<_> = messages(&control.bytes[..end]).collect();
         assert_eq!(
             seen[0],
@@ -199,7 +218,7 @@ mod tests {
         assert_eq!(seen[1], (libc::SOL_IP, libc::IP_PKTINFO, &pktinfo[..]));
         assert_eq!(
             seen[2],
-            (libc::SOL_IP, libc::IP_TOS, &2i32.to_ne_bytes()[..])
+            (libc::SOL_IP, libc::IP_TOS, &0xbai32.to_ne_bytes()[..])
         );
         assert_eq!(seen.len(), 3);
     }
@@ -208,22 +227,26 @@ mod tests {
     fn the_longest_set_of_messages_has_room() {
         let mut control = SendControl::zeroed();
         let peer = IpAddr::from([1; 16]);
-        assert_eq!(control.write(Some(9), Some(peer), Ecn::Capable1, peer), 88);
+        assert_eq!(control.write(Some(9), Some(peer), Some(1), peer), 88);
     }
 
     #[test]
     fn control_messages_that_are_cut_off_are_passed_over() {
         let mut control = SendControl::zeroed();
         let peer = IpAddr::from([1, 2, 3, 4]);
-        let end = control.write(None, Some(peer), Ecn::Capable0, peer);
+        let end = control.write(None, Some(peer), Some(0xba), peer);
+        // As the kernel has it: it was sent to the address that fits it, at interface 7.
+        control.bytes[16..20].copy_from_slice(&7u32.to_ne_bytes());
+        control.bytes[24..28].copy_from_slice(&[1, 2, 3, 4]);
         let whole = PacketInfo {
             local: Some(peer),
-            ecn: Ecn::Capable0,
+            interface: InterfaceIndex::new(7),
+            traffic_class: 0xba,
             ..PacketInfo::default()
         };
         assert_eq!(read_info(&control.bytes[..end]), whole);
         let cut = PacketInfo {
-            ecn: Ecn::NotCapable,
+            traffic_class: 0,
             ..whole
         };
         for len in 32..end - 4 {
@@ -232,5 +255,18 @@ mod tests {
         for len in 0..28 {
             assert_eq!(read_info(&control.bytes[..len]), PacketInfo::default());
         }
+    }
+
+    #[test]
+    fn a_group_is_told_as_such_and_a_broadcast_as_our_own_address() {
+        let read = |sent_to: [u8; 4]| {
+            let mut control = SendControl::zeroed();
+            let own = IpAddr::from([192, 0, 2, 9]);
+            let end = control.write(None, Some(own), None, own);
+            control.bytes[24..28].copy_from_slice(&sent_to);
+            read_info(&control.bytes[..end]).local
+        };
+        assert_eq!(read([224, 0, 0, 9]), Some([224, 0, 0, 9].into()));
+        assert_eq!(read([192, 0, 2, 255]), Some([192, 0, 2, 9].into()));
     }
 }

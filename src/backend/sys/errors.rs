@@ -1,9 +1,10 @@
 //! What a socket was told of the datagrams it sent: ICMP errors, each with the peer it is about.
-#![expect(unsafe_code, reason = "recvmsg and getsockopt")]
+#![expect(unsafe_code, reason = "recvmsg")]
 
 use core::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::Errno;
 #[cfg(target_os = "linux")]
 use super::address::Name;
 #[cfg(target_os = "linux")]
@@ -12,7 +13,7 @@ use super::control::{ReceiveControl, messages, octets};
 use super::message::empty_header;
 #[cfg(target_os = "linux")]
 use super::receive::written;
-use super::{Errno, checked_int};
+use super::socket::get_option;
 
 /// One entry of a socket's error queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,21 +81,7 @@ pub(crate) fn read_error(_: BorrowedFd<'_>) -> Result<QueuedError, Errno> {
 
 /// Takes the socket's pending error off it, without the peer. `None` if there is none.
 pub(crate) fn take_error(socket: BorrowedFd<'_>) -> Result<Option<Errno>, Errno> {
-    let mut error: libc::c_int = 0;
-    #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
-    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
-    let room = core::ptr::from_mut(&mut error).cast();
-    // SAFETY: `room` points at an int of ours and `len` is its size.
-    let taken = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ERROR,
-            room,
-            &mut len,
-        )
-    };
-    checked_int(taken)?;
+    let error = get_option(socket, libc::SOL_SOCKET, libc::SO_ERROR)?;
     Ok((error != 0).then_some(Errno(error)))
 }
 

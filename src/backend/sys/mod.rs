@@ -12,7 +12,10 @@ mod control;
 #[cfg_attr(not(target_os = "linux"), path = "device_elsewhere.rs")]
 mod device;
 mod errors;
+mod interface;
 mod message;
+mod multicast;
+mod options;
 mod poll;
 mod receive;
 mod send;
@@ -26,6 +29,8 @@ pub(crate) use device::{
 };
 pub(crate) use errors::{Origin, QueuedError, read_error, take_error};
 pub(crate) use message::Batching;
+pub(crate) use multicast::{MembershipChange, change_membership};
+pub(crate) use options::udp_buffers;
 pub(crate) use poll::{PollFd, Timeout, WaitFor, wait};
 pub(crate) use receive::{ReceiveBatch, Received, Whole};
 pub(crate) use send::{Envelope, SendScratch};
@@ -108,11 +113,23 @@ impl Errno {
         self.0 == libc::EMSGSIZE
     }
 
+    /// The same of a membership that could not be begun or ended.
+    pub(crate) const fn to_membership_error(self) -> NetworkError {
+        match self.0 {
+            libc::EADDRINUSE => NetworkError::AlreadyMember,
+            libc::EADDRNOTAVAIL => NetworkError::NotMember,
+            libc::ENOBUFS | libc::ENOMEM => NetworkError::TooManyGroups,
+            _ => self.to_network_error(),
+        }
+    }
+
     pub(crate) const fn to_network_error(self) -> NetworkError {
         match self.0 {
             libc::EADDRINUSE => NetworkError::AddressInUse,
             libc::EADDRNOTAVAIL => NetworkError::AddressNotAvailable,
             libc::EAFNOSUPPORT => NetworkError::AddressFamily,
+            libc::ENODEV | libc::ENXIO => NetworkError::NoSuchInterface,
+            libc::EOPNOTSUPP => NetworkError::Unsupported,
             libc::EACCES | libc::EPERM => NetworkError::PermissionDenied,
             libc::ETIMEDOUT => NetworkError::TimedOut,
             libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED => NetworkError::ConnectionReset,

@@ -9,7 +9,6 @@ use super::address::{Domain, Name};
 use super::control::SendControl;
 use super::message::{Batching, Header, empty_header};
 use super::{Errno, checked};
-use crate::datagram::Ecn;
 
 /// The arrays that a send of several messages needs, kept from one call to the next.
 ///
@@ -43,7 +42,8 @@ pub(crate) struct SendBatch<'s, 'd> {
 pub(crate) struct Envelope {
     pub(crate) peer: SocketAddr,
     pub(crate) source: Option<IpAddr>,
-    pub(crate) ecn: Ecn,
+    /// DSCP and ECN, if not as the socket says.
+    pub(crate) traffic_class: Option<u8>,
     /// The length at which the kernel is to cut the bytes into datagrams.
     pub(crate) segment_size: Option<u16>,
 }
@@ -98,10 +98,12 @@ impl<'d> SendBatch<'_, 'd> {
         };
         // A mapped peer goes out as IPv4, and so are its control messages.
         let peer = envelope.peer.ip().to_canonical();
-        message.control_len =
-            message
-                .control
-                .write(envelope.segment_size, envelope.source, envelope.ecn, peer);
+        message.control_len = message.control.write(
+            envelope.segment_size,
+            envelope.source,
+            envelope.traffic_class,
+            peer,
+        );
         self.scratch.messages.push(message);
     }
 

@@ -1,20 +1,22 @@
-//! Opens UDP sockets and sets their options.
+//! Opens UDP sockets.
 #![expect(
     unsafe_code,
-    reason = "socket, bind, connect, setsockopt, getsockname, fcntl"
+    reason = "socket, bind, connect, setsockopt, getsockopt, getsockname, fcntl"
 )]
 
 use core::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::address::{Domain, Name};
+use super::options::set_udp_options;
 use super::{Errno, checked_int};
 use crate::backend::Offload;
-use crate::datagram::{Sharing, UdpOpen};
+use crate::udp::{Sharing, UdpOpen};
 
-/// Opens and binds a socket that never blocks, and connects it if it is to be. Gives the address it is bound to.
+/// Opens and binds a socket that never blocks, and connects it if it is to be. Gives the address
+/// it is bound to.
 pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, SocketAddr), Errno> {
-    let domain = Domain::of(&open.bind);
+    let domain = Domain::of_udp(open);
     let socket = datagram_socket(domain)?;
     let fd = socket.as_fd();
     match domain {
@@ -22,12 +24,21 @@ pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, Soc
         Domain::V6 => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?,
         Domain::Dual => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?,
     }
-    if open.sharing == Sharing::Shared {
-        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    let share = || match open.sharing {
+        Sharing::Exclusive => Ok(()),
+        Sharing::Shared => set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1),
+    };
+    // A port that the system chooses is to be one that nobody shares yet.
+    let chosen = open.bind.port() == 0;
+    if !chosen {
+        share()?;
     }
-    raise_queues(fd);
+    set_udp_options(fd, open, domain)?;
     ask_for_info(fd, domain, offload);
     bind(fd, &open.bind, domain)?;
+    if chosen {
+        share()?;
+    }
     if let Some(peer) = &open.peer {
         if !domain.reaches(peer) {
             return Err(Errno(libc::EAFNOSUPPORT));
@@ -74,17 +85,6 @@ pub(super) fn new_socket(domain: Domain, kind: libc::c_int) -> Result<OwnedFd, E
     Ok(socket)
 }
 
-/// Room for a burst of long runs in both directions, as far as the system allows.
-fn raise_queues(fd: BorrowedFd<'_>) {
-    for (forced, plain) in QUEUES {
-        if forced
-            .is_none_or(|forced| set_option(fd, libc::SOL_SOCKET, forced, QUEUE_BYTES).is_err())
-        {
-            optional(set_option(fd, libc::SOL_SOCKET, plain, QUEUE_BYTES));
-        }
-    }
-}
-
 /// Has the kernel say more than the bytes of a datagram. What it cannot say is left out.
 #[cfg(target_os = "linux")]
 fn ask_for_info(fd: BorrowedFd<'_>, domain: Domain, offload: Offload) {
@@ -94,14 +94,12 @@ fn ask_for_info(fd: BorrowedFd<'_>, domain: Domain, offload: Offload) {
     if domain != Domain::V6 {
         ask(libc::SOL_IP, libc::IP_RECVTOS);
         ask(libc::SOL_IP, libc::IP_RECVERR);
+        ask(libc::SOL_IP, libc::IP_PKTINFO);
     }
-    match domain {
-        Domain::V4 => ask(libc::SOL_IP, libc::IP_PKTINFO),
-        Domain::V6 | Domain::Dual => {
-            ask(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO);
-            ask(libc::SOL_IPV6, libc::IPV6_RECVTCLASS);
-            ask(libc::SOL_IPV6, libc::IPV6_RECVERR);
-        }
+    if domain != Domain::V4 {
+        ask(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO);
+        ask(libc::SOL_IPV6, libc::IPV6_RECVTCLASS);
+        ask(libc::SOL_IPV6, libc::IPV6_RECVERR);
     }
     if offload == Offload::WhereAvailable {
         ask(libc::SOL_UDP, libc::UDP_GRO);
@@ -169,22 +167,23 @@ pub(crate) fn refuse_runs(fd: BorrowedFd<'_>) {
         .expect("any UDP socket can do without checksums");
 }
 
+/// The value of an option that is an `int`.
+pub(super) fn get_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> Result<libc::c_int, Errno> {
+    let mut value: libc::c_int = 0;
+    #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    let room = core::ptr::from_mut(&mut value).cast();
+    // SAFETY: `room` points at an int of ours, `len` is its size, and both live during the call.
+    let read = unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, room, &mut len) };
+    checked_int(read).map(|_| value)
+}
+
 /// An option without which the socket works as well, though it says less.
 pub(super) const fn optional(_: Result<(), Errno>) {}
-
-/// Bytes that the kernel may queue for a socket in each direction.
-const QUEUE_BYTES: libc::c_int = 2 << 20;
-
-/// The option that passes over the system's limit (root only), and the usual one.
-#[cfg(target_os = "linux")]
-const QUEUES: [(Option<libc::c_int>, libc::c_int); 2] = [
-    (Some(libc::SO_RCVBUFFORCE), libc::SO_RCVBUF),
-    (Some(libc::SO_SNDBUFFORCE), libc::SO_SNDBUF),
-];
-
-#[cfg(not(target_os = "linux"))]
-const QUEUES: [(Option<libc::c_int>, libc::c_int); 2] =
-    [(None, libc::SO_RCVBUF), (None, libc::SO_SNDBUF)];
 
 /// Makes calls on `fd` return at once, and keeps it from programs that this one starts.
 pub(super) fn never_block(fd: BorrowedFd<'_>) -> Result<(), Errno> {

@@ -13,8 +13,8 @@ use super::address::{Domain, Name};
 use super::message::empty_header;
 use super::socket::{bind, connect, local_address, new_socket, optional, set_option, set_value};
 use super::{Errno, checked, checked_int};
-use crate::datagram::Sharing;
 use crate::stream::{Keepalive, Nagle, TcpConnect, TcpListen, TcpOptions};
+use crate::udp::Sharing;
 
 /// Opens a listening socket that never blocks. Gives the address it is bound to.
 pub(crate) fn listen_tcp(listen: &TcpListen) -> Result<(OwnedFd, SocketAddr), Errno> {

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 
 use crate::buffer::Buffer;
-use crate::datagram::{DATAGRAM_BYTES_MAX, Ecn, segment_count};
+use crate::datagram::{DATAGRAM_BYTES_MAX, segment_count};
 use crate::id::SocketId;
 
 /// Runs in the order in which they were submitted.
@@ -26,7 +26,8 @@ pub(in crate::backend) struct Destination {
     pub(in crate::backend) socket: SocketId,
     pub(in crate::backend) peer: SocketAddr,
     pub(super) source: Option<IpAddr>,
-    pub(super) ecn: Ecn,
+    /// DSCP and ECN.
+    pub(super) traffic_class: u8,
 }
 
 /// A run: at most [`SEGMENTS_MAX`] datagrams and [`DATAGRAM_BYTES_MAX`] bytes.

@@ -19,7 +19,7 @@ fn to(peer: &str) -> Destination {
         },
         peer: peer.parse().unwrap(),
         source: None,
-        ecn: Ecn::NotCapable,
+        traffic_class: 0,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::datagram::{DatagramRun, segment_count};
 use crate::id::SocketId;
 use crate::net::NetworkEvent;
 use crate::time::Timestamp;
+use crate::traffic::{Dscp, Ecn};
 
 /// The receiving half: memory that messages are received into, kept from one call to the next.
 ///
@@ -144,7 +145,9 @@ impl Receiver {
             }
             let mut run = DatagramRun::new(peer, self.payload(index, len), info.segment_size);
             run.local = info.local;
-            run.ecn = info.ecn;
+            run.interface = info.interface;
+            run.dscp = Dscp::from_traffic_class(info.traffic_class);
+            run.ecn = Ecn::from_traffic_class(info.traffic_class);
             port.counters.datagrams_in += datagrams;
             port.counters.bytes_in += len as u64;
             on_event(now, NetworkEvent::Datagrams { socket: id, run }, port);

@@ -13,9 +13,9 @@ use super::queue::{Entry, Joining, Memory, SendQueue, Sending};
 use super::socket::Socket;
 use super::{Left, RunsOut, STRANGE_ERRORS_MAX, SocketPort};
 use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
-use crate::datagram::WhenFull;
 use crate::id::SocketId;
 use crate::net::NetworkError;
+use crate::udp::WhenFull;
 
 /// The next datagram to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -275,7 +275,8 @@ fn send_some(
             source: entry.to.source.filter(|source| {
                 !source.is_unspecified() && !source.is_multicast() && socket.local.ip() != *source
             }),
-            ecn: entry.to.ecn,
+            traffic_class: Some(entry.to.traffic_class)
+                .filter(|byte| *byte != socket.traffic_class()),
             segment_size: None,
         };
         if entry.sending == Sending::Whole {

@@ -13,8 +13,9 @@ use super::super::tests::{Host, client_of, id, received};
 use super::*;
 use crate::backend::{Backend, BackendKind, Offload, Port};
 use crate::buffer::Buffer;
-use crate::datagram::{Transmit, UdpOpen, WhenFull};
+use crate::datagram::Transmit;
 use crate::net::{NetworkCommand, NetworkEvent, Token};
+use crate::udp::{UdpOpen, WhenFull};
 
 #[test]
 fn what_found_no_room_is_sent_when_there_is_room_and_before_what_came_later() {
@@ -108,7 +109,7 @@ fn a_full_backlog_drops_the_newest_or_the_oldest_in_silence_where_it_is_asked_to
             let open = UdpOpen::new(Token(0), "127.0.0.1:0".parse().unwrap());
             host.submit(NetworkCommand::OpenUdp {
                 socket: id(0, 0),
-                open: open.when_full(when_full),
+                open: Box::new(open.when_full(when_full)),
             });
             let client = client_of(host.opened());
             client.set_nonblocking(true).unwrap();

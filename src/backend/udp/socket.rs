@@ -7,7 +7,8 @@ use super::backlog::Backlog;
 use super::refusals::Refusals;
 use crate::backend::readiness::Interest;
 use crate::backend::sys::Domain;
-use crate::datagram::{UdpOpen, WhenFull};
+use crate::traffic::{Dscp, Ecn};
+use crate::udp::{UdpOpen, WhenFull};
 
 /// One open socket.
 pub(super) struct Socket {
@@ -16,6 +17,8 @@ pub(super) struct Socket {
     pub(super) local: SocketAddr,
     /// The only peer, if it is connected.
     pub(super) peer: Option<SocketAddr>,
+    /// That of datagrams that have none of their own.
+    pub(super) dscp: Dscp,
     pub(super) announced: Announced,
     /// Messages to ask for at the next receive.
     pub(super) receive_hint: usize,
@@ -37,9 +40,10 @@ impl Socket {
     pub(super) fn new(fd: OwnedFd, local: SocketAddr, open: &UdpOpen) -> Self {
         Self {
             fd,
-            domain: Domain::of(&open.bind),
+            domain: Domain::of_udp(open),
             local,
             peer: open.peer,
+            dscp: open.dscp,
             announced: Announced::NotYet,
             receive_hint: RECEIVE_HINT_MIN,
             dropped: 0,
@@ -47,6 +51,11 @@ impl Socket {
             when_full: open.when_full,
             refusals: Refusals::new(),
         }
+    }
+
+    /// What the kernel writes into the headers of its datagrams unless told otherwise.
+    pub(super) const fn traffic_class(&self) -> u8 {
+        self.dscp.traffic_class(Ecn::NotCapable)
     }
 
     /// What it is to be waited for.

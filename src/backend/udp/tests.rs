@@ -320,7 +320,7 @@ pub(super) fn id(slot: u32, generation: u32) -> SocketId {
 }
 
 fn open(socket: SocketId, bind: SocketAddr) -> NetworkCommand {
-    let open = UdpOpen::new(Token(0), bind);
+    let open = Box::new(UdpOpen::new(Token(0), bind));
     NetworkCommand::OpenUdp { socket, open }
 }
 

@@ -71,7 +71,7 @@ in_every_world! {
 }
 
 mod connections {
-    over_sockets! {
+    in_every_world! {
         absurd::absurd_options_of_a_stream_are_taken_as_far_as_they_go,
         absurd::absurd_times_and_backlogs_are_taken_as_far_as_they_go,
         absurd::addresses_that_nobody_can_have_are_refused,

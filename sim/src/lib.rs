@@ -87,11 +87,12 @@ mod link;
 mod network;
 mod node;
 mod replay;
+mod tcp;
 mod trace;
 mod world;
 
 pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
-pub use counters::{Counters, DropCause, Dropped, PacketCounters};
+pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use failure::{Failure, Waiting};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
@@ -103,7 +104,5 @@ use stillpoint::Capabilities;
 /// What tasks can do in a [`World`].
 #[must_use]
 pub const fn capabilities() -> Capabilities {
-    let mut capabilities = Capabilities::ALL;
-    capabilities.streams = false;
-    capabilities
+    Capabilities::ALL
 }

@@ -241,11 +241,7 @@ impl Network {
         if socket.peer.is_some_and(|only| only != transmit.peer) {
             return Route::Refused(NetworkError::OtherPeer);
         }
-        let known = match target {
-            IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
-            IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
-        };
-        let to = known.copied().or(target.is_loopback().then_some(node));
+        let to = self.node_of(node, target);
         let source = if let Some(source) = transmit.source {
             if source.is_ipv4() != local.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
@@ -267,6 +263,16 @@ impl Network {
         };
         let source = SocketAddr::new(source, local.port());
         to.map_or(Route::Nowhere, |node| Route::To { node, source })
+    }
+
+    /// The node that has an address, as seen from `node`.
+    #[inline]
+    pub(crate) fn node_of(&self, node: u32, address: IpAddr) -> Option<u32> {
+        let known = match address {
+            IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
+            IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
+        };
+        known.copied().or(address.is_loopback().then_some(node))
     }
 
     /// The worker and socket that datagrams are for.
@@ -322,7 +328,7 @@ impl Fit {
 }
 
 impl Host {
-    fn has(&self, address: IpAddr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.addresses.contains(&address)
     }
 
@@ -377,7 +383,7 @@ impl Host {
 
     /// The address that a socket bound to `local` sends to `peer` from: whoever talks to itself
     /// hears its own voice.
-    fn towards(&self, local: IpAddr, peer: IpAddr) -> Result<IpAddr, NetworkError> {
+    pub(crate) fn towards(&self, local: IpAddr, peer: IpAddr) -> Result<IpAddr, NetworkError> {
         if peer.is_ipv4() != local.is_ipv4() {
             return Err(NetworkError::AddressFamily);
         }
@@ -403,7 +409,7 @@ impl Host {
         self.addresses.iter().find(fits).copied()
     }
 
-    fn flow(&self, peer: SocketAddr) -> u64 {
+    pub(crate) fn flow(&self, peer: SocketAddr) -> u64 {
         let mut bytes = [0; 18];
         match peer.ip() {
             IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
@@ -415,5 +421,5 @@ impl Host {
 }
 
 /// The ports that are chosen from for port 0 (RFC 6335).
-const EPHEMERAL_FIRST: u16 = 49_152;
-const EPHEMERAL_PORTS: u16 = 16_384;
+pub(crate) const EPHEMERAL_FIRST: u16 = 49_152;
+pub(crate) const EPHEMERAL_PORTS: u16 = 16_384;

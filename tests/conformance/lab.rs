@@ -43,7 +43,8 @@ pub(crate) struct Lab {
 
 enum Inner {
     Sockets(Vec<Machine>),
-    Simulator(Box<World<Probe>>, Vec<NodeId>),
+    /// And how many ends of tasks were gathered.
+    Simulator(Box<World<Probe>>, Vec<NodeId>, usize),
 }
 
 /// One host.
@@ -76,7 +77,7 @@ impl Lab {
             Kind::Simulator => {
                 let mut world = World::new(3);
                 world.tolerate_task_failures();
-                Inner::Simulator(Box::new(world), Vec::new())
+                Inner::Simulator(Box::new(world), Vec::new(), 0)
             }
         };
         Self {
@@ -112,7 +113,7 @@ impl Lab {
                 machines.push(Machine::new(kind, self.limits));
                 Host(machines.len() - 1)
             }
-            Inner::Simulator(world, nodes) => {
+            Inner::Simulator(world, nodes, _) => {
                 let number = nodes.len();
                 let last = u8::try_from(number + 1).unwrap();
                 let node = world
@@ -130,7 +131,7 @@ impl Lab {
     pub(crate) fn puppet_on(&mut self, host: Host) -> Puppet {
         match &mut self.inner {
             Inner::Sockets(machines) => machines[host.0].input(WorkerInput::Spawn(())),
-            Inner::Simulator(world, nodes) => world.spawn(nodes[host.0], 0, ()),
+            Inner::Simulator(world, nodes, _) => world.spawn(nodes[host.0], 0, ()),
         }
         let before = self.puppets.len();
         self.pump_until(|lab| lab.puppets.len() > before);
@@ -193,7 +194,7 @@ impl Lab {
             Inner::Sockets(machines) => machines
                 .first()
                 .map_or(Timestamp::EPOCH, |machine| machine.clock.now()),
-            Inner::Simulator(world, _) => world.now(),
+            Inner::Simulator(world, ..) => world.now(),
         }
     }
 
@@ -205,7 +206,7 @@ impl Lab {
                 task: puppet.task,
                 command,
             }),
-            Inner::Simulator(world, nodes) => {
+            Inner::Simulator(world, nodes, _) => {
                 world.command(nodes[puppet.host.0], puppet.task, command);
             }
         }
@@ -286,7 +287,7 @@ impl Lab {
 
     /// Lets this much time pass.
     pub(crate) fn pass(&mut self, duration: Duration) {
-        if let Inner::Simulator(world, _) = &mut self.inner {
+        if let Inner::Simulator(world, ..) = &mut self.inner {
             world.run_for(duration).unwrap();
             return self.gather();
         }
@@ -300,7 +301,7 @@ impl Lab {
     pub(crate) fn shutdown(&mut self, host: Host) {
         match &mut self.inner {
             Inner::Sockets(machines) => machines[host.0].input(WorkerInput::Shutdown),
-            Inner::Simulator(world, nodes) => world.shutdown(nodes[host.0]),
+            Inner::Simulator(world, nodes, _) => world.shutdown(nodes[host.0]),
         }
     }
 
@@ -308,7 +309,7 @@ impl Lab {
     pub(crate) fn wait_until_stopped(&mut self, host: Host) {
         self.pump_until(|lab| match &lab.inner {
             Inner::Sockets(machines) => machines[host.0].worker.is_stopped(),
-            Inner::Simulator(world, nodes) => world.is_stopped(nodes[host.0]),
+            Inner::Simulator(world, nodes, _) => world.is_stopped(nodes[host.0]),
         });
     }
 
@@ -316,7 +317,7 @@ impl Lab {
     pub(crate) fn buffers_in_use(&self, host: Host) -> usize {
         match &self.inner {
             Inner::Sockets(machines) => machines[host.0].buffers.live(),
-            Inner::Simulator(world, _) => world.buffers_in_use(),
+            Inner::Simulator(world, ..) => world.buffers_in_use(),
         }
     }
 
@@ -354,7 +355,7 @@ impl Lab {
                     machine.wait(Some(Timestamp::EPOCH));
                 }
             }
-            Inner::Simulator(world, _) => {
+            Inner::Simulator(world, ..) => {
                 if !world.step().unwrap() {
                     world.run_for(Duration::from_millis(1)).unwrap();
                 }
@@ -379,7 +380,7 @@ impl Lab {
                     ended.extend(machine.ended.drain(..).map(|(task, end)| (host, task, end)));
                 }
             }
-            Inner::Simulator(world, nodes) => {
+            Inner::Simulator(world, nodes, gathered) => {
                 let host = |node| Host(nodes.iter().position(|known| *known == node).unwrap());
                 let reports = world.take_reports();
                 told.extend(
@@ -387,8 +388,9 @@ impl Lab {
                         .into_iter()
                         .map(|said| (host(said.node), said.task, said.report)),
                 );
-                let all = world.ended().iter();
-                ended.extend(all.map(|ended| (host(ended.node), ended.task, ended.end.clone())));
+                let new = world.ended()[*gathered..].iter();
+                ended.extend(new.map(|ended| (host(ended.node), ended.task, ended.end.clone())));
+                *gathered = world.ended().len();
             }
         }
         for (host, task, Told(at, news)) in told {

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::counters::DropCause;
 use crate::node::NodeId;
+use crate::tcp::Kind;
 
 /// One entry of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +87,20 @@ pub enum TraceKind {
     PacketDropped,
     /// A host has taken a packet in. Words: number of its device, bytes.
     PacketTaken,
+    /// Input: bytes of a stream. Words: how many, 0, and, in a recorded trace, their hash.
+    Received,
+    /// Output: bytes to a stream. Words: how many.
+    Write,
+    /// Output: another command about a stream. Words: text.
+    Stream,
+    /// Verdict on a segment of simulated TCP: it travels. Words: peer, what it is, when it arrives.
+    Segment,
+    /// Verdict: a segment is lost. Words: peer, what it is.
+    SegmentLost,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -114,6 +125,11 @@ impl TraceKind {
         Self::PacketCopied,
         Self::PacketDropped,
         Self::PacketTaken,
+        Self::Received,
+        Self::Write,
+        Self::Stream,
+        Self::Segment,
+        Self::SegmentLost,
     ];
 }
 
@@ -142,6 +158,11 @@ impl TraceEvent {
             | TraceKind::PacketCarried
             | TraceKind::PacketCopied => write!(f, " device {worker}/{slot}.{generation}")?,
             TraceKind::PacketDropped | TraceKind::PacketTaken => {}
+            TraceKind::Received
+            | TraceKind::Write
+            | TraceKind::Stream
+            | TraceKind::Segment
+            | TraceKind::SegmentLost => write!(f, " stream {worker}/{slot}.{generation}")?,
             TraceKind::Command
             | TraceKind::Report
             | TraceKind::Started
@@ -168,6 +189,13 @@ impl TraceEvent {
             | TraceKind::PacketCopied
             | TraceKind::PacketTaken
             | TraceKind::PacketDropped => self.write_packet(f),
+            TraceKind::Received | TraceKind::Write => write!(f, ", {first} B"),
+            TraceKind::Segment => {
+                let arrival = Timestamp::from_nanos(third);
+                let what = SegmentWord(second);
+                write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
+            }
+            TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -182,6 +210,7 @@ impl TraceEvent {
             | TraceKind::Report
             | TraceKind::SpawnFailed
             | TraceKind::Ended
+            | TraceKind::Stream
             | TraceKind::Untold => match text(first) {
                 Some(text) => write!(f, ": {text}"),
                 None => write!(f, " #{first:016x}"),
@@ -243,6 +272,30 @@ impl fmt::Display for Size {
         write!(f, "{} B in {} datagram(s)", self.0 >> 32, low(self.0))
     }
 }
+
+/// What a segment is, as one word: its kind times 2^56, its length times 2^40, and its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentWord(pub(crate) u64);
+
+impl SegmentWord {
+    pub(crate) const fn new(kind: Kind, len: usize, position: u64) -> Self {
+        let (len, position) = (len as u64 & 0xffff, position & POSITION);
+        Self((kind as u64) << 56 | len << 40 | position)
+    }
+}
+
+impl fmt::Display for SegmentWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0 >> 56;
+        if let Some(kind) = Kind::ALL.iter().find(|&&kind| kind as u64 == number) {
+            write!(f, "{kind:?} ")?;
+        }
+        write!(f, "{} B from {}", self.0 >> 40 & 0xffff, self.0 & POSITION)
+    }
+}
+
+/// What is left of the position in a word.
+const POSITION: u64 = (1 << 40) - 1;
 
 /// Bytes and datagrams as one word.
 pub(crate) const fn size(bytes: usize, datagrams: u64) -> u64 {

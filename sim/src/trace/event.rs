@@ -142,34 +142,7 @@ impl TraceEvent {
     ) -> fmt::Result {
         let [first, second, third] = self.words;
         write!(f, "{:?}", self.kind)?;
-        let (worker, slot, generation) = (self.worker, self.id >> 32, low(self.id));
-        match self.kind {
-            TraceKind::Timeout | TraceKind::Shutdown | TraceKind::Abort => return Ok(()),
-            TraceKind::Spawn | TraceKind::SpawnFailed => {}
-            TraceKind::Datagrams
-            | TraceKind::Network
-            | TraceKind::Open
-            | TraceKind::Close
-            | TraceKind::Carried
-            | TraceKind::Duplicated
-            | TraceKind::Dropped => write!(f, " socket {worker}/{slot}.{generation}")?,
-            TraceKind::OpenDevice
-            | TraceKind::Packet
-            | TraceKind::PacketCarried
-            | TraceKind::PacketCopied => write!(f, " device {worker}/{slot}.{generation}")?,
-            TraceKind::PacketDropped | TraceKind::PacketTaken => {}
-            TraceKind::Received
-            | TraceKind::Write
-            | TraceKind::Stream
-            | TraceKind::Segment
-            | TraceKind::SegmentLost => write!(f, " stream {worker}/{slot}.{generation}")?,
-            TraceKind::Command
-            | TraceKind::Report
-            | TraceKind::Started
-            | TraceKind::Ended
-            | TraceKind::Stale
-            | TraceKind::Untold => write!(f, " task {worker}/{third}/{slot}.{generation}")?,
-        }
+        self.write_name(f)?;
         match self.kind {
             TraceKind::Datagrams => write!(f, " from {}, {}", Peer(first), Size(second)),
             TraceKind::Carried | TraceKind::Duplicated => {
@@ -220,6 +193,43 @@ impl TraceEvent {
 }
 
 impl TraceEvent {
+    /// The id of what it is about.
+    fn write_name(&self, f: &mut impl Write) -> fmt::Result {
+        let group = self.words[2];
+        let (worker, slot, generation) = (self.worker, self.id >> 32, low(self.id));
+        match self.kind {
+            TraceKind::Timeout
+            | TraceKind::Shutdown
+            | TraceKind::Abort
+            | TraceKind::Spawn
+            | TraceKind::SpawnFailed
+            | TraceKind::PacketDropped
+            | TraceKind::PacketTaken => Ok(()),
+            TraceKind::Datagrams
+            | TraceKind::Network
+            | TraceKind::Open
+            | TraceKind::Close
+            | TraceKind::Carried
+            | TraceKind::Duplicated
+            | TraceKind::Dropped => write!(f, " socket {worker}/{slot}.{generation}"),
+            TraceKind::OpenDevice
+            | TraceKind::Packet
+            | TraceKind::PacketCarried
+            | TraceKind::PacketCopied => write!(f, " device {worker}/{slot}.{generation}"),
+            TraceKind::Received
+            | TraceKind::Write
+            | TraceKind::Stream
+            | TraceKind::Segment
+            | TraceKind::SegmentLost => write!(f, " stream {worker}/{slot}.{generation}"),
+            TraceKind::Command
+            | TraceKind::Report
+            | TraceKind::Started
+            | TraceKind::Ended
+            | TraceKind::Stale
+            | TraceKind::Untold => write!(f, " task {worker}/{group}/{slot}.{generation}"),
+        }
+    }
+
     fn write_packet(&self, f: &mut impl Write) -> fmt::Result {
         let [first, bytes, third] = self.words;
         if matches!(self.kind, TraceKind::PacketDropped) {

@@ -247,6 +247,7 @@ impl Sending {
                 self.send_again();
             }
         }
+        self.wait_for_room(now);
     }
 
     /// The timer has run out.

@@ -240,6 +240,90 @@ fn a_window_that_opens_unheard_is_asked_for() {
 }
 
 #[test]
+fn a_window_that_opens_is_told_of_without_being_asked_for() {
+    let mut world = World::new(1);
+    let listen = listen().with_options(TcpOptions::new().with_buffers(4_096, 4_096));
+    let script = Script {
+        pauses: vec![(0, secs(5))],
+        ..Script::default()
+    };
+    let (client, server) = pair(&mut world, &Link::fixed(ms(1)), listen, script);
+    world.spawn(client, 0, Spawn::Connect(connect(), Script::say(50_000)));
+    let ended = |world: &World<Talk>| {
+        let mut ears = world
+            .tasks::<Talker>(server)
+            .flat_map(|(_, task)| &task.ears);
+        ears.next().is_some_and(|ear| ear.read_ended.is_some())
+    };
+    world.run_until(secs(10), ended).unwrap();
+    let ear = ear(&world, server);
+    let took = ear.read_ended.unwrap().since(ear.since);
+    assert!(took < ms(5_100), "{took:?} for some forty round trips");
+}
+
+#[test]
+fn bytes_for_a_stream_that_was_closed_are_answered_with_a_reset() {
+    let (mut world, client, server) = silent(TcpOptions::new());
+    act(&mut world, server, |talker| {
+        let stream = talker.ears[0].stream;
+        talker.outbox.close(stream);
+    });
+    world.run_for(secs(1)).unwrap();
+    assert!(ear(&world, client).read_ended.is_some());
+    let since = world.now();
+    act(&mut world, client, |talker| talker.write(10));
+    world.run_until_idle(secs(1)).unwrap();
+    let (at, error) = ear(&world, client).closed.unwrap();
+    assert_eq!(error, Some(NetworkError::ConnectionReset));
+    assert_eq!(at.since(since), ms(2), "there and back");
+}
+
+#[test]
+fn an_old_call_makes_no_second_connection() {
+    let mut late = 0;
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let (client, server) = pair(&mut world, &Link::default(), listen(), Script::default());
+        // All that the client sends arrives twice, the second time up to ten seconds later.
+        let twice = Link::default().duplicate(1.0).reorder(0.5, secs(10));
+        world.one_way(client, server, &twice);
+        world.spawn(client, 0, Spawn::Connect(connect(), Script::default()));
+        let joined = |world: &World<Talk>| !only(world, server).ears.is_empty();
+        world.run_until(secs(60), joined).unwrap();
+        world.one_way(server, client, &Link::default().loss(1.0));
+        act(&mut world, server, |talker| {
+            let stream = talker.ears[0].stream;
+            talker.outbox.reset(stream);
+        });
+        world.run_for(ms(1)).unwrap();
+        world.one_way(server, client, &Link::default());
+        late += u64::from(world.counters().segments.in_flight > 0);
+        world.run_for(secs(60)).unwrap();
+        assert_eq!(only(&world, server).ears.len(), 1, "seed {seed}");
+    }
+    assert!(late > 5, "old segments arrived in {late} of 20 runs");
+}
+
+#[test]
+fn bytes_that_nobody_reads_any_more_are_counted() {
+    let (mut world, client, server) = silent(TcpOptions::new());
+    act(&mut world, server, |talker| {
+        let stream = talker.ears[0].stream;
+        talker.outbox.set_reading(stream, Reading::Paused);
+    });
+    world.run_for(ms(10)).unwrap();
+    act(&mut world, client, |talker| talker.write(1_000));
+    world.run_for(ms(10)).unwrap();
+    assert_eq!(world.counters().stream_bytes.under_way, 1_000);
+    world.abort(server);
+    world.run_until_idle(secs(1)).unwrap();
+    let bytes = world.counters().stream_bytes;
+    assert_eq!((bytes.under_way, bytes.discarded), (0, 1_000));
+    let error = ear(&world, client).closed.unwrap().1;
+    assert_eq!(error, Some(NetworkError::ConnectionReset));
+}
+
+#[test]
 fn a_full_backlog_has_callers_wait_and_call_again() {
     let mut world = World::new(1);
     let listen = listen().with_backlog(2);

@@ -254,6 +254,9 @@ impl Endpoint {
             (Stage::Calling, Kind::Reset) => {
                 self.die(Some(NetworkError::ConnectionRefused), tools);
             }
+            // Both have everything, and the other has gone: it knows nothing of late copies.
+            (Stage::Joined, Kind::Reset)
+                if self.receiving.has_ended() && self.sending.is_acknowledged() => {}
             (Stage::Answering | Stage::Joined, Kind::Reset) => {
                 self.die(Some(NetworkError::ConnectionReset), tools);
             }

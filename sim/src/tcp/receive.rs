@@ -217,6 +217,7 @@ mod tests {
         let cuts: Vec<_> = (0..20).map(cut).collect();
         let has = |pick: fn(&usize) -> bool| cuts.iter().flatten().any(pick);
         assert!(has(|&len| len < 100) && has(|&len| len == 100) && has(|&len| len > 100));
+        assert!(has(|&len| len == 2_000), "all at once");
     }
 
     #[test]

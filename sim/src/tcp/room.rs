@@ -87,3 +87,24 @@ impl Room {
         self.told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_behind_a_refused_write_is_refused_until_room_is_told() {
+        let mut room = Room::new(10);
+        assert_eq!(room.tell(), 10);
+        assert_eq!(room.take(11), Err(NetworkError::QueueFull));
+        assert_eq!(room.take(1), Err(NetworkError::QueueFull));
+        assert_eq!(room.take_refused(), Some((12, NetworkError::QueueFull)));
+        assert!(room.should_tell());
+        assert_eq!(room.tell(), 10);
+        assert_eq!(room.take(10), Ok(()));
+        room.leave(4);
+        assert!(!room.should_tell(), "less than half is free");
+        room.leave(1);
+        assert!(room.should_tell());
+    }
+}

@@ -398,3 +398,86 @@ const REPEATS: u32 = 3;
 /// Times that the same is sent again before the peer is given up: at the shortest pauses,
 /// 924.6 seconds. As in Linux (`tcp_retries2`).
 const RETRIES_MAX: u32 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillpoint::Entropy;
+
+    const SEGMENT: usize = 100;
+
+    struct Line {
+        sending: Sending,
+        site: Site,
+        pool: BufferPool,
+    }
+
+    impl Line {
+        /// With so many bytes to send, and a peer that takes all.
+        fn new(bytes: usize, seed: u64) -> Self {
+            let mut sending = Sending::new(bytes, bytes, Nagle::Off, SEGMENT);
+            sending.acknowledge(Timestamp::EPOCH, 0, u64::MAX, false);
+            sending.room.tell();
+            sending.write(Buffer::copy_from(&vec![7; bytes])).unwrap();
+            assert_eq!(sending.fill(), bytes);
+            Self {
+                sending,
+                site: Entropy::from_seed(seed).site("test"),
+                pool: BufferPool::new(),
+            }
+        }
+
+        /// What is sent now: position and length of each segment.
+        fn sent(&mut self) -> Vec<(u64, usize)> {
+            let next = || {
+                let entity = Entity::new(1);
+                let sending = &mut self.sending;
+                sending.poll(Timestamp::EPOCH, &self.site, entity, &self.pool)
+            };
+            let pieces = core::iter::from_fn(next);
+            pieces
+                .map(|piece| (piece.position, piece.payload.len()))
+                .collect()
+        }
+
+        fn acknowledge(&mut self, expected: u64) {
+            let now = Timestamp::EPOCH;
+            self.sending.acknowledge(now, expected, u64::MAX, true);
+        }
+    }
+
+    #[test]
+    fn three_repeats_have_the_first_missing_segment_sent_again_and_then_the_others() {
+        let mut line = Line::new(2_000, 1);
+        let all = line.sent();
+        line.acknowledge(all[0].1 as u64);
+        let lost = all[1].0;
+        for _ in 0..2 {
+            line.acknowledge(lost);
+            assert_eq!(line.sent(), []);
+        }
+        line.acknowledge(lost);
+        assert_eq!(line.sent(), [(lost, SEGMENT)]);
+        // More was lost of what had been sent by then.
+        line.acknowledge(lost + 700);
+        assert_eq!(line.sent(), [(lost + 700, SEGMENT)]);
+        line.acknowledge(2_000);
+        assert_eq!(line.sent(), []);
+        assert!(line.sending.is_idle());
+    }
+
+    #[test]
+    fn how_written_bytes_are_cut_is_drawn() {
+        let cuts = |seed| Line::new(2_000, seed).sent();
+        assert_eq!(cuts(1), cuts(1));
+        let lens = (0..20).map(|seed| {
+            let mut segments = cuts(seed);
+            segments.pop();
+            segments.into_iter().map(|(_, len)| len).collect::<Vec<_>>()
+        });
+        let lens: Vec<_> = lens.flatten().collect();
+        let whole = lens.iter().filter(|&&len| len == SEGMENT).count();
+        assert!(whole * 2 > lens.len(), "mostly as long as can be");
+        assert!(lens.iter().any(|&len| len < SEGMENT / 2));
+    }
+}

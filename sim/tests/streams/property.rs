@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use stillpoint::TcpOptions;
+use stillpoint::{NetworkError, TcpOptions};
 use stillpoint_sim::{Link, World};
 
 use super::both_closed;
@@ -84,6 +84,7 @@ proptest! {
         let (world, nodes, over) = hold();
         prop_assert!(over.is_ok(), "{over:?}");
         if only(&world, nodes.0).failed.is_none() {
+            let mut errors = Vec::new();
             for (node, said) in [(nodes.0, &scripts.0), (nodes.1, &scripts.1)] {
                 let ear = ear(&world, node);
                 prop_assert_eq!(ear.refused, 0, "none writes more than there is room for");
@@ -94,8 +95,11 @@ proptest! {
                     prop_assert!(ear.heard == said, "{} of {} B", ear.heard.len(), said.len());
                 } else {
                     prop_assert!(said.starts_with(&ear.heard));
+                    errors.extend(error);
                 }
             }
+            // Nobody breaks anything off, unless the other was given up.
+            prop_assert!(errors.is_empty() || errors.contains(&NetworkError::TimedOut));
         }
         let (again, ..) = hold();
         prop_assert_eq!(world.trace_hash(), again.trace_hash());

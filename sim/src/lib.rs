@@ -78,8 +78,8 @@
 //! - What is not acknowledged is sent again after the measured round trip (RFC 6298: at least
 //!   200 ms, 1 s before one was measured), then after twice that, and so on up to two minutes. After
 //!   15 attempts, 924.6 seconds at the shortest pauses, the stream fails with `TimedOut`. A
-//!   connect is tried six times again, for 127 seconds at most, or until its own timeout; towards an
-//!   address that no node has, too.
+//!   connect is tried again six times, for 127 seconds at most, or until its own timeout. So it ends,
+//!   too, if no node has the address.
 //! - How written bytes are cut into segments (of up to 1,460 bytes; 1,440 over IPv6), and how received
 //!   ones are cut and joined for the task, is drawn, for each connection and direction by itself: tasks
 //!   that count on boundaries are found out.

@@ -13,7 +13,7 @@ mod talker;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use stillpoint::{Keepalive, NetworkError, Reading, TcpConnect, TcpOptions, Token};
+use stillpoint::{Keepalive, NetworkError, Reading, TcpConnect, TcpOptions, Timestamp, Token};
 use stillpoint_sim::{Link, NodeId, World, run_seed, self_check};
 use talker::{
     Script, Spawn, Talk, Talker, act, address, connect, ear, listen, ms, only, pair, secs, spawn,
@@ -139,7 +139,7 @@ fn an_address_that_no_node_has_answers_nothing() {
     world.run_until_idle(secs(10)).unwrap();
     let failed = only(&world, client).failed.unwrap();
     assert_eq!(failed.1, NetworkError::TimedOut);
-    assert_eq!(world.now().as_nanos(), secs(4).as_nanos() as u64);
+    assert_eq!(world.now().since(Timestamp::EPOCH), secs(4));
     assert_eq!(
         world.counters().segments.unroutable,
         3,

@@ -42,7 +42,7 @@ fn a_download_takes_as_many_packets_as_it_needs_on_a_good_link() {
         let segments = counters("client").packets_in;
         assert!((1_370..1_420).contains(&segments), "{segments} segments");
         let given = counters("server").packets_out;
-        assert!(given < segments * 2 / 3, "{given} packets given");
+        assert!(given < segments, "{given} packets given");
     }
 }
 

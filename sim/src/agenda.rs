@@ -3,8 +3,8 @@
 //! [`Agenda`] is a heap of small entries; what they are about lies apart in a slab. Entries come
 //! out by time. Among entries of the same instant the seed chooses, as follows.
 //!
-//! Each entry comes through a *channel*: one link, the deadlines of one worker, or the controls of
-//! one worker. A channel never overtakes itself. Where entries of several channels meet at one
+//! Each entry comes through a *channel*: one link, the deadlines of one worker or of one end of a
+//! connection, or the controls of one worker. A channel never overtakes itself. Where entries of several channels meet at one
 //! instant, each channel draws a number (site "schedule", the channel's entity, the instant), and
 //! the lower goes first. So the order depends on the channels alone: one more of them shifts
 //! nothing between the others. Nothing is drawn where nothing meets.
@@ -28,6 +28,8 @@ pub(crate) struct Agenda<E> {
     events: Slab<Waiting<E>>,
     /// The channels of the workers' deadlines.
     workers: Vec<Entity>,
+    /// The channels of the deadlines of connections' ends, by slot.
+    ends: Vec<Entity>,
     site: Site,
     sequence: u64,
 }
@@ -42,6 +44,8 @@ struct Waiting<E> {
 pub(crate) enum Due<E> {
     /// The deadline of a worker.
     Deadline { worker: u32 },
+    /// The deadline of an end of a connection.
+    End { slot: u32 },
     /// An event.
     Event(E),
 }
@@ -50,7 +54,8 @@ pub(crate) enum Due<E> {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     at: Timestamp,
-    /// A place in the slab, or a worker's number with [`DEADLINE`].
+    /// A place in the slab, or a worker's number with [`DEADLINE`], or the slot of an end with that
+    /// and [`END`].
     slot: u32,
 }
 
@@ -88,7 +93,26 @@ struct Ready {
     slot: u32,
 }
 
+/// Whose deadline it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Worker(u32),
+    End(u32),
+}
+
+impl Whose {
+    const fn of(slot: u32) -> Self {
+        let number = slot & !(DEADLINE | END);
+        if slot & END == 0 {
+            Self::Worker(number)
+        } else {
+            Self::End(number)
+        }
+    }
+}
+
 const DEADLINE: u32 = 1 << 31;
+const END: u32 = 1 << 30;
 
 impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
@@ -99,6 +123,7 @@ impl<E> Agenda<E> {
             ties: IndexMap::default(),
             events: Slab::new(),
             workers: Vec::new(),
+            ends: Vec::new(),
             site: entropy.site("schedule"),
             sequence: 0,
         }
@@ -128,6 +153,19 @@ impl<E> Agenda<E> {
         self.heap.push(Reverse(Entry { at, slot }));
     }
 
+    /// Notes the deadline of an end of a connection, which has this channel as long as it is in its
+    /// slot.
+    pub(crate) fn push_end(&mut self, at: Timestamp, slot: u32, channel: Entity) {
+        assert!(slot < END, "fewer than 2^30 ends of connections");
+        let index = slot as usize;
+        if index >= self.ends.len() {
+            self.ends.resize(index + 1, channel);
+        }
+        self.ends[index] = channel;
+        let slot = slot | DEADLINE | END;
+        self.heap.push(Reverse(Entry { at, slot }));
+    }
+
     /// When the next entry is due.
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
         if self.ready.is_empty() {
@@ -138,10 +176,10 @@ impl<E> Agenda<E> {
     }
 
     /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
-    pub(crate) fn first_deadline(&self) -> Option<(Timestamp, u32)> {
+    pub(crate) fn first_deadline(&self) -> Option<(Timestamp, Whose)> {
         let Reverse(first) = self.heap.peek()?;
         let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
-        deadline.then_some((first.at, first.slot & !DEADLINE))
+        deadline.then_some((first.at, Whose::of(first.slot)))
     }
 
     /// Takes the deadline that [`Agenda::first_deadline`] named away.
@@ -180,7 +218,10 @@ impl<E> Agenda<E> {
             let waiting = &self.events[entry.slot as usize];
             (waiting.channel, waiting.sequence)
         } else {
-            (self.workers[(entry.slot & !DEADLINE) as usize], 0)
+            match Whose::of(entry.slot) {
+                Whose::Worker(number) => (self.workers[number as usize], 0),
+                Whose::End(slot) => (self.ends[slot as usize], 0),
+            }
         };
         let (site, at) = (&self.site, self.ready_at);
         let tie = *self
@@ -198,8 +239,9 @@ impl<E> Agenda<E> {
         if slot & DEADLINE == 0 {
             Due::Event(self.events.remove(slot as usize).event)
         } else {
-            Due::Deadline {
-                worker: slot & !DEADLINE,
+            match Whose::of(slot) {
+                Whose::Worker(worker) => Due::Deadline { worker },
+                Whose::End(slot) => Due::End { slot },
             }
         }
     }
@@ -218,7 +260,7 @@ mod tests {
         }
         core::iter::from_fn(|| match agenda.pop()? {
             Due::Event(event) => Some(event),
-            Due::Deadline { .. } => None,
+            Due::Deadline { .. } | Due::End { .. } => None,
         })
         .collect()
     }

@@ -1,6 +1,8 @@
-//! What became of every datagram.
+//! What became of every datagram, segment and byte.
 
 use core::fmt;
+
+use stillpoint::StreamCounters;
 
 /// Why a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +46,9 @@ impl DropCause {
     ];
 }
 
-/// What became of the datagrams of a world. Always
-/// `sent + duplicated + copied == delivered + dropped + in_flight`.
+/// What became of the datagrams of a world, and of what its streams carried. Always
+/// `sent + duplicated + copied == delivered + dropped + in_flight`, and what [`SegmentCounters`] and
+/// [`StreamBytes`] say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counters {
@@ -64,6 +67,12 @@ pub struct Counters {
     pub in_flight: u64,
     /// What became of the packets of devices.
     pub packets: PacketCounters,
+    /// What passed through the streams of all nodes.
+    pub streams: StreamCounters,
+    /// What became of the bytes that were written to streams.
+    pub stream_bytes: StreamBytes,
+    /// What became of the segments that carried them.
+    pub segments: SegmentCounters,
 }
 
 /// What became of the packets and frames of all devices. Always
@@ -87,6 +96,43 @@ pub struct PacketCounters {
     pub in_flight: u64,
 }
 
+/// What became of every byte that was written to a stream. With [`Counters::streams`], always
+/// `written == bytes_refused + waiting + bytes_unsent + bytes_out` and
+/// `bytes_out == bytes_in + under_way + discarded`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StreamBytes {
+    /// Written by tasks.
+    pub written: u64,
+    /// In the queues of streams, until their node's system takes them.
+    pub waiting: u64,
+    /// Taken by a system, and not handed to the task at the other end yet.
+    pub under_way: u64,
+    /// Taken by a system, and handed to nobody: their stream was closed or broken off before.
+    pub discarded: u64,
+}
+
+/// What became of the segments of simulated TCP. Always
+/// `sent + duplicated == arrived + lost + unroutable + in_flight`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SegmentCounters {
+    /// Given to a link, or to nobody.
+    pub sent: u64,
+    /// Copies that links have made of them.
+    pub duplicated: u64,
+    /// At their node.
+    pub arrived: u64,
+    /// Lost by links.
+    pub lost: u64,
+    /// To addresses that no node has.
+    pub unroutable: u64,
+    /// On their way.
+    pub in_flight: u64,
+    /// Of those that arrived: connection requests dropped because the listener's backlog was full.
+    pub backlog_full: u64,
+}
+
 impl Counters {
     /// Panics unless every datagram is accounted for.
     pub(crate) fn assert_conserved(&self) {
@@ -100,6 +146,20 @@ impl Counters {
             packets.given + packets.injected + packets.copied,
             packets.delivered + packets.taken + packets.dropped.total() + packets.in_flight,
             "a packet is not accounted for, which is a fault of the simulator: {packets:?}"
+        );
+        let (segments, bytes, streams) = (&self.segments, &self.stream_bytes, &self.streams);
+        assert_eq!(
+            segments.sent + segments.duplicated,
+            segments.arrived + segments.lost + segments.unroutable + segments.in_flight,
+            "a segment is not accounted for, which is a fault of the simulator: {self:?}"
+        );
+        assert_eq!(
+            [bytes.written, streams.bytes_out],
+            [
+                streams.bytes_refused + bytes.waiting + streams.bytes_unsent + streams.bytes_out,
+                streams.bytes_in + bytes.under_way + bytes.discarded,
+            ],
+            "a byte is not accounted for, which is a fault of the simulator: {self:?}"
         );
     }
 }

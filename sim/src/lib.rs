@@ -90,6 +90,30 @@
 //! What is not there: sockets do not reach devices, stacks answer nothing (no ICMP, no ARP) and
 //! leave the hop limit alone.
 //!
+//! # Streams
+//!
+//! Tasks use TCP as in production. Segments travel over the same [`Link`]s as datagrams, and loss,
+//! reordering and duplication are repaired as TCP repairs them:
+//!
+//! - What is not acknowledged is sent again after the measured round trip (RFC 6298: at least
+//!   200 ms, 1 s before one was measured), then after twice that, and so on up to two minutes. After
+//!   15 attempts, 924.6 seconds at the shortest pauses, the stream fails with `TimedOut`. A
+//!   connect is tried again six times, for 127 seconds at most, or until its own timeout. So it ends,
+//!   too, if no node has the address.
+//! - How written bytes are cut into segments (of up to 1,460 bytes; 1,440 over IPv6), and how received
+//!   ones are cut and joined for the task, is drawn, for each connection and direction by itself: tasks
+//!   that count on boundaries are found out.
+//! - Windows are real: a task that does not read fills its node's receive buffer, then the peer's
+//!   send buffer (64 KiB each, unless [`TcpOptions`](stillpoint::TcpOptions) say otherwise), then the
+//!   peer's queue. A window that opens unheard is asked for.
+//! - A listener's backlog bounds the connections that are being made or wait to be taken in. The call
+//!   of one more is dropped, and comes again.
+//! - Half-close, reset, lingering close, Nagle's algorithm and keepalive are there. Bytes for a stream
+//!   that was closed are answered with a reset; a reset itself may be lost.
+//!
+//! Not modelled: congestion windows and pacing, selective and delayed acknowledgements, path MTU,
+//! urgent data, and the time that TIME-WAIT takes.
+//!
 //! # What makes a run repeatable, and what would not
 //!
 //! Tasks must not ask the outside: no clock, no system randomness, no iteration over a hash table
@@ -107,11 +131,12 @@ mod link;
 mod network;
 mod node;
 mod replay;
+mod tcp;
 mod trace;
 mod world;
 
 pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
-pub use counters::{Counters, DropCause, Dropped, PacketCounters};
+pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use failure::{Failure, Waiting};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
@@ -123,7 +148,5 @@ use stillpoint::Capabilities;
 /// What tasks can do in a [`World`].
 #[must_use]
 pub const fn capabilities() -> Capabilities {
-    let mut capabilities = Capabilities::ALL;
-    capabilities.streams = false;
-    capabilities
+    Capabilities::ALL
 }

@@ -1,5 +1,7 @@
 //! Links: what happens to datagrams on their way from one node to another.
 //!
+//! Segments of TCP and packets of devices fare as datagrams do.
+//!
 //! Each ordered pair of nodes has a link. A [`Link`] says how it behaves; [`Links`] holds them and
 //! draws. Latencies need no state: a link's latency is a function of time, which the seed gives.
 

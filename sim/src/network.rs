@@ -348,6 +348,18 @@ impl Network {
         Some(spread.map_or_else(Route::Refused, Route::Many))
     }
 
+    /// The node that has an address, as seen from `node`.
+    #[inline]
+    pub(crate) fn node_of(&self, node: u32, address: IpAddr) -> Option<u32> {
+        let known = match address {
+            IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
+            IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
+        };
+        known
+            .map(|&(node, _)| node)
+            .or(address.is_loopback().then_some(node))
+    }
+
     /// The worker and socket that datagrams are for.
     pub(crate) fn receiver(
         &self,
@@ -398,7 +410,7 @@ impl Fit {
 }
 
 impl Host {
-    fn has(&self, address: IpAddr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.addresses.iter().any(|own| own.ip == address)
     }
 
@@ -473,7 +485,7 @@ impl Host {
 
     /// The address that a socket bound to `local` sends to `peer` from: whoever talks to itself
     /// hears its own voice.
-    fn towards(&self, local: IpAddr, peer: IpAddr) -> Result<IpAddr, NetworkError> {
+    pub(crate) fn towards(&self, local: IpAddr, peer: IpAddr) -> Result<IpAddr, NetworkError> {
         if peer.is_ipv4() != local.is_ipv4() {
             return Err(NetworkError::AddressFamily);
         }
@@ -499,7 +511,7 @@ impl Host {
         self.addresses.iter().find(fits).map(|own| own.ip)
     }
 
-    fn flow(&self, peer: SocketAddr) -> u64 {
+    pub(crate) fn flow(&self, peer: SocketAddr) -> u64 {
         let mut bytes = [0; 18];
         match peer.ip() {
             IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
@@ -520,5 +532,5 @@ fn towards_family(local: IpAddr, peer: IpAddr) -> IpAddr {
 }
 
 /// The ports that are chosen from for port 0 (RFC 6335).
-const EPHEMERAL_FIRST: u16 = 49_152;
-const EPHEMERAL_PORTS: u16 = 16_384;
+pub(crate) const EPHEMERAL_FIRST: u16 = 49_152;
+pub(crate) const EPHEMERAL_PORTS: u16 = 16_384;

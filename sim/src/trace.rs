@@ -10,7 +10,9 @@
 use core::fmt::{self, Debug, Write};
 use std::collections::VecDeque;
 
-use stillpoint::{DatagramRun, DeviceId, Packet, ResourceId, SocketId, TaskId, Timestamp};
+use stillpoint::{
+    DatagramRun, DeviceId, Packet, ResourceId, SocketId, StreamId, TaskId, Timestamp,
+};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::node::NodeId;
@@ -18,8 +20,8 @@ use crate::node::NodeId;
 mod event;
 
 use event::low;
+pub(crate) use event::{SegmentWord, peer, size};
 pub use event::{TraceEvent, TraceKind};
-pub(crate) use event::{peer, size};
 
 /// The hash of a trace. Prints as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +110,18 @@ impl Trace {
         let size = size(payload.len(), run.count() as u64);
         let words = [peer(run.peer), size, 0];
         self.resource(place, TraceKind::Datagrams, id, words);
+        self.payload(payload);
+    }
+
+    /// Bytes of a stream on their way into a worker.
+    pub(crate) fn received(&mut self, place: Place, id: StreamId, data: &[u8]) {
+        self.resource(place, TraceKind::Received, id, [data.len() as u64, 0, 0]);
+        self.payload(data);
+    }
+
+    /// What the last event brings.
+    #[inline]
+    fn payload(&mut self, payload: &[u8]) {
         self.payload_hasher.update(payload);
         if let Some(recorded) = &mut self.recorded
             && let Some(event) = recorded.last_mut()

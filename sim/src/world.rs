@@ -23,6 +23,7 @@ mod look;
 mod outside;
 mod packets;
 mod run;
+mod streams;
 
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
@@ -146,9 +147,9 @@ impl<A: App> World<A> {
                 armed: None,
             });
         }
-        let number_of = |seat: usize| u32::try_from(seat).ok().filter(|&seat| seat < 1 << 31);
+        let number_of = |seat: usize| u32::try_from(seat).ok().filter(|&seat| seat < 1 << 30);
         let seats = number_of(first).zip(number_of(self.seats.len()));
-        let (first, end) = seats.expect("fewer than 2^31 workers");
+        let (first, end) = seats.expect("fewer than 2^30 workers");
         self.nodes
             .insert(name.to_owned(), Node { seats: first..end });
         NodeId::new(number)

@@ -1,7 +1,7 @@
 //! A laboratory: hosts with puppets on them, over real sockets or in the simulator. A behaviour
 //! that is written against it is the same story in all worlds.
 
-#![allow(dead_code, reason = "the table of behaviours is still growing")]
+#![allow(dead_code, reason = "several test crates use it, each some of it")]
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -12,11 +12,14 @@ use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
-    App, BufferPool, Capabilities, Clock, Deadline, End, Entropy, Input, NetworkEvent, Outbox,
-    Output, Spawner, Task, TaskId, TcpListen, Timestamp, Token, TransmitBuffer, Worker,
-    WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    BufferPool, Capabilities, Clock, End, Entropy, NetworkEvent, TaskId, TcpListen, Timestamp,
+    Token, TransmitBuffer, Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 use stillpoint_sim::{NodeId, World};
+
+#[path = "puppet.rs"]
+mod puppet;
+use puppet::{Act, Hands, News, Probe, Told, spawn};
 
 /// Which world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ pub(crate) struct Lab {
 
 pub(crate) enum Inner {
     Sockets(Vec<Machine>),
-    Simulator(Box<World<Probe>>, Vec<NodeId>),
+    /// And how many ends of tasks were gathered.
+    Simulator(Box<World<Probe>>, Vec<NodeId>, usize),
 }
 
 /// One host.
@@ -76,7 +80,7 @@ impl Lab {
             Kind::Simulator => {
                 let mut world = World::new(3);
                 world.tolerate_task_failures();
-                Inner::Simulator(Box::new(world), Vec::new())
+                Inner::Simulator(Box::new(world), Vec::new(), 0)
             }
         };
         Self {
@@ -112,7 +116,7 @@ impl Lab {
                 machines.push(Machine::new(kind, self.limits));
                 Host(machines.len() - 1)
             }
-            Inner::Simulator(world, nodes) => {
+            Inner::Simulator(world, nodes, _) => {
                 let number = nodes.len();
                 let last = u8::try_from(number + 1).unwrap();
                 let node = world
@@ -130,7 +134,7 @@ impl Lab {
     pub(crate) fn puppet_on(&mut self, host: Host) -> Puppet {
         match &mut self.inner {
             Inner::Sockets(machines) => machines[host.0].input(WorkerInput::Spawn(())),
-            Inner::Simulator(world, nodes) => world.spawn(nodes[host.0], 0, ()),
+            Inner::Simulator(world, nodes, _) => world.spawn(nodes[host.0], 0, ()),
         }
         let before = self.puppets.len();
         self.pump_until(|lab| lab.puppets.len() > before);
@@ -193,7 +197,7 @@ impl Lab {
             Inner::Sockets(machines) => machines
                 .first()
                 .map_or(Timestamp::EPOCH, |machine| machine.clock.now()),
-            Inner::Simulator(world, _) => world.now(),
+            Inner::Simulator(world, ..) => world.now(),
         }
     }
 
@@ -205,7 +209,7 @@ impl Lab {
                 task: puppet.task,
                 command,
             }),
-            Inner::Simulator(world, nodes) => {
+            Inner::Simulator(world, nodes, _) => {
                 world.command(nodes[puppet.host.0], puppet.task, command);
             }
         }
@@ -286,7 +290,7 @@ impl Lab {
 
     /// Lets this much time pass.
     pub(crate) fn pass(&mut self, duration: Duration) {
-        if let Inner::Simulator(world, _) = &mut self.inner {
+        if let Inner::Simulator(world, ..) = &mut self.inner {
             world.run_for(duration).unwrap();
             return self.gather();
         }
@@ -300,7 +304,7 @@ impl Lab {
     pub(crate) fn shutdown(&mut self, host: Host) {
         match &mut self.inner {
             Inner::Sockets(machines) => machines[host.0].input(WorkerInput::Shutdown),
-            Inner::Simulator(world, nodes) => world.shutdown(nodes[host.0]),
+            Inner::Simulator(world, nodes, _) => world.shutdown(nodes[host.0]),
         }
     }
 
@@ -308,7 +312,7 @@ impl Lab {
     pub(crate) fn wait_until_stopped(&mut self, host: Host) {
         self.pump_until(|lab| match &lab.inner {
             Inner::Sockets(machines) => machines[host.0].worker.is_stopped(),
-            Inner::Simulator(world, nodes) => world.is_stopped(nodes[host.0]),
+            Inner::Simulator(world, nodes, _) => world.is_stopped(nodes[host.0]),
         });
     }
 
@@ -316,7 +320,7 @@ impl Lab {
     pub(crate) fn buffers_in_use(&self, host: Host) -> usize {
         match &self.inner {
             Inner::Sockets(machines) => machines[host.0].buffers.live(),
-            Inner::Simulator(world, _) => world.buffers_in_use(),
+            Inner::Simulator(world, ..) => world.buffers_in_use(),
         }
     }
 
@@ -354,7 +358,7 @@ impl Lab {
                     machine.wait(Some(Timestamp::EPOCH));
                 }
             }
-            Inner::Simulator(world, _) => {
+            Inner::Simulator(world, ..) => {
                 if !world.step().unwrap() {
                     world.run_for(Duration::from_millis(1)).unwrap();
                 }
@@ -379,7 +383,7 @@ impl Lab {
                     ended.extend(machine.ended.drain(..).map(|(task, end)| (host, task, end)));
                 }
             }
-            Inner::Simulator(world, nodes) => {
+            Inner::Simulator(world, nodes, gathered) => {
                 let host = |node| Host(nodes.iter().position(|known| *known == node).unwrap());
                 let reports = world.take_reports();
                 told.extend(
@@ -387,8 +391,9 @@ impl Lab {
                         .into_iter()
                         .map(|said| (host(said.node), said.task, said.report)),
                 );
-                let all = world.ended().iter();
-                ended.extend(all.map(|ended| (host(ended.node), ended.task, ended.end.clone())));
+                let new = world.ended()[*gathered..].iter();
+                ended.extend(new.map(|ended| (host(ended.node), ended.task, ended.end.clone())));
+                *gathered = world.ended().len();
             }
         }
         for (host, task, Told(at, news)) in told {
@@ -503,99 +508,5 @@ impl WorkerOutputs<Probe> for Outputs<'_> {
             WorkerOutput::Started { .. } => {}
             other => panic!("nobody expected {other:?}"),
         }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Probe;
-
-impl App for Probe {
-    type Command = Act;
-    type Report = Told;
-    type Spawn = ();
-}
-
-/// What a puppet is to do.
-pub(crate) struct Act(Box<dyn FnOnce(&mut Hands) + Send>);
-
-impl fmt::Debug for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Act")
-    }
-}
-
-/// What a puppet says, and when it did.
-#[derive(Debug)]
-pub(crate) struct Told(Timestamp, News);
-
-#[derive(Debug, PartialEq, Eq)]
-enum News {
-    Started,
-    Acted,
-    Timeout,
-    Network(NetworkEvent),
-}
-
-/// What a puppet can do things with.
-pub(crate) struct Hands {
-    pub(crate) now: Timestamp,
-    pub(crate) outbox: Outbox<Probe>,
-    pub(crate) deadline: Option<Timestamp>,
-    #[expect(clippy::type_complexity, reason = "a function, in a box")]
-    react: Option<Box<dyn FnMut(&NetworkEvent, &mut Self) + Send>>,
-}
-
-struct PuppetTask(Hands);
-
-fn spawn((): (), spawner: Spawner<'_, Probe>) -> stillpoint::Spawned {
-    spawner.insert(PuppetTask(Hands {
-        now: Timestamp::EPOCH,
-        outbox: Outbox::new(),
-        deadline: None,
-        react: None,
-    }))
-}
-
-impl PuppetTask {
-    fn tell(&mut self, news: News) {
-        self.0.outbox.report(Told(self.0.now, news));
-    }
-}
-
-impl Task for PuppetTask {
-    type App = Probe;
-
-    fn handle_input(&mut self, now: Timestamp, input: Input<Probe>) {
-        self.0.now = now;
-        match input {
-            Input::Started(_) => self.tell(News::Started),
-            Input::Timeout => {
-                self.0.deadline = None;
-                self.tell(News::Timeout);
-            }
-            Input::Network(event) => {
-                if let Some(mut react) = self.0.react.take() {
-                    react(&event, &mut self.0);
-                    self.0.react.get_or_insert(react);
-                }
-                self.tell(News::Network(event));
-            }
-            Input::Command(Act(act)) => {
-                act(&mut self.0);
-                self.tell(News::Acted);
-            }
-            Input::Shutdown => self.0.outbox.finish(),
-            _ => {}
-        }
-    }
-
-    fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Probe>> {
-        self.0.outbox.pop()
-    }
-
-    fn poll_timeout(&self) -> Option<Deadline> {
-        self.0
-            .deadline
-            .map(|at| Deadline::new(at, "as it was told"))
     }
 }

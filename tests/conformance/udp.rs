@@ -183,7 +183,7 @@ impl Lab {
     pub(crate) fn receive_dropped(&self, host: Host) -> u64 {
         match &self.inner {
             Inner::Sockets(machines) => machines[host.0].backend.counters().receive_dropped,
-            Inner::Simulator(world, _) => {
+            Inner::Simulator(world, ..) => {
                 let dropped = world.counters().dropped;
                 dropped.by(DropCause::ReceiveBufferFull)
             }

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::counters::DropCause;
 use crate::node::NodeId;
+use crate::tcp::Kind;
 
 /// One entry of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,10 +89,20 @@ pub enum TraceKind {
     PacketTaken,
     /// Output: a socket's membership in a group begins or ends. Words: text.
     Group,
+    /// Input: bytes of a stream. Words: how many, 0, and, in a recorded trace, their hash.
+    Received,
+    /// Output: bytes to a stream. Words: how many.
+    Write,
+    /// Output: another command about a stream. Words: text.
+    Stream,
+    /// Verdict on a segment of simulated TCP: it travels. Words: peer, what it is, when it arrives.
+    Segment,
+    /// Verdict: a segment is lost. Words: peer, what it is.
+    SegmentLost,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -117,6 +128,11 @@ impl TraceKind {
         Self::PacketDropped,
         Self::PacketTaken,
         Self::Group,
+        Self::Received,
+        Self::Write,
+        Self::Stream,
+        Self::Segment,
+        Self::SegmentLost,
     ];
 }
 
@@ -129,30 +145,7 @@ impl TraceEvent {
     ) -> fmt::Result {
         let [first, second, third] = self.words;
         write!(f, "{:?}", self.kind)?;
-        let (worker, slot, generation) = (self.worker, self.id >> 32, low(self.id));
-        match self.kind {
-            TraceKind::Timeout | TraceKind::Shutdown | TraceKind::Abort => return Ok(()),
-            TraceKind::Spawn | TraceKind::SpawnFailed => {}
-            TraceKind::Datagrams
-            | TraceKind::Network
-            | TraceKind::Open
-            | TraceKind::Close
-            | TraceKind::Carried
-            | TraceKind::Duplicated
-            | TraceKind::Dropped
-            | TraceKind::Group => write!(f, " socket {worker}/{slot}.{generation}")?,
-            TraceKind::OpenDevice
-            | TraceKind::Packet
-            | TraceKind::PacketCarried
-            | TraceKind::PacketCopied => write!(f, " device {worker}/{slot}.{generation}")?,
-            TraceKind::PacketDropped | TraceKind::PacketTaken => {}
-            TraceKind::Command
-            | TraceKind::Report
-            | TraceKind::Started
-            | TraceKind::Ended
-            | TraceKind::Stale
-            | TraceKind::Untold => write!(f, " task {worker}/{third}/{slot}.{generation}")?,
-        }
+        self.write_name(f)?;
         match self.kind {
             TraceKind::Datagrams => write!(f, " from {}, {}", Peer(first), Size(second)),
             TraceKind::Carried | TraceKind::Duplicated => {
@@ -172,6 +165,13 @@ impl TraceEvent {
             | TraceKind::PacketCopied
             | TraceKind::PacketTaken
             | TraceKind::PacketDropped => self.write_packet(f),
+            TraceKind::Received | TraceKind::Write => write!(f, ", {first} B"),
+            TraceKind::Segment => {
+                let arrival = Timestamp::from_nanos(third);
+                let what = SegmentWord(second);
+                write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
+            }
+            TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -187,6 +187,7 @@ impl TraceEvent {
             | TraceKind::SpawnFailed
             | TraceKind::Ended
             | TraceKind::Group
+            | TraceKind::Stream
             | TraceKind::Untold => match text(first) {
                 Some(text) => write!(f, ": {text}"),
                 None => write!(f, " #{first:016x}"),
@@ -196,6 +197,44 @@ impl TraceEvent {
 }
 
 impl TraceEvent {
+    /// The id of what it is about.
+    fn write_name(&self, f: &mut impl Write) -> fmt::Result {
+        let group = self.words[2];
+        let (worker, slot, generation) = (self.worker, self.id >> 32, low(self.id));
+        match self.kind {
+            TraceKind::Timeout
+            | TraceKind::Shutdown
+            | TraceKind::Abort
+            | TraceKind::Spawn
+            | TraceKind::SpawnFailed
+            | TraceKind::PacketDropped
+            | TraceKind::PacketTaken => Ok(()),
+            TraceKind::Datagrams
+            | TraceKind::Network
+            | TraceKind::Open
+            | TraceKind::Close
+            | TraceKind::Carried
+            | TraceKind::Duplicated
+            | TraceKind::Dropped
+            | TraceKind::Group => write!(f, " socket {worker}/{slot}.{generation}"),
+            TraceKind::OpenDevice
+            | TraceKind::Packet
+            | TraceKind::PacketCarried
+            | TraceKind::PacketCopied => write!(f, " device {worker}/{slot}.{generation}"),
+            TraceKind::Received
+            | TraceKind::Write
+            | TraceKind::Stream
+            | TraceKind::Segment
+            | TraceKind::SegmentLost => write!(f, " stream {worker}/{slot}.{generation}"),
+            TraceKind::Command
+            | TraceKind::Report
+            | TraceKind::Started
+            | TraceKind::Ended
+            | TraceKind::Stale
+            | TraceKind::Untold => write!(f, " task {worker}/{group}/{slot}.{generation}"),
+        }
+    }
+
     fn write_packet(&self, f: &mut impl Write) -> fmt::Result {
         let [first, bytes, third] = self.words;
         if matches!(self.kind, TraceKind::PacketDropped) {
@@ -248,6 +287,30 @@ impl fmt::Display for Size {
         write!(f, "{} B in {} datagram(s)", self.0 >> 32, low(self.0))
     }
 }
+
+/// What a segment is, as one word: its kind times 2^56, its length times 2^40, and its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentWord(pub(crate) u64);
+
+impl SegmentWord {
+    pub(crate) const fn new(kind: Kind, len: usize, position: u64) -> Self {
+        let (len, position) = (len as u64 & 0xffff, position & POSITION);
+        Self((kind as u64) << 56 | len << 40 | position)
+    }
+}
+
+impl fmt::Display for SegmentWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0 >> 56;
+        if let Some(kind) = Kind::ALL.iter().find(|&&kind| kind as u64 == number) {
+            write!(f, "{kind:?} ")?;
+        }
+        write!(f, "{} B from {}", self.0 >> 40 & 0xffff, self.0 & POSITION)
+    }
+}
+
+/// What is left of the position in a word.
+const POSITION: u64 = (1 << 40) - 1;
 
 /// Bytes and datagrams as one word.
 pub(crate) const fn size(bytes: usize, datagrams: u64) -> u64 {

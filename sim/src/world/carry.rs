@@ -350,6 +350,9 @@ impl<A: App> Outside<A> {
             WorkerInput::Network(NetworkEvent::Packet { device, packet }) => {
                 trace.packet(place, *device, packet);
             }
+            WorkerInput::Network(NetworkEvent::Received { stream, data }) => {
+                trace.received(place, *stream, data);
+            }
             WorkerInput::Network(event) => {
                 let text = trace.text(event);
                 trace.resource(place, TraceKind::Network, event.resource(), [text, 0, 0]);

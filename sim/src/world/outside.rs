@@ -2,8 +2,8 @@
 
 use stillpoint::{
     App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, Membership, NetworkCommand,
-    NetworkError, NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit,
-    TransmitBuffer, UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
+    NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer,
+    UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
@@ -11,12 +11,14 @@ use crate::device::PacketFlight;
 use crate::failure::Failure;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
+use crate::tcp::{Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
+    pub(super) tcp: Tcp,
     pub(super) trace: Trace,
     pub(super) reports: Vec<Reported<A>>,
     pub(super) ended: Vec<Ended>,
@@ -40,6 +42,11 @@ pub(super) enum Event<A: App> {
     /// Taken from, and given back to, [`Outside::spare`].
     Flight(Box<Flight>),
     Packet(Box<PacketFlight>),
+    Segment(Box<Segment>),
+    /// The task of a listener is told that it is open.
+    Listening {
+        slot: u32,
+    },
 }
 
 /// What a task has reported.
@@ -92,6 +99,7 @@ impl<A: App> Outside<A> {
             now: Timestamp::EPOCH,
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
+            tcp: Tcp::new(entropy),
             trace: Trace::new(),
             reports: Vec::new(),
             ended: Vec::new(),
@@ -184,40 +192,31 @@ impl<A: App> Sink<'_, A> {
                 self.outside
                     .trace
                     .resource(self.place, TraceKind::Close, id, [0; 3]);
-                let network = &mut self.outside.network;
                 match id {
                     ResourceId::Socket(socket) => {
+                        let network = &mut self.outside.network;
                         network.close(self.place.node, self.worker, socket);
                     }
-                    ResourceId::Device(device) => network.devices.close(self.worker, device),
-                    ResourceId::Listener(_) | ResourceId::Stream(_) | _ => {}
+                    ResourceId::Device(device) => {
+                        self.outside.network.devices.close(self.worker, device);
+                    }
+                    ResourceId::Listener(listener) => self.close_listener(listener),
+                    ResourceId::Stream(stream) => self.close_stream(stream),
+                    unknown => {
+                        panic!("the simulator is older than the worker: what is {unknown:?}?")
+                    }
                 }
-            }
-            NetworkCommand::Listen { listener, listen } => {
-                self.answer(NetworkEvent::ListenFailed {
-                    listener,
-                    token: listen.token,
-                    bind: listen.bind,
-                    error: NetworkError::Unsupported,
-                });
-            }
-            NetworkCommand::Connect { stream, connect } => {
-                self.answer(NetworkEvent::ConnectFailed {
-                    stream,
-                    token: connect.token,
-                    peer: connect.peer,
-                    error: NetworkError::Unsupported,
-                });
             }
             NetworkCommand::OpenDevice { device, open } => self.open_device(device, &open),
             NetworkCommand::Packet(packet) => self.give_packet(packet),
-            // Of what could not be opened, and whose task is about to be told.
-            NetworkCommand::Accept { .. }
-            | NetworkCommand::Refuse(_)
-            | NetworkCommand::Write(_)
-            | NetworkCommand::EndWrite(_)
-            | NetworkCommand::SetReading { .. }
-            | NetworkCommand::Reset(_) => {}
+            NetworkCommand::Listen { listener, listen } => self.listen(listener, &listen),
+            NetworkCommand::Connect { stream, connect } => self.connect(stream, &connect),
+            NetworkCommand::Write(write) => self.write(write),
+            NetworkCommand::Accept { incoming, stream } => self.accept(incoming, stream),
+            NetworkCommand::Refuse(incoming) => self.refuse_incoming(incoming),
+            NetworkCommand::EndWrite(stream) => self.end_write(stream),
+            NetworkCommand::SetReading { stream, reading } => self.set_reading(stream, reading),
+            NetworkCommand::Reset(stream) => self.reset_stream(stream),
             unknown => {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
             }

@@ -6,7 +6,7 @@ use stillpoint::{App, Timestamp, WorkerInput};
 
 use super::World;
 use super::outside::{Event, Sink};
-use crate::agenda::Due;
+use crate::agenda::{Due, Whose};
 use crate::failure::{Failure, Waiting};
 use crate::trace::Place;
 
@@ -121,9 +121,12 @@ impl<A: App> World<A> {
             let Some(due) = self.outside.agenda.pop() else {
                 return Ok(Step::Idle);
             };
-            if let Due::Deadline { worker } = due
-                && !self.take_deadline(worker, at)
-            {
+            let stale = match due {
+                Due::Deadline { worker } => !self.take_deadline(worker, at),
+                Due::End { slot } => !self.outside.take_end_deadline(slot, at),
+                Due::Event(_) => false,
+            };
+            if stale {
                 continue;
             }
             if self.events == self.events_max {
@@ -145,6 +148,12 @@ impl<A: App> World<A> {
     fn happen(&mut self, due: Due<Event<A>>) {
         match due {
             Due::Deadline { worker } => self.give(worker, WorkerInput::Timeout),
+            Due::End { slot } => {
+                if let Some((worker, event)) = self.outside.attend(slot) {
+                    self.give(worker, WorkerInput::Network(event));
+                    self.outside.attended(slot);
+                }
+            }
             Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
             Due::Event(Event::Packet(flight)) => {
                 let device = flight.to.device;
@@ -152,6 +161,12 @@ impl<A: App> World<A> {
                     if let Some((worker, event)) = self.outside.deliver_packet(device, packet) {
                         self.give(worker, WorkerInput::Network(event));
                     }
+                }
+            }
+            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(*segment),
+            Due::Event(Event::Listening { slot }) => {
+                if let Some((worker, event)) = self.outside.tell_listening(slot) {
+                    self.give(worker, WorkerInput::Network(event));
                 }
             }
             Due::Event(Event::Flight(flight)) => {
@@ -214,7 +229,18 @@ impl<A: App> World<A> {
     /// Removes deadlines from the head of the agenda that have moved, so that time does not go on
     /// for nothing.
     fn drop_stale_deadlines(&mut self) {
-        while let Some((at, worker)) = self.outside.agenda.first_deadline() {
+        while let Some((at, whose)) = self.outside.agenda.first_deadline() {
+            let worker = match whose {
+                Whose::Worker(worker) => worker,
+                Whose::End(slot) => {
+                    if self.outside.end_is_due(slot, at) {
+                        return;
+                    }
+                    self.outside.agenda.discard_first();
+                    self.outside.end_discarded(slot, at);
+                    continue;
+                }
+            };
             let seat = &mut self.seats[worker as usize];
             let armed = seat.armed == Some(at);
             if armed

@@ -35,7 +35,7 @@ fn room_is_told_of_behind_a_refusal_even_if_it_came_before() {
         .port()
         .submit(NetworkCommand::Connect { stream, connect });
     let clock = SystemClock::new();
-    let mut next = |backend: &mut SocketBackend| {
+    let next = |backend: &mut SocketBackend| {
         let mut events = Vec::new();
         while events.is_empty() {
             let push = &mut |_, event, _: &mut SocketPort| events.push(event);
@@ -45,7 +45,7 @@ fn room_is_told_of_behind_a_refusal_even_if_it_came_before() {
     };
     let connected = next(&mut backend);
     assert!(matches!(connected[..], [NetworkEvent::Connected { .. }]));
-    let mut write = |backend: &mut SocketBackend, len| {
+    let write = |backend: &mut SocketBackend, len| {
         let data = Buffer::copy_from(&vec![7; len]);
         let write = NetworkCommand::Write(StreamWrite::new(stream, data));
         backend.port().submit(write);

@@ -1,0 +1,163 @@
+//! Listeners: where they are, and who waits there to be taken in.
+
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+use slab::Slab;
+use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Token};
+
+use super::Seat;
+
+/// All listeners, by slot.
+pub(crate) struct Listeners {
+    all: Slab<Listener>,
+    by_id: IndexMap<(u32, ListenerId), u32, FxBuildHasher>,
+    /// By node and port.
+    by_port: BTreeMap<(u32, u16), Vec<u32>>,
+}
+
+pub(crate) struct Listener {
+    pub(super) seat: Seat,
+    pub(super) id: ListenerId,
+    token: Token,
+    local: SocketAddr,
+    backlog: usize,
+    sharing: Sharing,
+    pub(super) options: TcpOptions,
+    /// Whether its task was told that it is open.
+    pub(super) told: bool,
+    /// Ends that are being connected, or wait to be taken in.
+    pub(super) waiting: BTreeSet<u32>,
+}
+
+impl Listener {
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= self.backlog
+    }
+
+    /// What its task is told of it.
+    pub(super) const fn listening(&self) -> NetworkEvent {
+        NetworkEvent::Listening {
+            listener: self.id,
+            token: self.token,
+            local: self.local,
+        }
+    }
+}
+
+impl Listeners {
+    pub(super) fn new() -> Self {
+        Self {
+            all: Slab::new(),
+            by_id: IndexMap::default(),
+            by_port: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        seat: Seat,
+        id: ListenerId,
+        local: SocketAddr,
+        listen: &TcpListen,
+    ) -> u32 {
+        let slot = self.all.insert(Listener {
+            seat,
+            id,
+            token: listen.token,
+            local,
+            backlog: usize::try_from(listen.backlog.max(1)).unwrap_or(usize::MAX),
+            sharing: listen.sharing,
+            options: listen.options,
+            told: false,
+            waiting: BTreeSet::new(),
+        });
+        let slot = u32::try_from(slot).expect("fewer than 2^32 listeners");
+        self.by_id.insert((seat.worker, id), slot);
+        let at_port = self.by_port.entry((seat.node, local.port())).or_default();
+        at_port.push(slot);
+        slot
+    }
+
+    /// Closes a listener, if it is open. Gives the ends that were not taken in.
+    pub(crate) fn remove(&mut self, worker: u32, id: ListenerId) -> BTreeSet<u32> {
+        let Some(slot) = self.by_id.swap_remove(&(worker, id)) else {
+            return BTreeSet::new();
+        };
+        let listener = self.all.remove(slot as usize);
+        let place = (listener.seat.node, listener.local.port());
+        if let Some(at_port) = self.by_port.get_mut(&place) {
+            at_port.retain(|&other| other != slot);
+            if at_port.is_empty() {
+                self.by_port.remove(&place);
+            }
+        }
+        listener.waiting
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Listener> {
+        self.all.get_mut(slot as usize)
+    }
+
+    pub(super) fn add_waiting(&mut self, slot: u32, end: u32) {
+        if let Some(listener) = self.get_mut(slot) {
+            listener.waiting.insert(end);
+        }
+    }
+
+    pub(super) fn remove_waiting(&mut self, slot: u32, end: u32) {
+        if let Some(listener) = self.get_mut(slot) {
+            listener.waiting.remove(&end);
+        }
+    }
+
+    /// Whether a listener does not let another be bound to `local`.
+    pub(super) fn conflict(&self, node: u32, local: SocketAddr, sharing: Sharing) -> bool {
+        self.at_port(node, local.port()).any(|(_, listener)| {
+            let (one, other) = (listener.local.ip(), local.ip());
+            let overlap = one == other
+                || (one.is_ipv4() == other.is_ipv4()
+                    && (one.is_unspecified() || other.is_unspecified()));
+            let shared = listener.sharing == Sharing::Shared && sharing == Sharing::Shared;
+            overlap && !shared
+        })
+    }
+
+    /// The listener that a connection to `target` is for: one at the very address before one at all
+    /// addresses. Among several that share it, `flow` decides.
+    pub(super) fn find(
+        &self,
+        node: u32,
+        target: SocketAddr,
+        flow: impl FnOnce() -> u64,
+    ) -> Option<(u32, &Listener)> {
+        let exact = |listener: &Listener| listener.local.ip() == target.ip();
+        let all = |listener: &Listener| {
+            let ip = listener.local.ip();
+            ip.is_unspecified() && ip.is_ipv4() == target.is_ipv4()
+        };
+        let fit = |fits: &dyn Fn(&Listener) -> bool| -> Vec<(u32, &Listener)> {
+            let found = self.at_port(node, target.port());
+            found.filter(|(_, listener)| fits(listener)).collect()
+        };
+        let mut found = fit(&exact);
+        if found.is_empty() {
+            found = fit(&all);
+        }
+        match &found[..] {
+            [] => None,
+            [only] => Some(*only),
+            several => {
+                let index = flow() % several.len() as u64;
+                several.get(usize::try_from(index).ok()?).copied()
+            }
+        }
+    }
+
+    fn at_port(&self, node: u32, port: u16) -> impl Iterator<Item = (u32, &Listener)> {
+        let slots = self.by_port.get(&(node, port)).into_iter().flatten();
+        slots.filter_map(|&slot| Some((slot, self.all.get(slot as usize)?)))
+    }
+}

@@ -208,6 +208,16 @@ fn packets_of_one_flow_are_written_as_one_in_order_and_counted_as_they_were() {
 }
 
 #[test]
+fn what_is_held_when_a_device_is_closed_is_written() {
+    let mut played = Played::new(BackendKind::Poll, &DeviceOpen::tun(Token(0)));
+    played.submit(summed(7, &[1; 100]));
+    let close = NetworkCommand::Close(ID.into());
+    played.backend.port().submit(close);
+    assert_eq!(played.taken().unwrap(), *summed(7, &[1; 100]));
+    assert_eq!(played.backend.counters().devices.packets_out, 1);
+}
+
+#[test]
 fn joined_packets_that_are_not_taken_in_are_counted_as_they_were() {
     let mut played = Played::new(BackendKind::Poll, &DeviceOpen::tun(Token(0)));
     while played.backend.counters().devices.packets_out < 1_000 {

@@ -30,6 +30,7 @@ mod entropy;
 mod group;
 mod id;
 mod net;
+mod room;
 #[cfg(feature = "poll")]
 pub mod runtime;
 mod slots;
@@ -55,6 +56,7 @@ pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId, TaskId};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
+pub use room::StreamRoom;
 pub use slots::Key;
 pub use state::{TaskState, WorkerState};
 pub use stream::{

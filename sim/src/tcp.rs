@@ -30,7 +30,6 @@ mod endpoint;
 mod listener;
 mod receive;
 mod retry;
-mod room;
 mod segment;
 mod send;
 

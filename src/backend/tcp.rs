@@ -209,29 +209,21 @@ impl SocketPort {
             Ok(buffer) => buffer,
             Err(len) => self.buffers.copy_from(self.udp.written(len)),
         };
+        let is_first = !stream.room.has_refused();
         match stream.push(data) {
-            Ok(()) if stream.room.queued >= LONG_BYTES => self.send_stream(id),
+            Ok(()) if stream.room.queued() >= LONG_BYTES => self.send_stream(id),
             Ok(()) => self.send_at_flush(id),
-            Err(error) => self.refuse_write(id, len, error),
+            Err(error) => {
+                self.counters.streams.bytes_refused += len as u64;
+                if is_first {
+                    self.events.push_answer(NetworkEvent::WriteFailed {
+                        stream: id,
+                        bytes: 0, // Filled in when it is handed over, as the reason is.
+                        error,
+                    });
+                }
+            }
         }
-    }
-
-    /// Counts what was refused, and has its task told; once for all until it was.
-    fn refuse_write(&mut self, id: StreamId, len: usize, error: NetworkError) {
-        self.counters.streams.bytes_refused += len as u64;
-        let Some(stream) = self.tcp.streams.get_mut(id.key()) else {
-            return;
-        };
-        let refused = stream.room.refused(error);
-        if *refused == 0 {
-            self.events.push_answer(NetworkEvent::WriteFailed {
-                stream: id,
-                bytes: 0, // Filled in when it is handed over.
-                error,
-            });
-        }
-        *refused += len;
-        self.tell_room(id);
     }
 
     /// Has a task told of room, if it is time.
@@ -240,8 +232,10 @@ impl SocketPort {
             && stream.phase == Phase::Open
             && stream.write == Direction::Open
             && stream.broken.is_none()
+            && !stream.telling_room
             && stream.room.should_tell()
         {
+            stream.telling_room = true;
             self.events.push_answer(NetworkEvent::Writable {
                 stream: id,
                 room: 0, // Filled in when it is handed over.
@@ -256,19 +250,23 @@ impl SocketPort {
         mut event: NetworkEvent,
     ) -> Option<NetworkEvent> {
         let stream = self.tcp.streams.get_mut(id.key());
-        if matches!(event, NetworkEvent::Writable { .. })
-            && stream
-                .as_ref()
-                .is_some_and(|stream| stream.room.is_refusing())
-        {
-            // A write was refused since this was queued. Whoever hears of that waits for room.
-            self.events.push_answer(event);
-            return None;
-        }
         if let NetworkEvent::WriteFailed { bytes, error, .. } = &mut event {
-            *bytes = core::mem::take(stream?.room.refused(*error));
+            let room = &mut stream?.room;
+            (*bytes, *error) = room.take_refused()?;
+            if room.has_refused() {
+                // For another reason, too.
+                self.events.push_answer(event.clone());
+            }
+            self.tell_room(id);
         } else if let NetworkEvent::Writable { room, .. } = &mut event {
-            *room = stream?.room.tell();
+            let stream = stream?;
+            stream.telling_room = false;
+            if stream.room.has_refused() {
+                // A write was refused since this was queued. Whoever hears of that waits for room,
+                // and is told of it then.
+                return None;
+            }
+            *room = stream.room.tell();
         }
         Some(event)
     }

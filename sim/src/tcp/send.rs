@@ -9,16 +9,15 @@
 
 use std::collections::VecDeque;
 
-use stillpoint::{Buffer, BufferPool, Entity, Nagle, NetworkError, Site, Timestamp};
+use stillpoint::{Buffer, BufferPool, Entity, Nagle, NetworkError, Site, StreamRoom, Timestamp};
 
 use super::retry::Retry;
-use super::room::Room;
 use super::segment::Kind;
 
 /// What one end sends.
 #[derive(Debug)]
 pub(super) struct Sending {
-    pub(super) room: Room,
+    pub(super) room: StreamRoom,
     /// Written, and not with the system yet.
     queue: VecDeque<Buffer>,
     /// With the system, from position `base` on.
@@ -74,7 +73,7 @@ impl Sending {
         segment_bytes_max: usize,
     ) -> Self {
         Self {
-            room: Room::new(queue_max),
+            room: StreamRoom::new(queue_max),
             queue: VecDeque::new(),
             system: VecDeque::new(),
             system_bytes: 0,

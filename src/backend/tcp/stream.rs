@@ -10,6 +10,7 @@ use crate::backend::readiness::Interest;
 use crate::backend::sys::Errno;
 use crate::buffer::Buffer;
 use crate::net::{NetworkError, Token};
+use crate::room::StreamRoom;
 use crate::stream::{Reading, TcpOptions};
 
 /// One connection, or one that is being made.
@@ -29,7 +30,9 @@ pub(super) struct Stream {
     pub(super) sending: Sending,
     /// What has not been sent, oldest first. No buffer is empty.
     pub(super) queue: VecDeque<Buffer>,
-    pub(super) room: Room,
+    pub(super) room: StreamRoom,
+    /// Whether its task is about to be told of room.
+    pub(super) telling_room: bool,
 }
 
 /// How far a connection has come.
@@ -74,7 +77,10 @@ impl Stream {
         options: &TcpOptions,
         interest: Interest,
     ) -> Self {
-        let connecting = matches!(phase, Phase::Connecting { .. });
+        let mut room = StreamRoom::new(options.send_queue_max);
+        if phase == Phase::Open {
+            room.tell(); // In the same breath as the connection itself.
+        }
         Self {
             fd,
             peer,
@@ -87,7 +93,8 @@ impl Stream {
             interest,
             sending: Sending::Idle,
             queue: VecDeque::new(),
-            room: Room::new(options.send_queue_max, connecting),
+            room,
+            telling_room: false,
         }
     }
 
@@ -124,14 +131,13 @@ impl Stream {
         }
     }
 
-    /// Takes bytes in, or says why not. The account is the task's own: see [`Room`].
+    /// Takes bytes in, or says why not. The account is the task's own: see [`StreamRoom`].
     pub(super) fn push(&mut self, data: Buffer) -> Result<(), NetworkError> {
         if self.write != Direction::Open {
+            self.room.refuse_ended(data.len());
             return Err(NetworkError::Ended);
         }
-        if !self.room.take(data.len()) {
-            return Err(NetworkError::QueueFull);
-        }
+        self.room.take(data.len())?;
         self.enqueue(data);
         Ok(())
     }
@@ -153,7 +159,7 @@ impl Stream {
 
     /// Takes the first `count` bytes off the queue.
     pub(super) fn sent(&mut self, mut count: usize) {
-        self.room.queued -= count;
+        self.room.leave(count);
         while let Some(first) = self.queue.front_mut() {
             if count < first.len() {
                 let popped = first.pop_front(count);
@@ -168,90 +174,9 @@ impl Stream {
     /// Throws away what has not been sent, and says how many bytes that were.
     pub(super) fn discard(&mut self) -> u64 {
         self.queue.clear();
-        core::mem::take(&mut self.room.queued) as u64
-    }
-}
-
-/// The account of a stream's room: what its task believes to be free, and what is.
-///
-/// A task that writes only what it was told of never loses a byte. One that writes more has that
-/// write refused whole, and all that follow until it is told of room again, so that what was taken
-/// is always the beginning of what was written.
-#[derive(Debug)]
-pub(super) struct Room {
-    max: usize,
-    /// What the task was told, less what it has written since.
-    told: usize,
-    /// Bytes in the queue.
-    pub(super) queued: usize,
-    /// Bytes refused for want of room, of which the task is about to be told.
-    refused_full: usize,
-    /// The same, behind the end.
-    refused_ended: usize,
-    /// Whether the task is about to be told of room.
-    telling: Telling,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Telling {
-    No,
-    Yes,
-}
-
-impl Room {
-    /// A stream that is being connected has none that its task knows of.
-    const fn new(max: usize, connecting: bool) -> Self {
-        Self {
-            max,
-            told: if connecting { 0 } else { max },
-            queued: 0,
-            refused_full: 0,
-            refused_ended: 0,
-            telling: Telling::No,
-        }
-    }
-
-    fn take(&mut self, len: usize) -> bool {
-        if len > self.told {
-            self.told = 0;
-            return false;
-        }
-        self.told -= len;
-        self.queued += len;
-        true
-    }
-
-    /// Bytes refused for this reason, of which the task is about to be told.
-    pub(super) const fn refused(&mut self, why: NetworkError) -> &mut usize {
-        if matches!(why, NetworkError::Ended) {
-            &mut self.refused_ended
-        } else {
-            &mut self.refused_full
-        }
-    }
-
-    /// Whether the task is about to be told that a write was refused for want of room.
-    pub(super) const fn is_refusing(&self) -> bool {
-        self.refused_full > 0
-    }
-
-    /// Whether the task is to be told of room now. Says so once until it was.
-    pub(super) fn should_tell(&mut self) -> bool {
-        let half = self.max / 2;
-        let should = self.telling == Telling::No
-            && (self.told < half || self.told == 0)
-            && self.max - self.queued >= half.max(1);
-        if should {
-            self.telling = Telling::Yes;
-        }
-        should
-    }
-
-    /// The room that the task is told of.
-    pub(super) const fn tell(&mut self) -> usize {
-        self.telling = Telling::No;
-        self.told = self.max - self.queued;
-        self.told
+        let count = self.room.queued();
+        self.room.leave(count);
+        count as u64
     }
 }
 
@@ -259,7 +184,6 @@ impl Room {
 mod tests {
     use super::*;
     use crate::buffer::BufferPool;
-    use proptest::prelude::*;
     use std::os::unix::net::UnixStream;
 
     /// A peer that reads nothing must not have a task's short answers keep a block of memory each.
@@ -300,53 +224,5 @@ mod tests {
         }
         assert_eq!(stream.queue.len(), 2);
         assert_eq!(first, b"first");
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Write(usize),
-        Sent(usize),
-        Tell,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (1..40usize).prop_map(Step::Write),
-            (1..40usize).prop_map(Step::Sent),
-            Just(Step::Tell),
-        ]
-    }
-
-    proptest! {
-        /// Whoever writes no more than it was told of is never refused, the queue is never longer
-        /// than its bound, and a task without room is told of some once the queue is empty.
-        #[test]
-        fn what_was_told_is_there(max in 1..64usize, steps in prop::collection::vec(step(), 0..200)) {
-            let mut room = Room::new(max, false);
-            let (mut believed, mut refused) = (max, false);
-            for step in steps {
-                match step {
-                    Step::Write(len) => {
-                        let taken = room.take(len);
-                        prop_assert_eq!(taken, !refused && len <= believed);
-                        if taken {
-                            believed -= len;
-                        } else {
-                            refused = true;
-                            believed = 0;
-                        }
-                    }
-                    Step::Sent(len) => room.queued -= len.min(room.queued),
-                    Step::Tell => if room.should_tell() {
-                        believed = room.tell();
-                        refused = false;
-                        prop_assert!(believed > 0);
-                    }
-                }
-                prop_assert!(room.queued <= max);
-            }
-            room.queued = 0;
-            prop_assert!(believed >= (max / 2).max(1) || room.should_tell());
-        }
     }
 }

@@ -130,7 +130,8 @@ pub struct Transmit {
     pub socket: SocketId,
     /// Who is to get them.
     pub peer: SocketAddr,
-    /// The address of ours to send from, where the socket has several.
+    /// The address of ours to send from, where the socket has several. That of a group stands for
+    /// none: the system chooses.
     pub source: Option<IpAddr>,
     /// How routers are to treat them, if not as the socket says.
     pub dscp: Option<Dscp>,
@@ -198,7 +199,7 @@ impl Transmit {
         Self {
             socket,
             peer: run.peer,
-            source: run.local.filter(|local| !local.is_multicast()),
+            source: run.local,
             dscp: None,
             ecn: Ecn::NotCapable,
             payload: Payload::owned(run.payload),

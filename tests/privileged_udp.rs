@@ -127,6 +127,8 @@ impl Hosts {
             (b, "b-r", &["10.77.2.1/24"]),
             (r, "r-b", &["10.77.2.254/24"]),
         ] {
+            // Only the addresses that are given: else the system makes up one more, a second later.
+            ip(&format!("-n {host} link set {device} addrgenmode none"));
             for address in addresses {
                 ip(&format!("-n {host} address add {address} dev {device}"));
             }

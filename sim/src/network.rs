@@ -310,7 +310,7 @@ impl Network {
         {
             return Route::Refused(NetworkError::NoSuchInterface);
         }
-        let source = if let Some(source) = transmit.source {
+        let source = if let Some(source) = own_source(transmit) {
             if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
@@ -520,6 +520,11 @@ impl Host {
         bytes[16..].copy_from_slice(&peer.port().to_le_bytes());
         xxh3_64_with_seed(&bytes, self.flow_key)
     }
+}
+
+/// The address that a transmit is to come from, if it says so. A group sends nothing.
+fn own_source(transmit: &Transmit) -> Option<IpAddr> {
+    transmit.source.filter(|source| !source.is_multicast())
 }
 
 /// `local`, or all addresses of the family of `peer` if it is all addresses of both.

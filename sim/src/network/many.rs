@@ -8,7 +8,7 @@ use stillpoint::{
 };
 
 use super::interfaces::LOOPBACK;
-use super::{Host, Network, Socket};
+use super::{Host, Network, Socket, own_source};
 
 /// A membership of a socket, as its node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +259,7 @@ impl Host {
         transmit: &Transmit,
     ) -> Result<SocketAddr, NetworkError> {
         let (target, bound) = (transmit.peer.ip(), socket.local.ip());
-        let ip = match transmit.source {
+        let ip = match own_source(transmit) {
             Some(source) if source.is_ipv4() != target.is_ipv4() => {
                 return Err(NetworkError::AddressFamily);
             }

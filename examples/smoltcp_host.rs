@@ -14,6 +14,7 @@ use core::time::Duration;
 
 use clap::Parser;
 use common::output::{fail, line, table};
+use common::serve::{start, wait_for_interrupt};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
@@ -68,32 +69,18 @@ fn main() {
         open = open.with_name(name);
     }
     let config = RuntimeConfig::new(options.backend);
-    let mut controller =
-        Controller::start(config, user_space::spawn).unwrap_or_else(|error| fail(error));
-    let interrupter = controller.interrupter();
-    ctrlc::set_handler(move || interrupter.interrupt()).unwrap_or_else(|error| fail(error));
+    let mut controller = start(config, user_space::spawn);
     let address = options.serve;
     controller
         .spawn(0, Spawn::Server { open, address })
         .unwrap_or_else(|error| fail(error));
-    loop {
-        match controller.wait(None) {
-            None | Some(ControllerEvent::Interrupted) => break,
-            Some(ControllerEvent::Report { report, .. }) => match report {
-                Report::Listening { device, at } => {
-                    line(format_args!("serving http://{at}/ behind {device}"));
-                }
-                Report::DeviceFailed(error) => fail(error),
-                Report::Downloaded(_) | Report::Served(_) => {}
-            },
-            Some(ControllerEvent::WorkerStopped(summary)) => {
-                let failure = summary.failure.map(|failure| failure.to_string());
-                fail(failure.unwrap_or_default());
-            }
-            Some(ControllerEvent::Ended { task, end }) => fail(format_args!("{task} {end}")),
-            Some(_) => {}
+    wait_for_interrupt(&mut controller, |report| match report {
+        Report::Listening { device, at } => {
+            line(format_args!("serving http://{at}/ behind {device}"));
         }
-    }
+        Report::DeviceFailed(error) => fail(error),
+        Report::Downloaded(_) | Report::Served(_) => {}
+    });
     end(controller, &options);
 }
 

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use clap::Parser;
 use common::output::{fail, line, table};
+use common::serve::{start, wait_for_interrupt};
 use common::tcp_echo::{self, Report, ServerStats, Spawn, TcpEcho};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
@@ -44,10 +45,7 @@ struct Options {
 fn main() {
     let options = Options::parse();
     let config = RuntimeConfig::new(options.backend).workers(options.workers);
-    let mut controller =
-        Controller::start(config, tcp_echo::spawn).unwrap_or_else(|error| fail(error));
-    let interrupter = controller.interrupter();
-    ctrlc::set_handler(move || interrupter.interrupt()).unwrap_or_else(|error| fail(error));
+    let mut controller = start(config, tcp_echo::spawn);
 
     // With port 0, the first worker's port is everybody's.
     let mut bind = options.listen;
@@ -68,21 +66,7 @@ fn main() {
             None => return end(controller, &options),
         }
     }
-    loop {
-        match controller.wait(None) {
-            None | Some(ControllerEvent::Interrupted) => break,
-            Some(ControllerEvent::WorkerStopped(summary)) => {
-                let failure = summary.failure.map(|failure| failure.to_string());
-                fail(format_args!(
-                    "worker {}: {}",
-                    summary.worker,
-                    failure.unwrap_or_default()
-                ));
-            }
-            Some(ControllerEvent::Ended { task, end }) => fail(format_args!("{task} {end}")),
-            Some(_) => {}
-        }
-    }
+    wait_for_interrupt(&mut controller, |_| {});
     end(controller, &options);
 }
 

@@ -12,6 +12,7 @@ use core::time::Duration;
 use clap::Parser;
 use common::output::{fail, line, table};
 use common::ping::{self, Ping, PingStats, Report};
+use common::serve::{start, wait_for_interrupt};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
@@ -54,9 +55,7 @@ fn main() {
         open = open.shared();
     }
     let config = RuntimeConfig::new(options.backend).workers(options.workers);
-    let mut controller = Controller::start(config, ping::spawn).unwrap_or_else(|error| fail(error));
-    let interrupter = controller.interrupter();
-    ctrlc::set_handler(move || interrupter.interrupt()).unwrap_or_else(|error| fail(error));
+    let mut controller = start(config, ping::spawn);
     for worker in 0..options.workers {
         controller
             .spawn(worker, open.clone())
@@ -67,21 +66,11 @@ fn main() {
             None => return end(controller, &options),
         }
     }
-    loop {
-        match controller.wait(None) {
-            None | Some(ControllerEvent::Interrupted) => break,
-            Some(ControllerEvent::Report {
-                report: Report::Closed(error),
-                ..
-            }) => fail(error),
-            Some(ControllerEvent::WorkerStopped(summary)) => {
-                let failure = summary.failure.map(|failure| failure.to_string());
-                fail(failure.unwrap_or_default());
-            }
-            Some(ControllerEvent::Ended { task, end }) => fail(format_args!("{task} {end}")),
-            Some(_) => {}
+    wait_for_interrupt(&mut controller, |report| {
+        if let Report::Closed(error) = report {
+            fail(error);
         }
-    }
+    });
     end(controller, &options);
 }
 

@@ -5,5 +5,7 @@
 pub mod echo;
 pub mod output;
 pub mod ping;
+#[cfg(feature = "poll")]
+pub mod serve;
 pub mod stats;
 pub mod tcp_echo;

@@ -1,0 +1,37 @@
+//! What programs that run until Ctrl-C have in common.
+
+use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
+use stillpoint::{App, Spawned, Spawner};
+
+use super::output::fail;
+
+/// Starts workers; Ctrl-C interrupts their controller.
+pub fn start<A: App>(
+    config: RuntimeConfig,
+    spawn: fn(A::Spawn, Spawner<'_, A>) -> Spawned,
+) -> Controller<A> {
+    let controller = Controller::start(config, spawn).unwrap_or_else(|error| fail(error));
+    let interrupter = controller.interrupter();
+    ctrlc::set_handler(move || interrupter.interrupt()).unwrap_or_else(|error| fail(error));
+    controller
+}
+
+/// Waits for Ctrl-C. A worker or task that ends before ends the program with the reason.
+pub fn wait_for_interrupt<A: App>(
+    controller: &mut Controller<A>,
+    mut on_report: impl FnMut(A::Report),
+) {
+    loop {
+        match controller.wait(None) {
+            None | Some(ControllerEvent::Interrupted) => return,
+            Some(ControllerEvent::Report { report, .. }) => on_report(report),
+            Some(ControllerEvent::WorkerStopped(summary)) => {
+                let failure = summary.failure.map(|failure| failure.to_string());
+                let failure = failure.unwrap_or_default();
+                fail(format_args!("worker {}: {failure}", summary.worker));
+            }
+            Some(ControllerEvent::Ended { task, end }) => fail(format_args!("{task} {end}")),
+            Some(_) => {}
+        }
+    }
+}

@@ -110,6 +110,7 @@ in_every_world! {
     closing::a_reset_throws_away_what_was_not_sent,
     closing::a_paused_reader_is_not_told_of_the_end_before_it_goes_on,
     closing::buffers_go_back_when_a_stream_is_gone,
+    closing::what_was_taken_and_never_sent_is_counted,
     datagrams::datagrams_of_every_length_arrive_whole,
     datagrams::a_datagram_too_long_is_refused_whole_and_the_next_one_passes,
     datagrams::a_burst_arrives_in_order_and_whole,

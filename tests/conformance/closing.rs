@@ -207,3 +207,15 @@ pub(crate) fn buffers_go_back_when_a_stream_is_gone(kind: Kind) {
     let host = pair.client.host;
     pair.lab.pump_until(|lab| lab.buffers_in_use(host) == 0);
 }
+
+pub(crate) fn what_was_taken_and_never_sent_is_counted(kind: Kind) {
+    let mut pair = clogged(kind, TcpOptions::new());
+    let ours = pair.ours;
+    pair.lab
+        .act(pair.client, move |hands| hands.outbox.reset(ours));
+    pair.lab.pass(Duration::from_millis(5));
+    let counters = pair.lab.stream_counters(pair.client.host);
+    assert!(counters.bytes_unsent > 0, "{counters:?}");
+    assert_eq!(counters.bytes_out + counters.bytes_unsent, 1 << 20);
+    assert_eq!(counters.bytes_refused, 0);
+}

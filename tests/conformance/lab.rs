@@ -12,8 +12,9 @@ use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
-    BufferPool, Capabilities, Clock, End, Entropy, NetworkEvent, TaskId, TcpListen, Timestamp,
-    Token, TransmitBuffer, Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    BufferPool, Capabilities, Clock, End, Entropy, NetworkEvent, StreamCounters, TaskId, TcpListen,
+    Timestamp, Token, TransmitBuffer, Worker, WorkerConfig, WorkerInput, WorkerOutput,
+    WorkerOutputs,
 };
 use stillpoint_sim::{NodeId, World};
 
@@ -314,6 +315,14 @@ impl Lab {
             Inner::Sockets(machines) => machines[host.0].worker.is_stopped(),
             Inner::Simulator(world, nodes, _) => world.is_stopped(nodes[host.0]),
         });
+    }
+
+    /// What passed through the streams of a host; in the simulator, through those of the world.
+    pub(crate) fn stream_counters(&self, host: Host) -> StreamCounters {
+        match &self.inner {
+            Inner::Sockets(machines) => machines[host.0].backend.counters().streams,
+            Inner::Simulator(world, ..) => world.counters().streams,
+        }
     }
 
     /// Buffers in use on a host; in the simulator, in the world.

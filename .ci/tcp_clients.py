@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -65,8 +66,20 @@ class Server:
             fields = stat.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def settle(self):
+        """Waits until all its threads sleep: what has come until now is dealt with."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < end:
+            states = set()
+            for stat in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/stat"):
+                states.add(stat.read_text().rpartition(")")[2].split()[0])
+            if states == {"S"}:
+                return
+            time.sleep(0.001)
+
     def stop(self):
-        """Ctrl-C. Gives its statistics."""
+        """Ctrl-C, once it has nothing to do. Gives its statistics."""
+        self.settle()
         self.process.send_signal(signal.SIGINT)
         said, _ = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, f"ended with {self.process.returncode}"

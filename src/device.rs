@@ -22,6 +22,7 @@ mod segment;
 
 pub use headers::{MalformedPacket, PacketHeaders};
 pub use join::PacketJoin;
+pub use offload::MeasuredPacket;
 pub use segment::SinglePackets;
 
 use crate::buffer::Buffer;

@@ -48,9 +48,9 @@ pub use capabilities::Capabilities;
 pub use counters::{DeviceCounters, NetworkCounters, StreamCounters};
 pub use datagram::{DATAGRAM_BYTES_MAX, DatagramRun, Transmit, segment_count, segments};
 pub use device::{
-    DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues, MalformedPacket, Packet,
-    PacketHeaders, PacketJoin, PacketOffload, PacketSizes, PacketTransmit, PartialChecksum,
-    SegmentProtocol, Segmentation, SinglePackets,
+    DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues, MalformedPacket,
+    MeasuredPacket, Packet, PacketHeaders, PacketJoin, PacketOffload, PacketSizes, PacketTransmit,
+    PartialChecksum, SegmentProtocol, Segmentation, SinglePackets,
 };
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     DeviceAddress, DeviceCounters, DeviceError, DeviceId, DeviceKind, DeviceOpen, DeviceQueues,
-    Entity, Entropy, MalformedPacket, NetworkError, Packet, PacketHeaders, PacketSizes, Site,
+    Entity, Entropy, NetworkError, Packet, PacketHeaders, PacketSizes, Site,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -306,19 +306,10 @@ impl Device {
 
     /// Whether it carries a packet.
     pub(crate) fn check(&self, packet: &Packet) -> Result<(), NetworkError> {
-        let bytes = &packet.payload;
-        let header_len = frame_header_len(self.kind, bytes).map_err(NetworkError::Malformed)?;
-        let offload = packet.offload.check(self.kind, bytes);
-        let offload = offload.map_err(NetworkError::Malformed)?;
-        // What is shorter than a segment is one segment.
-        let single = offload.segmentation.map_or(usize::MAX, |cut| {
-            usize::from(cut.header_len) + usize::from(cut.segment_size)
-        });
-        let (len, max) = (bytes.len().min(single), header_len + usize::from(self.mtu));
-        if len > max {
-            return Err(NetworkError::TooLong { len, max });
-        }
-        Ok(())
+        let measured = packet.offload.measure(self.kind, &packet.payload);
+        measured
+            .map_err(NetworkError::Malformed)?
+            .check_mtu(self.mtu)
     }
 
     /// The queue that gets a packet: always the same for the same flow, while no queue is opened
@@ -331,27 +322,6 @@ impl Device {
         let hash = xxh3_64_with_seed(&flow(self.kind, packet), self.flow_key);
         let chosen = hash.checked_rem(count)?;
         self.queues.get(usize::try_from(chosen).ok()?).copied()
-    }
-}
-
-/// Length of what stands before the packet that the MTU is about: the header of a frame, with the
-/// tags of virtual networks.
-fn frame_header_len(kind: DeviceKind, packet: &[u8]) -> Result<usize, MalformedPacket> {
-    let len = packet.len();
-    match kind {
-        DeviceKind::Tun => match packet.first().map(|first| first >> 4) {
-            Some(4 | 6) => Ok(0),
-            Some(_) => Err(MalformedPacket::NotIp),
-            None => Err(MalformedPacket::TooShort { len }),
-        },
-        DeviceKind::Tap => {
-            let mut end = FRAME_HEADER_BYTES;
-            while let Some([0x81, 0x00] | [0x88, 0xa8]) = packet.get(end - 2..end) {
-                end += 4;
-            }
-            let fits = end <= len;
-            fits.then_some(end).ok_or(MalformedPacket::TooShort { len })
-        }
     }
 }
 
@@ -421,9 +391,6 @@ const MTU_MIN_IPV6: u16 = 1_280;
 
 /// EINVAL: what Linux says to a setting that makes no sense.
 const INVALID: i32 = 22;
-
-/// Two addresses and a type (IEEE 802.3).
-const FRAME_HEADER_BYTES: usize = 14;
 
 /// Packets that a host keeps for the scenario to take; more are dropped.
 pub(crate) const TAKEN_MAX: usize = 1 << 16;

@@ -44,10 +44,11 @@ impl PacketHeaders {
     /// - [`MalformedPacket::NotIp`] if it is neither IPv4 nor IPv6.
     /// - [`MalformedPacket::BadLength`] if they say that it is longer, or shorter than they are.
     pub fn parse(kind: DeviceKind, packet: &[u8]) -> Result<Self, MalformedPacket> {
-        let network = match kind {
-            DeviceKind::Tun => 0,
-            DeviceKind::Tap => behind_frame_header(packet)?,
-        };
+        let network = frame_header_len(kind, packet)?;
+        let is_other = |kind: u16| !matches!(kind, IPV4 | IPV6);
+        if kind == DeviceKind::Tap && ether_type(packet, network).is_some_and(is_other) {
+            return Err(MalformedPacket::NotIp);
+        }
         let len = packet.len();
         match packet.get(network).map(|first| first >> 4) {
             Some(4) => Self::parse_ipv4(packet, network),
@@ -196,20 +197,32 @@ pub enum MalformedPacket {
     },
 }
 
-/// Length in bytes of the header of a frame, with the tags of virtual networks.
-fn behind_frame_header(frame: &[u8]) -> Result<usize, MalformedPacket> {
-    let len = frame.len();
-    let mut at = 12;
-    loop {
-        if frame.len() < at + 2 {
-            return Err(MalformedPacket::TooShort { len });
-        }
-        match packet::read_u16(frame, at) {
-            VLAN_TAG | SERVICE_TAG => at += 4,
-            IPV4 | IPV6 => return Ok(at + 2),
-            _ => return Err(MalformedPacket::NotIp),
+/// Length in bytes of what stands before the packet that an MTU is about: the header of a frame,
+/// with the tags of virtual networks (IEEE 802.1Q).
+pub(super) fn frame_header_len(kind: DeviceKind, packet: &[u8]) -> Result<usize, MalformedPacket> {
+    let len = packet.len();
+    match kind {
+        DeviceKind::Tun => match packet.first().map(|first| first >> 4) {
+            Some(4 | 6) => Ok(0),
+            Some(_) => Err(MalformedPacket::NotIp),
+            None => Err(MalformedPacket::TooShort { len }),
+        },
+        DeviceKind::Tap => {
+            let mut end = FRAME_HEADER_LEN;
+            while let Some(VLAN_TAG | SERVICE_TAG) = ether_type(packet, end) {
+                end += 4;
+            }
+            let fits = end <= len;
+            fits.then_some(end).ok_or(MalformedPacket::TooShort { len })
         }
     }
+}
+
+/// The type of what follows the header of a frame that ends at `end`.
+fn ether_type(frame: &[u8], end: usize) -> Option<u16> {
+    frame
+        .get(end - 2..end)
+        .map(|field| packet::read_u16(field, 0))
 }
 
 fn ipv6(header: &[u8; 40], at: usize) -> Ipv6Addr {
@@ -221,6 +234,9 @@ fn ipv6(header: &[u8; 40], at: usize) -> Ipv6Addr {
 const HOP_BY_HOP: u8 = 0;
 const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
+
+/// Two addresses and the type of what follows.
+const FRAME_HEADER_LEN: usize = 14;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;

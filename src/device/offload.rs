@@ -1,7 +1,8 @@
 //! Whether what is still to be done to a packet fits it.
 
-use super::headers::{MalformedPacket, PacketHeaders};
+use super::headers::{MalformedPacket, PacketHeaders, frame_header_len};
 use super::{DeviceKind, PacketOffload, PartialChecksum, Segmentation, segment};
+use crate::net::NetworkError;
 
 impl PacketOffload {
     /// The same with the length of the headers as the packet itself has it, if all of it can be
@@ -46,6 +47,57 @@ impl PacketOffload {
             }),
             checksum: self.checksum,
         })
+    }
+
+    /// What a device is to know of `packet` before it takes it in. For drivers.
+    ///
+    /// # Errors
+    ///
+    /// As [`PacketOffload::check`], and if it is not a packet (TUN) or frame (TAP) at all.
+    pub fn measure(
+        &self,
+        kind: DeviceKind,
+        packet: &[u8],
+    ) -> Result<MeasuredPacket, MalformedPacket> {
+        let frame_header_len = frame_header_len(kind, packet)?;
+        let offload = self.check(kind, packet)?;
+        // What is shorter than a segment is one segment.
+        let single_max = offload.segmentation.map_or(usize::MAX, |cut| {
+            usize::from(cut.header_len) + usize::from(cut.segment_size)
+        });
+        Ok(MeasuredPacket {
+            offload,
+            len: packet.len().min(single_max),
+            frame_header_len,
+        })
+    }
+}
+
+/// How long the single packets are that a packet stands for, and what is to be done to it. For
+/// drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MeasuredPacket {
+    /// As [`PacketOffload::check`] has it.
+    pub offload: PacketOffload,
+    /// Bytes of the longest single packet.
+    pub len: usize,
+    /// Bytes before what an MTU is about: the header of a frame.
+    pub frame_header_len: usize,
+}
+
+impl MeasuredPacket {
+    /// Whether a device of this MTU sends it.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkError::TooLong`] if a single packet is longer.
+    pub fn check_mtu(&self, mtu: u16) -> Result<(), NetworkError> {
+        let (len, max) = (self.len, self.frame_header_len + usize::from(mtu));
+        if len > max {
+            return Err(NetworkError::TooLong { len, max });
+        }
+        Ok(())
     }
 }
 

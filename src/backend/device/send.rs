@@ -8,7 +8,7 @@ use super::{Device, Held, Leave, sys};
 use crate::backend::port::{Left, SocketPort};
 use crate::backend::sys::Errno;
 use crate::buffer::Buffer;
-use crate::device::{DeviceKind, MalformedPacket, PacketJoin, PacketOffload, PacketTransmit};
+use crate::device::{PacketJoin, PacketOffload, PacketTransmit};
 use crate::id::DeviceId;
 use crate::net::NetworkError;
 
@@ -190,56 +190,13 @@ impl Device {
 
     /// Whether the device carries this. Gives what the kernel is to know of it.
     fn check(&mut self, packet: &[u8], offload: &PacketOffload) -> Result<Header, NetworkError> {
-        let frame_header_len = frame_header_len(self.kind, packet)?;
-        let offload = offload
-            .check(self.kind, packet)
-            .map_err(NetworkError::Malformed)?;
-        let len = match offload.segmentation {
-            None => packet.len(),
-            // What is shorter is one segment.
-            Some(cut) => packet
-                .len()
-                .min(usize::from(cut.header_len) + usize::from(cut.segment_size)),
-        };
-        let max = |mtu: u16| frame_header_len + usize::from(mtu);
-        if len > max(self.mtu) {
+        let measured = offload.measure(self.kind, packet);
+        let measured = measured.map_err(NetworkError::Malformed)?;
+        if measured.check_mtu(self.mtu).is_err() {
             // It may have been changed since.
             self.mtu = sys::device_mtu(self.fd.as_fd()).unwrap_or(self.mtu);
+            measured.check_mtu(self.mtu)?;
         }
-        let max = max(self.mtu);
-        if len > max {
-            return Err(NetworkError::TooLong { len, max });
-        }
-        Ok(header::encode(&offload))
+        Ok(header::encode(&measured.offload))
     }
 }
-
-/// Length of what stands before the packet that the MTU is about.
-fn frame_header_len(kind: DeviceKind, packet: &[u8]) -> Result<usize, NetworkError> {
-    let len = packet.len();
-    let malformed = match kind {
-        DeviceKind::Tun => match packet.first().map(|first| first >> 4) {
-            Some(4 | 6) => return Ok(0),
-            Some(_) => MalformedPacket::NotIp,
-            None => MalformedPacket::TooShort { len },
-        },
-        DeviceKind::Tap => {
-            let mut end = FRAME_HEADER_LEN;
-            while let Some(TAG | SERVICE_TAG) = packet.get(end - 2..end) {
-                end += 4;
-            }
-            if end <= len {
-                return Ok(end);
-            }
-            MalformedPacket::TooShort { len }
-        }
-    };
-    Err(NetworkError::Malformed(malformed))
-}
-
-/// Two addresses and the type of what follows.
-const FRAME_HEADER_LEN: usize = 14;
-
-/// The types of tags of virtual networks (IEEE 802.1Q), which are 4 bytes each.
-const TAG: &[u8] = &[0x81, 0x00];
-const SERVICE_TAG: &[u8] = &[0x88, 0xa8];

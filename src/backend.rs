@@ -30,6 +30,7 @@ mod poll;
 mod polling;
 mod port;
 mod readiness;
+mod received;
 pub mod sockets;
 mod sys;
 mod table;

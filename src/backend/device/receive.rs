@@ -7,6 +7,7 @@ use super::sys::{self, HEADER_LEN};
 use crate::backend::BackendConfig;
 use crate::backend::port::{Left, SocketPort};
 use crate::backend::readiness::Ready;
+use crate::backend::received::take_received;
 use crate::buffer::{Buffer, BufferPool};
 use crate::device::{DeviceKind, Packet, PacketOffload, PacketSizes};
 use crate::id::DeviceId;
@@ -101,12 +102,7 @@ impl PacketReader {
         }
         let bytes = &self.buffer.unfilled()[..len];
         let offload = header::decode(&self.header)?.check(kind, bytes).ok()?;
-        let payload = if len <= COPY_BYTES_MAX {
-            self.pool.copy_from(bytes)
-        } else {
-            self.buffer.commit(len);
-            core::mem::take(&mut self.buffer)
-        };
+        let payload = take_received(&mut self.buffer, len, &self.pool);
         Some(Packet { payload, offload })
     }
 
@@ -154,7 +150,3 @@ fn hand_over(
 /// The longest packet: what the length field of IP can say, behind the header of a frame with two
 /// tags, and one byte by which a longer one would be seen.
 const PACKET_BYTES_MAX: usize = 65_535 + 22 + 1;
-
-/// What is up to this long is copied into memory of its size: a quarter of what it would keep
-/// otherwise.
-const COPY_BYTES_MAX: usize = 16_384 - Buffer::HEADROOM;

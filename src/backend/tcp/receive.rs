@@ -7,6 +7,7 @@ use super::{Tcp, sys};
 use crate::backend::BackendConfig;
 use crate::backend::port::{Left, SocketPort};
 use crate::backend::readiness::Ready;
+use crate::backend::received::take_received;
 use crate::backend::sys::Errno;
 use crate::buffer::{Buffer, BufferPool};
 use crate::id::StreamId;
@@ -132,12 +133,7 @@ impl Reader {
         if count == 0 || !delivers {
             return; // Its task has closed it: this is for nobody.
         }
-        let data = if count <= COPY_BYTES_MAX {
-            self.pool.copy_from(&self.buffer.unfilled()[..count])
-        } else {
-            self.buffer.commit(count);
-            core::mem::take(&mut self.buffer)
-        };
+        let data = take_received(&mut self.buffer, count, &self.pool);
         port.counters.streams.bytes_in += count as u64;
         on_event(now, NetworkEvent::Received { stream: id, data }, port);
     }
@@ -266,7 +262,3 @@ const READ_BYTES: usize = 65_535;
 
 /// Reads of one stream at one wake-up.
 const READS_MAX: usize = 4;
-
-/// What is up to this long is copied into memory of its size: a quarter of what it would keep
-/// otherwise.
-const COPY_BYTES_MAX: usize = 16_384 - Buffer::HEADROOM;

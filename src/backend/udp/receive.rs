@@ -6,6 +6,7 @@ use super::socket::RECEIVE_HINT_MIN;
 use super::{Left, STRANGE_ERRORS_MAX, SocketPort, unnamed};
 use crate::backend::BackendConfig;
 use crate::backend::readiness::Ready;
+use crate::backend::received::take_received;
 use crate::backend::sys::{self, Origin, ReceiveBatch, Received, Whole};
 use crate::buffer::{Buffer, BufferPool};
 use crate::datagram::{DatagramRun, segment_count};
@@ -156,12 +157,7 @@ impl Receiver {
 
     /// The bytes of a message that was received.
     fn payload(&mut self, index: usize, len: usize) -> Buffer {
-        let buffer = &mut self.buffers[index];
-        if len <= COPY_BYTES_MAX {
-            return self.pool.copy_from(&buffer.unfilled()[..len]);
-        }
-        buffer.commit(len);
-        core::mem::take(buffer)
+        take_received(&mut self.buffers[index], len, &self.pool)
     }
 }
 
@@ -207,10 +203,6 @@ fn prepare<'a>(buffers: &'a mut [Buffer], pool: &BufferPool, count: usize) -> &'
 
 /// The longest message: what the length field of UDP can say.
 const MESSAGE_BYTES_MAX: usize = 65_535;
-
-/// A message up to this long is copied into memory of its size: a quarter of what it would keep
-/// otherwise.
-const COPY_BYTES_MAX: usize = 16_384 - Buffer::HEADROOM;
 
 /// Messages that one call may receive.
 const BATCH_MAX: usize = 1_024;

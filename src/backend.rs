@@ -35,6 +35,7 @@ pub mod sockets;
 mod sys;
 mod table;
 mod tcp;
+mod timers;
 mod udp;
 
 /// One way to reach the kernel.

@@ -15,7 +15,7 @@ use super::port::SocketPort;
 use super::readiness::Interest;
 use super::sys::{self, Errno, Leave, OpenedDevice, Settling};
 use super::table::Table;
-use super::tcp::Purpose;
+use super::timers::Purpose;
 use super::{BackendConfig, Offload};
 use crate::device::{DeviceError, DeviceKind, DeviceOpen, PacketJoin, PacketSizes};
 use crate::id::DeviceId;
@@ -150,7 +150,7 @@ impl SocketPort {
             let after = opening.next_look;
             opening.next_look = after * 2;
             device.opening = Some(opening);
-            return self.tcp.timers.set(id, Purpose::Look, after);
+            return self.timers.set(id, Purpose::Look, after);
         }
         self.events.push_answer(NetworkEvent::DeviceOpened {
             device: id,
@@ -214,7 +214,7 @@ impl SocketPort {
         let held = device.held.take().map(|held| held.join.segments());
         let lost = device.backlog.clear() + u64::from(held.unwrap_or(0));
         self.counters.devices.send_failed += lost;
-        self.tcp.timers.clear(id);
+        self.timers.clear(id);
         if device.announced == Announced::Yes {
             self.readiness.remove(id.into(), device.fd.as_fd());
         }

@@ -7,6 +7,7 @@ use super::events::Events;
 use super::readiness::Readiness;
 use super::sys::{Batching, MembershipChange};
 use super::tcp::Tcp;
+use super::timers::{Purpose, Timers};
 use super::udp::Udp;
 use super::{BackendConfig, Port};
 use crate::buffer::BufferPool;
@@ -14,6 +15,7 @@ use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
 use crate::id::ResourceId;
 use crate::net::{NetworkCommand, NetworkEvent};
+use crate::time::Timestamp;
 use crate::transmit::TransmitBuffer;
 
 /// Where a worker's commands go, for the backends that wait for readiness.
@@ -24,6 +26,7 @@ pub struct SocketPort {
     pub(super) buffers: BufferPool,
     pub(super) udp: Udp,
     pub(super) tcp: Tcp,
+    pub(super) timers: Timers,
     pub(super) devices: Devices,
 }
 
@@ -54,6 +57,7 @@ impl SocketPort {
             buffers: config.buffers.clone(),
             udp: Udp::new(config, batching),
             tcp: Tcp::new(),
+            timers: Timers::new(),
             devices: Devices::new(config),
         };
         let capabilities = Capabilities {
@@ -91,6 +95,23 @@ impl SocketPort {
             }
         }
         None
+    }
+
+    /// Does what deadlines that have passed ask for: a bounded batch. What comes of it waits as
+    /// events.
+    pub(super) fn handle_timers(&mut self, now: Timestamp) {
+        for _ in 0..TIMERS_MAX {
+            let Some((id, purpose)) = self.timers.pop(now) else {
+                return;
+            };
+            match (id, purpose) {
+                (ResourceId::Stream(id), Purpose::Limit) => self.give_up(id),
+                (ResourceId::Stream(id), Purpose::Look) => self.look_at_end(id),
+                (ResourceId::Listener(id), _) => self.resume(id),
+                (ResourceId::Device(id), _) => self.look_at_device(id),
+                (ResourceId::Socket(_), _) => {}
+            }
+        }
     }
 
     /// Sends what is queued, as far as the kernel takes it.
@@ -146,3 +167,6 @@ impl fmt::Debug for SocketPort {
             .finish_non_exhaustive()
     }
 }
+
+/// Deadlines that one wake-up deals with.
+const TIMERS_MAX: usize = 256;

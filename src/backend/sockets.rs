@@ -71,7 +71,7 @@ impl SocketBackend {
     }
 
     fn timeout(&self, until: Option<Timestamp>, clock: &impl Clock) -> Timeout {
-        let own = self.port.tcp.timers.next();
+        let own = self.port.timers.next();
         match until.into_iter().chain(own).min() {
             _ if self.port.events() > 0 => Timeout::After(core::time::Duration::ZERO),
             Some(until) => Timeout::After(until.since(clock.now())),
@@ -103,7 +103,7 @@ impl Backend for SocketBackend {
         on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Result<Timestamp, BackendError> {
         self.port.flush(); // What nobody flushed must not wait as long as we do.
-        let timers = &mut self.port.tcp.timers;
+        let timers = &mut self.port.timers;
         if timers.are_to_begin() {
             timers.begin(clock.now());
         }

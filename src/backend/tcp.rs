@@ -16,21 +16,19 @@ use super::port::SocketPort;
 use super::readiness::Interest;
 use super::sys::{self, WriteScratch};
 use super::table::Table;
-use crate::id::{ListenerId, ResourceId, StreamId};
+use super::timers::Purpose;
+use crate::id::{ListenerId, StreamId};
 use crate::net::{NetworkError, NetworkEvent, Token};
 use crate::stream::{IncomingId, Reading, StreamWrite, TcpConnect, TcpListen};
-use crate::time::Timestamp;
 
 mod listener;
 mod receive;
 mod send;
 mod stream;
-mod timers;
 
 use listener::{Accepting, Incoming, Listener};
 pub(super) use receive::Reader;
 use stream::{Direction, Phase, Stream};
-pub(super) use timers::{Purpose, Timers};
 
 /// The TCP half of a port: its listeners and streams, and who has something to send.
 pub(super) struct Tcp {
@@ -39,7 +37,6 @@ pub(super) struct Tcp {
     /// Those that have something to send at the next flush, and some that are no more.
     at_flush: Vec<StreamId>,
     scratch: WriteScratch,
-    pub(super) timers: Timers,
     /// Listeners that wait for a descriptor, and some that no longer do.
     paused: Vec<ListenerId>,
     /// The connection that the worker is being told of.
@@ -54,7 +51,6 @@ impl Tcp {
             streams: Table::new(),
             at_flush: Vec::new(),
             scratch: WriteScratch::new(),
-            timers: Timers::new(),
             paused: Vec::new(),
             incoming: None,
             incoming_count: 0,
@@ -127,7 +123,7 @@ impl SocketPort {
             // It could not be opened, and nobody is left to be told.
             return self.events.forget(id.into());
         };
-        self.tcp.timers.clear(id);
+        self.timers.clear(id);
         if listener.accepting != Accepting::NotYet {
             self.readiness.remove(id.into(), listener.fd.as_fd());
         }
@@ -159,7 +155,7 @@ impl SocketPort {
                 let options = &connect.options;
                 let stream = Stream::new(fd, connect.peer, phase, options, Interest::Write);
                 self.insert_stream(id, stream);
-                self.tcp.timers.set(id, Purpose::Limit, connect.timeout);
+                self.timers.set(id, Purpose::Limit, connect.timeout);
             }
             Err(error) => {
                 self.counters.streams.connect_failed += 1;
@@ -314,7 +310,7 @@ impl SocketPort {
             stream.write = Direction::Ending;
         }
         let linger = stream.linger;
-        self.tcp.timers.set(id, Purpose::Limit, linger);
+        self.timers.set(id, Purpose::Limit, linger);
         self.send_at_flush(id);
         self.update_interest(id);
     }
@@ -343,7 +339,7 @@ impl SocketPort {
 
     /// Looks whether a stream is over: both directions have ended, or its task has closed it and
     /// the peer has all that was written.
-    fn look_at_end(&mut self, id: StreamId) {
+    pub(super) fn look_at_end(&mut self, id: StreamId) {
         let Some(stream) = self.tcp.streams.get_mut(id.key()) else {
             return;
         };
@@ -361,7 +357,7 @@ impl SocketPort {
         if sys::is_acknowledged(stream.fd.as_fd()) {
             return self.finish_stream(id, None);
         }
-        self.tcp.timers.set(id, Purpose::Look, after);
+        self.timers.set(id, Purpose::Look, after);
     }
 
     /// The stream is over because of an error.
@@ -398,33 +394,16 @@ impl SocketPort {
     fn remove_stream(&mut self, id: StreamId) -> Option<Stream> {
         let mut stream = self.tcp.streams.remove(id.key())?;
         self.counters.streams.bytes_unsent += stream.discard();
-        self.tcp.timers.clear(id);
+        self.timers.clear(id);
         self.readiness.remove(id.into(), stream.fd.as_fd());
         for listener in core::mem::take(&mut self.tcp.paused) {
-            self.tcp.timers.set(listener, Purpose::Look, Duration::ZERO);
+            self.timers.set(listener, Purpose::Look, Duration::ZERO);
         }
         Some(stream)
     }
 
-    /// Does what deadlines that have passed ask for: a bounded batch. What comes of it waits as
-    /// events.
-    pub(super) fn handle_timers(&mut self, now: Timestamp) {
-        for _ in 0..TIMERS_MAX {
-            let Some((id, purpose)) = self.tcp.timers.pop(now) else {
-                return;
-            };
-            match (id, purpose) {
-                (ResourceId::Stream(id), Purpose::Limit) => self.give_up(id),
-                (ResourceId::Stream(id), Purpose::Look) => self.look_at_end(id),
-                (ResourceId::Listener(id), _) => self.resume(id),
-                (ResourceId::Device(id), _) => self.look_at_device(id),
-                (ResourceId::Socket(_), _) => {}
-            }
-        }
-    }
-
     /// A stream was not connected, or did not send what was written, in the time given.
-    fn give_up(&mut self, id: StreamId) {
+    pub(super) fn give_up(&mut self, id: StreamId) {
         match self.tcp.streams.get(id.key()).map(|stream| stream.phase) {
             Some(Phase::Connecting { token }) => {
                 if let Some(event) = self.fail_connect(id, token, NetworkError::TimedOut) {
@@ -456,9 +435,6 @@ impl SocketPort {
 
 /// A stream with so much to send does not wait for the next flush.
 const LONG_BYTES: usize = 64 << 10;
-
-/// Deadlines that one wake-up deals with.
-const TIMERS_MAX: usize = 256;
 
 /// When a closed stream is first looked at again, if the peer has not acknowledged all.
 const LOOK_FIRST: Duration = Duration::from_millis(1);

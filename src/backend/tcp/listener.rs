@@ -4,10 +4,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::timers::Purpose;
 use crate::backend::port::SocketPort;
 use crate::backend::readiness::Interest;
 use crate::backend::sys::{self, Errno};
+use crate::backend::timers::Purpose;
 use crate::id::ListenerId;
 use crate::net::NetworkEvent;
 use crate::stream::{IncomingId, TcpListen, TcpOptions};
@@ -126,7 +126,7 @@ impl SocketPort {
         self.counters.streams.accepts_paused += 1;
         let fd = listener.fd.as_fd();
         self.readiness.change(id.into(), fd, Interest::Nothing);
-        self.tcp.timers.set(id, Purpose::Look, PAUSE);
+        self.timers.set(id, Purpose::Look, PAUSE);
         self.tcp.paused.push(id);
         if core::mem::replace(&mut listener.accepting, Accepting::Again) == Accepting::Yes {
             let event = NetworkEvent::AcceptFailed {
@@ -138,7 +138,7 @@ impl SocketPort {
     }
 
     /// Tries to take connections in again.
-    pub(super) fn resume(&mut self, id: ListenerId) {
+    pub(in crate::backend) fn resume(&mut self, id: ListenerId) {
         self.tcp.paused.retain(|&paused| paused != id);
         if let Some(listener) = self.tcp.listeners.get(id.key()) {
             let fd = listener.fd.as_fd();

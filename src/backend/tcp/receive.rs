@@ -212,7 +212,7 @@ fn connected(
             stream.phase = Phase::Open;
             let (peer, room) = (stream.peer, stream.room.tell());
             port.counters.streams.connected += 1;
-            port.tcp.timers.clear(id);
+            port.timers.clear(id);
             port.update_interest(id);
             Some(NetworkEvent::Connected {
                 stream: id,

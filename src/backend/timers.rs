@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// What a deadline is for. Each resource has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::backend) enum Purpose {
+pub(super) enum Purpose {
     /// It has taken too long.
     Limit,
     /// It is to be looked at again.
@@ -20,7 +20,7 @@ type Name = (ResourceId, Purpose);
 
 /// Deadlines by time. Those that were set since the last wait have only a duration: they begin
 /// with the next.
-pub(in crate::backend) struct Timers {
+pub(super) struct Timers {
     by_time: BTreeSet<(Timestamp, Name)>,
     by_name: BTreeMap<Name, When>,
     /// Those that have only a duration, and some that are no more.
@@ -43,12 +43,7 @@ impl Timers {
     }
 
     /// Sets a deadline so long after the next wait has begun, in place of the one before.
-    pub(in crate::backend) fn set(
-        &mut self,
-        id: impl Into<ResourceId>,
-        purpose: Purpose,
-        after: Duration,
-    ) {
+    pub(super) fn set(&mut self, id: impl Into<ResourceId>, purpose: Purpose, after: Duration) {
         let name = (id.into(), purpose);
         self.clear_one(name);
         self.by_name.insert(name, When::After(after));
@@ -56,7 +51,7 @@ impl Timers {
     }
 
     /// Nothing is to come for `id` any more.
-    pub(in crate::backend) fn clear(&mut self, id: impl Into<ResourceId>) {
+    pub(super) fn clear(&mut self, id: impl Into<ResourceId>) {
         let id = id.into();
         self.clear_one((id, Purpose::Limit));
         self.clear_one((id, Purpose::Look));
@@ -69,12 +64,12 @@ impl Timers {
     }
 
     /// Whether any have still to begin.
-    pub(in crate::backend) const fn are_to_begin(&self) -> bool {
+    pub(super) const fn are_to_begin(&self) -> bool {
         !self.begin.is_empty()
     }
 
     /// Begins those that were set since the last wait.
-    pub(in crate::backend) fn begin(&mut self, now: Timestamp) {
+    pub(super) fn begin(&mut self, now: Timestamp) {
         for name in self.begin.drain(..) {
             if let Some(when) = self.by_name.get_mut(&name)
                 && let When::After(after) = *when
@@ -87,7 +82,7 @@ impl Timers {
     }
 
     /// The earliest deadline.
-    pub(in crate::backend) fn next(&self) -> Option<Timestamp> {
+    pub(super) fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|&(at, _)| at)
     }
 

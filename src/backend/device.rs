@@ -1,8 +1,8 @@
 //! TUN and TAP devices: what all backends share that wait for readiness.
 //!
 //! [`SocketPort`] takes commands: it opens devices at once, and writes packets to them straight
-//! from where they are, or joined, by the next flush. [`PacketReader`] is the other half: it takes packets off a device and hands
-//! them over in place.
+//! from where they are, or joined, by the next flush. [`PacketReader`] is the other half: it takes
+//! packets off a device and hands them over in place.
 //!
 //! Where a task asks for single packets, the kernel still gives large ones, which are cut here: one
 //! system call then brings what fills a hundred packets. Likewise, single packets of one flow that
@@ -196,7 +196,7 @@ impl SocketPort {
 
     /// Nothing more can be done with a device. Its task is told.
     fn lose_device(&mut self, id: DeviceId, error: Errno) {
-        if self.remove_device(id).is_some() {
+        if self.remove_device(id) {
             self.events.push_answer(NetworkEvent::DeviceClosed {
                 device: id,
                 error: if error.is_detached() {
@@ -208,9 +208,11 @@ impl SocketPort {
         }
     }
 
-    /// Takes a device out, counting what it has not taken in.
-    fn remove_device(&mut self, id: DeviceId) -> Option<()> {
-        let mut device = self.devices.table.remove(id.key())?;
+    /// Takes a device out, counting what it has not taken in. Whether it was there.
+    fn remove_device(&mut self, id: DeviceId) -> bool {
+        let Some(mut device) = self.devices.table.remove(id.key()) else {
+            return false;
+        };
         let held = device.held.take().map(|held| held.join.segments());
         let lost = device.backlog.clear() + u64::from(held.unwrap_or(0));
         self.counters.devices.send_failed += lost;
@@ -218,7 +220,7 @@ impl SocketPort {
         if device.announced == Announced::Yes {
             self.readiness.remove(id.into(), device.fd.as_fd());
         }
-        Some(())
+        true
     }
 
     /// Waits from now on for what a device wants, once its task knows of it.

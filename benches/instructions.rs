@@ -127,6 +127,8 @@ fn counted_operation<R>(operation: impl FnOnce() -> R) -> R {
 struct App;
 
 impl stillpoint::App for App {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = ();
     type Spawn = Duration;

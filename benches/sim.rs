@@ -118,6 +118,8 @@ impl Case {
 struct Bench;
 
 impl App for Bench {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = ();
     type Spawn = Spawn;

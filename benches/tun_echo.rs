@@ -193,6 +193,8 @@ impl Reflector {
 struct Mirror;
 
 impl App for Mirror {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = Result<(), DeviceError>;
     type Spawn = DeviceOpen;

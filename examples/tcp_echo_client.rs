@@ -107,7 +107,7 @@ impl Told {
                 _ => {}
             },
             ControllerEvent::SpawnFailed { error, .. } => fail(error),
-            ControllerEvent::Ended { task, end } if end.is_failure() => {
+            ControllerEvent::Ended { task, end, .. } if end.is_failure() => {
                 fail(format_args!("{task} {end}"))
             }
             ControllerEvent::WorkerStopped(summary) => {

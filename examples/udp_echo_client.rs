@@ -115,7 +115,7 @@ fn take(event: ControllerEvent<Echo>, total: &mut ClientStats) -> u32 {
             ..
         } => fail(format_args!("cannot open a socket on {bind}: {error}")),
         ControllerEvent::SpawnFailed { error, .. } => fail(error),
-        ControllerEvent::Ended { task, end } if end.is_failure() => {
+        ControllerEvent::Ended { task, end, .. } if end.is_failure() => {
             fail(format_args!("{task} {end}"))
         }
         ControllerEvent::WorkerStopped(summary) => {

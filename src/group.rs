@@ -13,11 +13,12 @@ use crate::entropy::{Entity, Entropy, Site};
 use crate::id::TaskId;
 use crate::slots::{Key, Slots};
 use crate::state::{TaskState, Way, WorkerState};
+use crate::status::{Durations, GroupCounters};
 use crate::task::{App, Context, End, Input, Output, Task};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::TransmitBuffer;
 
-mod timer;
+pub(crate) mod timer;
 mod turn;
 
 use timer::TimerQueue;
@@ -78,7 +79,8 @@ pub struct TaskGroup<T: Task> {
     /// The turn that a panic in the driver broke off, to be gone on with.
     open_turn: Option<Turn>,
     now: Timestamp,
-    started: u64,
+    counters: GroupCounters,
+    lateness: Durations,
     worker: u16,
     index: u16,
     site: Site,
@@ -123,18 +125,24 @@ impl<T: Task> TaskGroup<T> {
     /// An empty group on its own, for a task's children.
     #[must_use]
     pub fn new(config: GroupConfig) -> Self {
-        Self::hosted(0, CHILDREN, config)
+        Self::hosted(0, CHILDREN, config, Durations::new())
     }
 
     /// An empty group, as the `index`-th of a worker.
-    pub(crate) fn hosted(worker: u16, index: u16, config: GroupConfig) -> Self {
+    pub(crate) fn hosted(
+        worker: u16,
+        index: u16,
+        config: GroupConfig,
+        lateness: Durations,
+    ) -> Self {
         Self {
             tasks: Slots::new(),
             timers: TimerQueue::new(),
             state: WorkerState::Waiting,
             open_turn: None,
             now: Timestamp::EPOCH,
-            started: 0,
+            counters: GroupCounters::default(),
+            lateness,
             worker,
             index,
             site: config.entropy.site("task"),
@@ -152,6 +160,12 @@ impl<T: Task> TaskGroup<T> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What became of its tasks.
+    #[must_use]
+    pub const fn counters(&self) -> GroupCounters {
+        self.counters
     }
 
     /// A look at a task.
@@ -248,6 +262,7 @@ impl<T: Task> TaskGroup<T> {
             && at <= now
             && let Some(key) = self.tasks.key_at(slot)
         {
+            self.lateness.record(now.since(at));
             self.turn(now, key, Way::Tick, Input::Timeout, outputs);
             ticked += 1;
         }
@@ -311,8 +326,10 @@ impl<T: Task> TaskGroup<T> {
             return;
         };
         member.state.enter(TaskState::Waiting);
-        let random = self.site.source(self.config.entity.part(self.started));
-        self.started += 1;
+        let random = self
+            .site
+            .source(self.config.entity.part(self.counters.started));
+        self.counters.started += 1;
         let context = Context::new(task, parent, random, self.config.buffers.clone());
         self.state.enter(WorkerState::OnInput);
         self.turn(now, task.key, Way::Input, Input::Started(context), outputs);

@@ -61,6 +61,39 @@ impl fmt::Debug for TaskId {
     }
 }
 
+/// One request over the bus: the worker of who asks, slot and generation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    pub(crate) worker: u16,
+    pub(crate) key: Key,
+}
+
+impl RequestId {
+    /// The least of all.
+    pub(crate) const FIRST: Self = Self {
+        worker: 0,
+        key: Key::FIRST,
+    };
+
+    /// The greatest of all.
+    pub(crate) const LAST: Self = Self {
+        worker: u16::MAX,
+        key: Key::LAST,
+    };
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {}/{:?}", self.worker, self.key)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// Ids of what a worker's tasks may own. All share one space of slots, so that none is equal to
 /// another of its worker.
 macro_rules! resource_ids {

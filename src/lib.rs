@@ -22,7 +22,9 @@
 #[cfg(feature = "poll")]
 pub mod backend;
 mod buffer;
+mod bus;
 mod capabilities;
+mod control;
 mod counters;
 mod datagram;
 mod device;
@@ -35,6 +37,7 @@ mod room;
 pub mod runtime;
 mod slots;
 mod state;
+mod status;
 mod stream;
 mod task;
 mod time;
@@ -44,7 +47,13 @@ mod udp;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
+pub use bus::{BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError};
 pub use capabilities::Capabilities;
+pub use control::{
+    CommandError, CommandId, CommandTarget, ControlError, ControlInput, ControlOutput,
+    ControlPlane, ControllerEvent, Load, Placement, Reaction, SpawnId, SpawnState, WhenWorkerFails,
+    WorkerFailure, WorkerSummary,
+};
 pub use counters::{DeviceCounters, NetworkCounters, StreamCounters};
 pub use datagram::{DATAGRAM_BYTES_MAX, DatagramRun, Transmit, segment_count, segments};
 pub use device::{
@@ -54,11 +63,12 @@ pub use device::{
 };
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
-pub use id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId, TaskId};
+pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, TaskId};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use room::StreamRoom;
 pub use slots::Key;
 pub use state::{TaskState, WorkerState};
+pub use status::{Durations, GroupCounters, GroupStatus, QueueDepths, RunnerStatus, WorkerStatus};
 pub use stream::{
     IncomingId, Keepalive, Nagle, Reading, StreamWrite, StreamWriter, TcpConnect, TcpListen,
     TcpOptions,

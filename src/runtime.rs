@@ -14,7 +14,8 @@ mod thread;
 
 pub use clock::SystemClock;
 pub use config::RuntimeConfig;
-pub use controller::{
-    ControlError, Controller, ControllerEvent, Interrupter, ShutdownSummary, StartError,
+pub use controller::{Controller, Interrupter, ShutdownSummary, StartError};
+
+pub use crate::control::{
+    ControlError, ControllerEvent, Placement, WhenWorkerFails, WorkerFailure, WorkerSummary,
 };
-pub use thread::{WorkerFailure, WorkerSummary};

@@ -16,6 +16,20 @@ pub struct Key {
     pub generation: u32,
 }
 
+impl Key {
+    /// The least of all.
+    pub(crate) const FIRST: Self = Self {
+        slot: 0,
+        generation: 0,
+    };
+
+    /// The greatest of all.
+    pub(crate) const LAST: Self = Self {
+        slot: u32::MAX,
+        generation: u32::MAX,
+    };
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.slot, self.generation)

@@ -289,7 +289,7 @@ pub struct IncomingId(pub u64);
 ///
 /// # #[derive(Debug)]
 /// # struct Demo;
-/// # impl App for Demo { type Command = (); type Report = (); type Spawn = (); }
+/// # impl App for Demo { type Channel = (); type Message = (); type Command = (); type Report = (); type Spawn = (); }
 /// /// Sends back what it gets, and reads no faster than that goes.
 /// struct Echo { writer: Option<StreamWriter>, outbox: Outbox<Demo> }
 ///

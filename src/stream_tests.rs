@@ -10,6 +10,8 @@ use crate::task::Output;
 struct Demo;
 
 impl App for Demo {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = ();
     type Spawn = ();

@@ -9,12 +9,13 @@ use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 use crate::buffer::{Buffer, BufferPool};
+use crate::bus::{BusCommand, BusEvent, Destination, NoRoom};
 use crate::datagram::{DatagramRun, Transmit};
 use crate::device::{DeviceOpen, PacketTransmit};
 use crate::entropy::Source;
 use crate::group::GroupOutputs;
-use crate::id::{ResourceId, SocketId, StreamId, TaskId};
-use crate::net::NetworkEvent;
+use crate::id::{RequestId, ResourceId, SocketId, StreamId, TaskId};
+use crate::net::{NetworkEvent, Token};
 use crate::stream::{Reading, StreamWrite, TcpConnect, TcpListen};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::{Payload, TransmitBuffer};
@@ -22,6 +23,11 @@ use crate::udp::{Membership, UdpOpen};
 
 /// The types that all tasks of one application share.
 pub trait App: Debug + 'static {
+    /// The name of something to publish to and subscribe to on the bus. `()` if there is none.
+    type Channel: Copy + Ord + Debug + Send;
+    /// What tasks send to each other over the bus. `()` if nothing. What is large belongs into a
+    /// [`Buffer`] or an [`Arc`](std::sync::Arc), so that its clones share it.
+    type Message: Clone + Debug + Send;
     /// From the controller to a task.
     type Command: Debug + Send;
     /// From a task to the controller.
@@ -42,6 +48,8 @@ pub trait App: Debug + 'static {
 /// #[derive(Debug)]
 /// struct EchoApp;
 /// impl App for EchoApp {
+///     type Channel = ();
+///     type Message = ();
 ///     type Command = ();
 ///     type Report = ();
 ///     type Spawn = core::net::SocketAddr;
@@ -69,6 +77,10 @@ pub trait App: Debug + 'static {
 pub trait Task {
     /// The application it belongs to.
     type App: App;
+
+    /// When a shutdown tells tasks of this type to finish: once no task of a lower phase lives, on
+    /// any worker. Those who take in work from outside should go before those who do it.
+    const SHUTDOWN_PHASE: u8 = 0;
 
     /// Takes one input. Only ever called when the output of the previous input is drained.
     ///
@@ -103,6 +115,8 @@ pub enum Input<A: App> {
     Timeout,
     /// Something about one of its sockets, listeners, streams or devices.
     Network(NetworkEvent),
+    /// From the bus.
+    Bus(BusEvent<A::Channel, A::Message>),
     /// From the controller.
     Command(A::Command),
     /// The worker is to stop: finish in an orderly way, and say [`Output::Finished`].
@@ -151,6 +165,8 @@ pub enum Output<A: App> {
     /// Close a socket, listener, stream or device. Its id is stale at once. What was written to a
     /// stream is still sent.
     Close(ResourceId),
+    /// Ask something of the bus.
+    Bus(BusCommand<A::Channel, A::Message>),
     /// Tell the controller.
     Report(A::Report),
     /// Make a new task on this worker.
@@ -176,6 +192,7 @@ impl<A: App> Output<A> {
             | Self::Reset(_)
             | Self::OpenDevice(_)
             | Self::Close(_)
+            | Self::Bus(_)
             | Self::Report(_)
             | Self::Spawn(_)
             | Self::Finished => None,
@@ -198,6 +215,7 @@ impl<A: App> Output<A> {
             | Self::Reset(_)
             | Self::OpenDevice(_)
             | Self::Close(_)
+            | Self::Bus(_)
             | Self::Report(_)
             | Self::Spawn(_)
             | Self::Finished => None,
@@ -390,6 +408,70 @@ impl<A: App> Outbox<A> {
     /// Closes a socket, listener, stream or device.
     pub fn close(&mut self, id: impl Into<ResourceId>) {
         self.push(Output::Close(id.into()));
+    }
+
+    /// Asks something of the bus.
+    pub fn bus(&mut self, command: BusCommand<A::Channel, A::Message>) {
+        self.push(Output::Bus(command));
+    }
+
+    /// Subscribes to a channel.
+    pub fn subscribe(&mut self, channel: A::Channel) {
+        self.bus(BusCommand::Subscribe(channel));
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&mut self, channel: A::Channel) {
+        self.bus(BusCommand::Unsubscribe(channel));
+    }
+
+    /// Takes what is sent to this worker as a whole.
+    pub fn become_agent(&mut self) {
+        self.bus(BusCommand::BecomeAgent);
+    }
+
+    /// Sends a message to one task.
+    pub fn send_to(&mut self, to: TaskId, message: A::Message, no_room: NoRoom) {
+        self.message(Destination::Task(to), message, no_room);
+    }
+
+    /// Publishes a message on a channel.
+    pub fn publish(&mut self, channel: A::Channel, message: A::Message, no_room: NoRoom) {
+        self.message(Destination::Channel(channel), message, no_room);
+    }
+
+    /// Sends a message to the agents of all workers.
+    pub fn broadcast(&mut self, message: A::Message, no_room: NoRoom) {
+        self.message(Destination::Workers, message, no_room);
+    }
+
+    /// Sends a message.
+    pub fn message(&mut self, to: Destination<A::Channel>, message: A::Message, no_room: NoRoom) {
+        self.bus(BusCommand::Send {
+            to,
+            message,
+            no_room,
+        });
+    }
+
+    /// Asks a task, which has until `until` to answer. Without room it fails at once.
+    pub fn request(&mut self, to: TaskId, token: Token, message: A::Message, until: Timestamp) {
+        self.bus(BusCommand::Request {
+            to,
+            token,
+            message,
+            until,
+            no_room: NoRoom::Drop,
+        });
+    }
+
+    /// Answers a request. Without room the answer comes back as [`BusEvent::NoRoom`].
+    pub fn answer(&mut self, request: RequestId, message: A::Message) {
+        self.bus(BusCommand::Reply {
+            request,
+            message,
+            no_room: NoRoom::Wait,
+        });
     }
 
     /// Tells the controller.

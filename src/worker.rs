@@ -9,144 +9,33 @@
 //! in a bounded queue and is handled as an input of its own, like any other.
 
 use core::fmt;
-use std::collections::VecDeque;
 
-use crate::datagram::Transmit;
+use crate::control::{ControlOutput, SpawnId};
 use crate::group::{StaleTask, guard};
 use crate::id::{ResourceId, TaskId};
 use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::state::WorkerState;
+use crate::status::WorkerStatus;
 use crate::task::{App, End, Input, Task};
 use crate::time::{Deadline, Timestamp};
-use crate::transmit::TransmitBuffer;
 
+mod bus;
 mod config;
+mod deliver;
 mod groups;
+mod io;
+mod pending;
 mod port;
 mod resources;
 
+use bus::Bus;
 pub use config::WorkerConfig;
 use groups::Groups;
 pub use groups::{Spawned, Spawner};
+pub use io::{SpawnError, WorkerInput, WorkerOutput, WorkerOutputs};
+use pending::{Pending, PendingQueue};
 use port::Port;
 use resources::ResourceTable;
-
-/// What a worker is given.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum WorkerInput<A: App> {
-    /// It is `now`: whatever is due may go on.
-    Timeout,
-    /// From the network.
-    Network(NetworkEvent),
-    /// Make a new task.
-    Spawn(A::Spawn),
-    /// From the controller to one task.
-    Command {
-        /// Which.
-        task: TaskId,
-        /// What.
-        command: A::Command,
-    },
-    /// Tell every task to finish. Once none lives, the worker is stopped.
-    Shutdown,
-    /// Remove every task that still lives. The worker is stopped then.
-    Abort,
-}
-
-/// What a worker gives out.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum WorkerOutput<A: App> {
-    /// To the network.
-    Network(NetworkCommand),
-    /// To the controller.
-    Report {
-        /// From this task.
-        task: TaskId,
-        /// What it says.
-        report: A::Report,
-    },
-    /// A task has started.
-    Started {
-        /// Its id.
-        task: TaskId,
-        /// The task that asked for it, if a task did.
-        parent: Option<TaskId>,
-    },
-    /// A task could not be made.
-    SpawnFailed {
-        /// The task that asked for it, if a task did.
-        parent: Option<TaskId>,
-        /// Why.
-        error: SpawnError,
-    },
-    /// A task is no more; its sockets are closed.
-    Ended {
-        /// Its id.
-        task: TaskId,
-        /// Why.
-        end: End,
-    },
-    /// An input was for a task that is no more.
-    Stale(StaleTask),
-    /// A task made so many mistakes that it could not be told of this one.
-    Untold {
-        /// The task.
-        task: TaskId,
-        /// What it was to be told.
-        event: NetworkEvent,
-    },
-}
-
-/// What the driver of a worker does with what the worker gives out.
-pub trait WorkerOutputs<A: App> {
-    /// Memory for the datagram that a task may now write in place.
-    fn lend(&mut self) -> TransmitBuffer<'_>;
-
-    /// Takes one output. The payload of a transmit that is not a buffer is in the memory lent
-    /// last.
-    fn push(&mut self, output: WorkerOutput<A>);
-
-    /// Takes datagrams to send: what comes most often, so a driver may take it without the
-    /// wrapping. Unless it does, they come through [`WorkerOutputs::push`] as everything else.
-    fn transmit(&mut self, transmit: Transmit) {
-        self.push(WorkerOutput::Network(NetworkCommand::Transmit(transmit)));
-    }
-}
-
-/// Why a task could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// The group holds as many tasks as it may.
-    #[error("group full: {tasks_max} tasks")]
-    GroupFull {
-        /// How many that is.
-        tasks_max: u32,
-    },
-    /// Too many spawns wait already.
-    #[error("worker's queue full: {pending_max} wait")]
-    QueueFull {
-        /// How many may wait.
-        pending_max: usize,
-    },
-    /// The worker was told to stop.
-    #[error("worker is stopping")]
-    Stopping,
-    /// The application's own reason: see [`Spawner::refuse`].
-    #[error("refused: {reason}")]
-    Refused {
-        /// Which.
-        reason: String,
-    },
-    /// Making the task panicked.
-    #[error("panicked: {message}")]
-    Panicked {
-        /// The panic's message.
-        message: String,
-    },
-}
 
 /// How a task is made: one `match` from `Spawn` to [`Spawner::insert`].
 pub type SpawnFn<A> = dyn FnMut(<A as App>::Spawn, Spawner<'_, A>) -> Spawned;
@@ -156,8 +45,9 @@ macro_rules! port_of {
     ($worker:expr, $outputs:expr) => {
         Port {
             resources: &mut $worker.resources,
+            bus: &mut $worker.bus,
+            now: $worker.now,
             pending: &mut $worker.pending,
-            pending_max: $worker.config.pending_max,
             ending: &mut $worker.ending,
             outputs: &mut *$outputs,
         }
@@ -170,7 +60,7 @@ macro_rules! port_of {
 /// ```compile_fail,E0499
 /// # use stillpoint::*;
 /// # #[derive(Debug)] struct Demo;
-/// # impl App for Demo { type Command = (); type Report = (); type Spawn = (); }
+/// # impl App for Demo { type Channel = (); type Message = (); type Command = (); type Report = (); type Spawn = (); }
 /// struct Eager<'a> { worker: &'a mut Worker<Demo> }
 /// impl WorkerOutputs<Demo> for Eager<'_> {
 ///     fn lend(&mut self) -> TransmitBuffer<'_> { TransmitBuffer::new(&mut []) }
@@ -188,7 +78,7 @@ macro_rules! port_of {
 /// ```
 /// # use stillpoint::*;
 /// # #[derive(Debug)] struct Demo;
-/// # impl App for Demo { type Command = (); type Report = (); type Spawn = (); }
+/// # impl App for Demo { type Channel = (); type Message = (); type Command = (); type Report = (); type Spawn = (); }
 /// struct Patient;
 /// impl WorkerOutputs<Demo> for Patient {
 ///     fn lend(&mut self) -> TransmitBuffer<'_> { TransmitBuffer::new(&mut []) }
@@ -204,7 +94,10 @@ pub struct Worker<A: App> {
     state: WorkerState,
     groups: Groups<A>,
     resources: ResourceTable,
-    pending: VecDeque<Pending<A>>,
+    bus: Bus<A>,
+    /// Counts batches from the bus, to begin with another source each time.
+    turn: usize,
+    pending: PendingQueue<A>,
     spawn: Box<SpawnFn<A>>,
     stopping: Option<Stopping>,
     /// The spawned task whose start a panic in the driver broke off, and its parent.
@@ -214,22 +107,19 @@ pub struct Worker<A: App> {
     now: Timestamp,
 }
 
-/// An input that the worker gives itself.
-#[derive(Debug)]
-enum Pending<A: App> {
-    Spawn { parent: TaskId, spawn: A::Spawn },
-    Network { task: TaskId, event: NetworkEvent },
-}
-
 /// How far the worker is with stopping. The next task is the first at or after a group and slot.
 #[derive(Debug, Clone, Copy)]
 enum Stopping {
-    /// The next task is to be told to finish.
-    Telling { group: u16, slot: u32 },
+    /// The next task of this phase is to be told to finish.
+    Telling { phase: u8, group: u16, slot: u32 },
+    /// All of this phase were told, and some may live.
+    Told { phase: u8 },
     /// The next task is to be removed.
     Removing { group: u16, slot: u32 },
-    /// All were told, or removed.
-    Done,
+    /// None of this phase lives, and the controller was told.
+    Ended { phase: u8 },
+    /// All were removed.
+    Removed,
 }
 
 impl<A: App> Worker<A> {
@@ -243,7 +133,9 @@ impl<A: App> Worker<A> {
             state: WorkerState::Waiting,
             groups: Groups::new(),
             resources: ResourceTable::new(config.index, config.resources_max),
-            pending: VecDeque::new(),
+            bus: Bus::new(&config),
+            turn: 0,
+            pending: PendingQueue::new(config.pending_max),
             spawn: Box::new(spawn),
             stopping: None,
             starting: None,
@@ -267,17 +159,19 @@ impl<A: App> Worker<A> {
         match input {
             WorkerInput::Network(event) => self.network(event, outputs),
             WorkerInput::Timeout => self.timeout(outputs),
-            WorkerInput::Spawn(spawn) => self.spawn(None, spawn, outputs),
+            WorkerInput::Bus { from, item } => self.bus_item(from, item, outputs),
+            WorkerInput::BusRoom(worker) => self.bus.room_came(worker, outputs),
+            WorkerInput::PeerJoined(worker) => self.bus.join(worker, outputs),
+            WorkerInput::PeerLeft(worker) => self.bus.leave(worker, self.now),
+            WorkerInput::Control(input) => self.control(input, outputs),
+            WorkerInput::Spawn(spawn) => self.spawn((None, None), spawn, outputs),
             WorkerInput::Command { task, command } => {
                 self.give(task, Input::Command(command), outputs);
             }
-            WorkerInput::Shutdown => {
-                if self.stopping.is_none() {
-                    self.stopping = Some(Stopping::Telling { group: 0, slot: 0 });
-                }
-            }
+            WorkerInput::Shutdown => self.begin_to_stop(u8::MAX),
             WorkerInput::Abort => self.abort(outputs),
         }
+        self.end_phase(outputs);
     }
 
     /// When the worker next wants [`WorkerInput::Timeout`]. A moment that has passed if it can go
@@ -287,13 +181,19 @@ impl<A: App> Worker<A> {
         if self.state != WorkerState::Waiting {
             return Some(Deadline::new(self.now, "a drain that the driver broke off"));
         }
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || self.bus.is_busy() {
             return Some(Deadline::new(self.now, "inputs of its own"));
         }
         if matches!(self.stopping, Some(Stopping::Telling { .. })) {
             return Some(Deadline::new(self.now, "shutdown"));
         }
-        self.groups.poll_timeout()
+        let first = self.groups.poll_timeout();
+        match self.bus.first_end() {
+            Some(end) if first.is_none_or(|first| end < first.at) => {
+                Some(Deadline::new(end, "a request's answer"))
+            }
+            Some(_) | None => first,
+        }
     }
 
     /// Where the worker stands. Other than [`WorkerState::Waiting`] only after a panic in its
@@ -310,6 +210,7 @@ impl<A: App> Worker<A> {
             && self.groups.tasks() == 0
             && self.resources.len() == 0
             && self.pending.is_empty()
+            && !self.bus.is_busy()
             && self.state == WorkerState::Waiting
     }
 
@@ -343,6 +244,21 @@ impl<A: App> Worker<A> {
             .group::<T>()
             .into_iter()
             .flat_map(|group| group.iter())
+    }
+
+    /// Writes down what can be seen of it: all but what its driver knows, which is left as it is.
+    pub fn write_status(&self, status: &mut WorkerStatus) {
+        status.worker = self.config.index;
+        status.at = self.now;
+        status.groups.clear();
+        self.groups.write_status(&mut status.groups);
+        status.resources = self.resources.len();
+        self.bus.write_status(status);
+        status.queues.pending = self.pending.len();
+        status.queues.pending_most = self.pending.longest();
+        status.buffers_live = self.config.buffers.live();
+        status.buffers_free = self.config.buffers.free();
+        status.lateness.clone_from(self.groups.lateness());
     }
 
     /// Its limits and sources.
@@ -423,14 +339,25 @@ impl<A: App> Worker<A> {
         })
     }
 
-    /// Gives one task an input. Whoever sent it is told if the task is no more.
+    /// Gives one task an input. The driver is told if the task is no more.
     fn give(&mut self, task: TaskId, input: Input<A>, outputs: &mut impl WorkerOutputs<A>) {
+        if !self.try_give(task, input, outputs) {
+            outputs.push(WorkerOutput::Stale(StaleTask { task }));
+        }
+    }
+
+    /// Gives one task an input. `false` if the task is no more.
+    fn try_give(
+        &mut self,
+        task: TaskId,
+        input: Input<A>,
+        outputs: &mut impl WorkerOutputs<A>,
+    ) -> bool {
         self.state.enter(WorkerState::OnInput);
         let mut port = port_of!(self, outputs);
-        if let Err(stale) = self.groups.handle_input(self.now, task, input, &mut port) {
-            outputs.push(WorkerOutput::Stale(stale));
-        }
+        let given = self.groups.handle_input(self.now, task, input, &mut port);
         self.state.enter(WorkerState::Waiting);
+        given.is_ok()
     }
 
     /// What is due, what the worker wants of itself, and shutdown: a bounded batch of each.
@@ -444,29 +371,30 @@ impl<A: App> Worker<A> {
         // What these cause waits for the next batch.
         let batch = self.pending.len().min(self.config.batch_max as usize);
         for _ in 0..batch {
-            match self.pending.pop_front() {
-                Some(Pending::Spawn { parent, spawn }) => self.spawn(Some(parent), spawn, outputs),
-                Some(Pending::Network { task, event }) => {
-                    // A task that has ended needs no more to be told of its mistake.
-                    if self.groups.contains(task) {
-                        self.give(task, Input::Network(event), outputs);
-                    }
-                }
-                None => break,
-            }
+            let Some(pending) = self.pending.pop() else {
+                break;
+            };
+            self.give_pending(pending, outputs);
         }
+        self.handle_bus(outputs);
         self.stop_some(outputs);
     }
 
     fn spawn(
         &mut self,
-        parent: Option<TaskId>,
+        (parent, id): (Option<TaskId>, Option<SpawnId>),
         spawn: A::Spawn,
         outputs: &mut impl WorkerOutputs<A>,
     ) {
+        let failed = |error| match id {
+            Some(id) => WorkerOutput::Control(ControlOutput::Spawned {
+                id,
+                made: Err(error),
+            }),
+            None => WorkerOutput::SpawnFailed { parent, error },
+        };
         if self.stopping.is_some() {
-            let error = SpawnError::Stopping;
-            return outputs.push(WorkerOutput::SpawnFailed { parent, error });
+            return outputs.push(failed(SpawnError::Stopping));
         }
         self.state.enter(WorkerState::OnInput);
         let made = {
@@ -483,13 +411,18 @@ impl<A: App> Worker<A> {
         match made {
             Ok(task) => {
                 self.starting = Some((task, parent));
+                if let Some(id) = id {
+                    let made = Ok(task);
+                    let answer = ControlOutput::Spawned { id, made };
+                    outputs.push(WorkerOutput::Control(answer));
+                }
                 outputs.push(WorkerOutput::Started { task, parent });
                 self.start(outputs);
             }
             Err(error) => {
                 // It may have panicked after it had taken a task in.
                 self.groups.detach_last();
-                outputs.push(WorkerOutput::SpawnFailed { parent, error });
+                outputs.push(failed(error));
             }
         }
         self.state.enter(WorkerState::Waiting);
@@ -500,23 +433,6 @@ impl<A: App> Worker<A> {
         if let Some((task, parent)) = self.starting.take() {
             let mut port = port_of!(self, outputs);
             self.groups.start(self.now, task, parent, &mut port);
-        }
-    }
-
-    /// Tells some more tasks to finish.
-    fn stop_some(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        for _ in 0..self.config.batch_max {
-            let Some(Stopping::Telling { group, slot }) = self.stopping else {
-                return;
-            };
-            let next = self.groups.next_from(group, slot);
-            self.stopping = Some(next.map_or(Stopping::Done, |task| Stopping::Telling {
-                group: task.group,
-                slot: task.key.slot.saturating_add(1),
-            }));
-            if let Some(task) = next {
-                self.give(task, Input::Shutdown, outputs);
-            }
         }
     }
 
@@ -531,8 +447,8 @@ impl<A: App> Worker<A> {
     fn remove_all(&mut self, outputs: &mut impl WorkerOutputs<A>) {
         while let Some(Stopping::Removing { group, slot }) = self.stopping {
             let Some(task) = self.groups.next_from(group, slot) else {
-                let Some(pending) = self.pending.pop_front() else {
-                    self.stopping = Some(Stopping::Done);
+                let Some(pending) = self.pending.pop() else {
+                    self.stopping = Some(Stopping::Removed);
                     return;
                 };
                 if let Pending::Spawn { parent, .. } = pending {

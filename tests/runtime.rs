@@ -66,7 +66,7 @@ fn law_6_a_task_that_panics_ends_alone_and_its_message_is_told() {
     });
     controller.command(victim, Command::Panic).unwrap();
     let end = next(&mut controller, |event| match event {
-        ControllerEvent::Ended { task, end } if *task == victim => Some(end.clone()),
+        ControllerEvent::Ended { task, end, .. } if *task == victim => Some(end.clone()),
         _ => None,
     });
     assert_eq!(
@@ -107,7 +107,7 @@ fn a_runaway_task_is_stopped_and_named() {
     });
     controller.command(task, Command::Spin).unwrap();
     let (ended, end) = next(&mut controller, |event| match event {
-        ControllerEvent::Ended { task, end } => Some((*task, end.clone())),
+        ControllerEvent::Ended { task, end, .. } => Some((*task, end.clone())),
         _ => None,
     });
     assert_eq!(
@@ -338,7 +338,7 @@ fn a_shutdown_removes_who_does_not_finish_in_time() {
         .events
         .iter()
         .filter_map(|event| match event {
-            ControllerEvent::Ended { task, end } => Some((task.worker(), end)),
+            ControllerEvent::Ended { task, end, .. } => Some((task.worker(), end)),
             _ => None,
         })
         .collect();

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Flooded;
 
 impl App for Flooded {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = SocketAddr;
     type Spawn = ();

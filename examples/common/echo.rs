@@ -23,6 +23,8 @@ use super::stats::ClientStats;
 pub struct Echo;
 
 impl App for Echo {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = Report;
     type Spawn = Spawn;

@@ -15,6 +15,8 @@ use stillpoint::{
 pub struct Ping;
 
 impl App for Ping {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = Report;
     type Spawn = DeviceOpen;

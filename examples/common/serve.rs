@@ -30,7 +30,7 @@ pub fn wait_for_interrupt<A: App>(
                 let failure = failure.unwrap_or_default();
                 fail(format_args!("worker {}: {failure}", summary.worker));
             }
-            Some(ControllerEvent::Ended { task, end }) => fail(format_args!("{task} {end}")),
+            Some(ControllerEvent::Ended { task, end, .. }) => fail(format_args!("{task} {end}")),
             Some(_) => {}
         }
     }

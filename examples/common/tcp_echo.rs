@@ -24,6 +24,8 @@ use super::stats::TcpClientStats;
 pub struct TcpEcho;
 
 impl App for TcpEcho {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = Report;
     type Spawn = Spawn;

@@ -19,6 +19,8 @@
 //! #[derive(Debug)]
 //! struct Hello;
 //! impl App for Hello {
+//!     type Channel = ();
+//!     type Message = ();
 //!     type Command = ();
 //!     type Report = usize;
 //!     type Spawn = Option<SocketAddr>;

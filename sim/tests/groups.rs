@@ -20,6 +20,8 @@ const GROUP: [u8; 4] = [239, 0, 0, 7];
 struct Radio;
 
 impl App for Radio {
+    type Channel = ();
+    type Message = ();
     type Command = (SocketAddr, &'static [u8]);
     type Report = Heard;
     type Spawn = (UdpOpen, Vec<(IpAddr, Interface)>);

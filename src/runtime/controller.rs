@@ -10,61 +10,13 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
 use super::clock::SystemClock;
 use super::config::RuntimeConfig;
 use super::runner::{Stop, StopSignal};
-use super::thread::{Thread, WorkerSummary};
+use super::thread::Thread;
 use crate::backend::{BackendError, Waker};
-use crate::group::StaleTask;
+use crate::control::{ControlError, ControllerEvent, WorkerSummary};
 use crate::id::TaskId;
-use crate::net::NetworkEvent;
-use crate::task::{App, End};
+use crate::task::App;
 use crate::time::{Clock, Timestamp};
-use crate::worker::{SpawnError, Spawned, Spawner, WorkerInput};
-
-/// What the controller is told.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ControllerEvent<A: App> {
-    /// A task says something.
-    Report {
-        /// The task.
-        task: TaskId,
-        /// What it says.
-        report: A::Report,
-    },
-    /// A task has started.
-    Started {
-        /// Its id.
-        task: TaskId,
-        /// The task that asked for it, if a task did.
-        parent: Option<TaskId>,
-    },
-    /// A task could not be made.
-    SpawnFailed {
-        /// The task that asked for it, if a task did.
-        parent: Option<TaskId>,
-        /// Why.
-        error: SpawnError,
-    },
-    /// A task is no more.
-    Ended {
-        /// Its id.
-        task: TaskId,
-        /// Why.
-        end: End,
-    },
-    /// A command was for a task that is no more.
-    Stale(StaleTask),
-    /// A task made so many mistakes that it could not be told of this one.
-    Untold {
-        /// The task.
-        task: TaskId,
-        /// What it was to be told.
-        event: NetworkEvent,
-    },
-    /// A worker has stopped by itself: its backend failed, or it has a fault.
-    WorkerStopped(WorkerSummary),
-    /// [`Interrupter::interrupt`] was called.
-    Interrupted,
-}
+use crate::worker::{Spawned, Spawner, WorkerInput};
 
 /// What came of a shutdown.
 #[derive(Debug)]
@@ -104,34 +56,6 @@ pub enum StartError {
     },
 }
 
-/// Why an input did not reach a worker's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ControlError {
-    /// There is no worker with this index.
-    #[error("no worker {worker}; this runtime has {workers}")]
-    NoSuchWorker {
-        /// The index.
-        worker: u16,
-        /// How many there are.
-        workers: usize,
-    },
-    /// Its queue is full. Try again once it has worked on.
-    #[error("worker {worker}: queue full, {inputs_max} inputs wait")]
-    Full {
-        /// Whose.
-        worker: u16,
-        /// How many may wait.
-        inputs_max: usize,
-    },
-    /// It has stopped.
-    #[error("worker {worker} has stopped")]
-    Stopped {
-        /// Which.
-        worker: u16,
-    },
-}
-
 /// The application's handle on all workers.
 ///
 /// # Example
@@ -142,7 +66,7 @@ pub enum ControlError {
 /// use stillpoint::runtime::{Controller, RuntimeConfig};
 /// # use stillpoint::*;
 /// # #[derive(Debug)] struct Demo;
-/// # impl App for Demo { type Command = (); type Report = (); type Spawn = (); }
+/// # impl App for Demo { type Channel = (); type Message = (); type Command = (); type Report = (); type Spawn = (); }
 ///
 /// let config = RuntimeConfig::new("poll".parse::<BackendKind>()?).workers(2);
 /// let mut controller = Controller::<Demo>::start(config, |(), spawner| {

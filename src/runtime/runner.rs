@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use super::controller::ControllerEvent;
 use crate::backend::{Backend, BackendError, Port};
+use crate::control::ControllerEvent;
 use crate::task::App;
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
@@ -101,11 +101,22 @@ impl<A: App, P: Port> WorkerOutputs<A> for Outputs<'_, A, P> {
         let event = match output {
             WorkerOutput::Network(command) => return self.port.submit(command),
             WorkerOutput::Report { task, report } => ControllerEvent::Report { task, report },
-            WorkerOutput::Started { task, parent } => ControllerEvent::Started { task, parent },
-            WorkerOutput::SpawnFailed { parent, error } => {
-                ControllerEvent::SpawnFailed { parent, error }
-            }
-            WorkerOutput::Ended { task, end } => ControllerEvent::Ended { task, end },
+            WorkerOutput::Started { task, parent } => ControllerEvent::Started {
+                task,
+                parent,
+                spawn: None,
+            },
+            WorkerOutput::SpawnFailed { parent, error } => ControllerEvent::SpawnFailed {
+                parent,
+                spawn: None,
+                error,
+            },
+            WorkerOutput::Ended { task, end } => ControllerEvent::Ended {
+                task,
+                end,
+                spawn: None,
+            },
+            WorkerOutput::Control(_) => return,
             WorkerOutput::Stale(stale) => ControllerEvent::Stale(stale),
             WorkerOutput::Untold { task, event } => ControllerEvent::Untold { task, event },
         };

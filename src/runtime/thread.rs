@@ -8,46 +8,14 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::clock::SystemClock;
 use super::config::RuntimeConfig;
-use super::controller::ControllerEvent;
 use super::runner::{self, Line, StopSignal};
 use crate::backend::sockets::SocketBackend;
 use crate::backend::{Backend, BackendError, Waker};
 use crate::buffer::BufferPool;
-use crate::counters::NetworkCounters;
+use crate::control::{ControllerEvent, WorkerFailure, WorkerSummary};
 use crate::group::panic_message;
 use crate::task::App;
 use crate::worker::{Spawned, Spawner, Worker, WorkerInput};
-
-/// What one worker did until it stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkerSummary {
-    /// Its index.
-    pub worker: u16,
-    /// What passed through its sockets.
-    pub counters: NetworkCounters,
-    /// Tasks that still lived when it failed.
-    pub tasks_lost: usize,
-    /// Events that the controller had no room for.
-    pub events_dropped: u64,
-    /// Why it stopped, if it was not asked to.
-    pub failure: Option<WorkerFailure>,
-}
-
-/// Why a worker stopped by itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkerFailure {
-    /// Its backend can do nothing more.
-    #[error("{0}")]
-    Backend(BackendError),
-    /// The worker itself panicked: a fault of this library.
-    #[error("worker panicked: {message}")]
-    Panicked {
-        /// The panic's message.
-        message: String,
-    },
-}
 
 /// One worker's thread, before it runs.
 pub(super) struct Thread<A: App> {
@@ -96,18 +64,18 @@ impl<A: App> Thread<A> {
         }));
         let failure = match ran {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(WorkerFailure::Backend(error)),
+            Ok(Err(BackendError { operation, error })) => {
+                Some(WorkerFailure::Backend { operation, error })
+            }
             Err(panic) => Some(WorkerFailure::Panicked {
                 message: panic_message(panic.as_ref()),
             }),
         };
-        let summary = WorkerSummary {
-            worker: self.index,
-            counters: backend.counters(),
-            tasks_lost: worker.tasks(),
-            events_dropped,
-            failure,
-        };
+        let mut summary = WorkerSummary::new(self.index);
+        summary.counters = backend.counters();
+        summary.tasks_lost = worker.tasks();
+        summary.events_dropped = events_dropped;
+        summary.failure = failure;
         // Sockets are closed and tasks dropped before anybody hears that the worker has stopped.
         drop((worker, backend));
         drop(self.stopped.send(summary));

@@ -20,6 +20,15 @@ pub struct WorkerConfig {
     pub pending_max: usize,
     /// Tasks ticked, and inputs of its own taken, for one [`WorkerInput::Timeout`](crate::WorkerInput::Timeout).
     pub batch_max: u32,
+    /// Messages between its own tasks that may wait at a time.
+    pub messages_max: usize,
+    /// Of these, the messages of one task.
+    pub messages_per_task_max: u32,
+    /// Subscriptions that its tasks may have at a time.
+    pub subscriptions_max: usize,
+    /// Requests that may wait for an answer at a time: of those that its tasks have put, and of
+    /// those that were put to them.
+    pub requests_max: usize,
     /// Where chance comes from.
     pub entropy: Entropy,
     /// Whose chance it is; each task draws as a part of it.
@@ -30,7 +39,8 @@ pub struct WorkerConfig {
 
 impl WorkerConfig {
     /// The default limits: 10,000 outputs for one input, 2^24 tasks of one type, 2^20 resources,
-    /// 65,536 inputs that wait, batches of 256.
+    /// 65,536 inputs that wait, batches of 256; 65,536 messages within the worker, 4,096 of one
+    /// task, 2^20 subscriptions, 65,536 requests.
     #[must_use]
     pub fn new(index: u16, entropy: Entropy) -> Self {
         Self {
@@ -40,6 +50,10 @@ impl WorkerConfig {
             resources_max: 1 << 20,
             pending_max: 1 << 16,
             batch_max: 256,
+            messages_max: 1 << 16,
+            messages_per_task_max: 1 << 12,
+            subscriptions_max: 1 << 20,
+            requests_max: 1 << 16,
             entropy,
             entity: Entity::named("worker").part(u64::from(index)),
             buffers: BufferPool::new(),

@@ -10,6 +10,7 @@ use super::{SpawnError, WorkerConfig};
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
 use crate::id::TaskId;
 use crate::state::WorkerState;
+use crate::status::{Durations, GroupStatus};
 use crate::task::{App, Input, Task};
 use crate::time::{Deadline, Timestamp};
 
@@ -22,15 +23,18 @@ pub(super) struct Groups<A: App> {
     first: usize,
     /// The task taken in last, until the function that makes tasks has returned.
     attached: Option<TaskId>,
+    /// By how much tasks got their timeouts too late.
+    lateness: Durations,
 }
 
 impl<A: App> Groups<A> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             groups: Vec::new(),
             by_type: BTreeMap::new(),
             first: 0,
             attached: None,
+            lateness: Durations::new(),
         }
     }
 
@@ -44,10 +48,11 @@ impl<A: App> Groups<A> {
         config: &WorkerConfig,
         task: T,
     ) -> Result<TaskId, SpawnError> {
-        let groups = &mut self.groups;
+        let (groups, lateness) = (&mut self.groups, &self.lateness);
         let index = *self.by_type.entry(TypeId::of::<T>()).or_insert_with(|| {
             let index = u16::try_from(groups.len()).expect("fewer than 65,536 types of task");
-            let group = TaskGroup::<T>::hosted(config.index, index, config.group(index));
+            let group =
+                TaskGroup::<T>::hosted(config.index, index, config.group(index), lateness.clone());
             groups.push(Box::new(group));
             index
         });
@@ -71,14 +76,16 @@ impl<A: App> Groups<A> {
         }
     }
 
-    pub(super) fn tasks(&self) -> usize {
-        self.groups.iter().map(|group| group.len()).sum()
+    pub(super) const fn lateness(&self) -> &Durations {
+        &self.lateness
     }
 
-    pub(super) fn contains(&self, task: TaskId) -> bool {
-        self.groups
-            .get(usize::from(task.group))
-            .is_some_and(|group| group.contains(task))
+    pub(super) fn write_status(&self, status: &mut Vec<GroupStatus>) {
+        status.extend(self.groups.iter().map(|group| group.status()));
+    }
+
+    pub(super) fn tasks(&self) -> usize {
+        self.groups.iter().map(|group| group.len()).sum()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {
@@ -153,13 +160,22 @@ impl<A: App> Groups<A> {
 
     /// The first task at or after this group and slot.
     pub(super) fn next_from(&self, group: u16, slot: u32) -> Option<TaskId> {
-        let first = self.groups.get(usize::from(group))?.next_from(slot);
-        first.or_else(|| {
-            self.groups
-                .iter()
-                .skip(usize::from(group) + 1)
-                .find_map(|group| group.next_from(0))
-        })
+        self.next_in_phase(u8::MAX, group, slot)
+    }
+
+    /// The first task at or after this group and slot that is to go in this shutdown phase, or
+    /// before.
+    pub(super) fn next_in_phase(&self, phase: u8, group: u16, slot: u32) -> Option<TaskId> {
+        let slots = core::iter::once(slot).chain(core::iter::repeat(0));
+        let rest = self.groups.iter().skip(usize::from(group)).zip(slots);
+        rest.filter(|(group, _)| group.phase() <= phase)
+            .find_map(|(group, slot)| group.next_from(slot))
+    }
+
+    /// The first shutdown phase that has tasks.
+    pub(super) fn first_phase(&self) -> Option<u8> {
+        let alive = self.groups.iter().filter(|group| group.len() > 0);
+        alive.map(|group| group.phase()).min()
     }
 }
 
@@ -207,7 +223,8 @@ trait Group<A: App> {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
     fn len(&self) -> usize;
-    fn contains(&self, task: TaskId) -> bool;
+    fn phase(&self) -> u8;
+    fn status(&self) -> GroupStatus;
     fn state(&self) -> WorkerState;
     fn next_from(&self, slot: u32) -> Option<TaskId>;
     fn poll_timeout(&self) -> Option<Deadline>;
@@ -249,8 +266,12 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
         Self::len(self)
     }
 
-    fn contains(&self, task: TaskId) -> bool {
-        self.get(task).is_some()
+    fn phase(&self) -> u8 {
+        T::SHUTDOWN_PHASE
+    }
+
+    fn status(&self) -> GroupStatus {
+        GroupStatus::new(core::any::type_name::<T>(), self.len(), self.counters())
     }
 
     fn state(&self) -> WorkerState {

@@ -1,9 +1,9 @@
 //! The border between a worker's groups and its driver: checks what tasks ask for.
 
-use std::collections::VecDeque;
-
+use super::bus::{Asking, Bus};
+use super::pending::{Pending, PendingQueue};
 use super::resources::ResourceTable;
-use super::{Pending, SpawnError, WorkerOutput, WorkerOutputs};
+use super::{SpawnError, WorkerOutput, WorkerOutputs};
 use crate::datagram::{DATAGRAM_BYTES_MAX, Transmit};
 use crate::device::{DeviceError, DeviceOpen};
 use crate::group::GroupOutputs;
@@ -11,14 +11,16 @@ use crate::id::{ResourceId, TaskId};
 use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::stream::{TcpConnect, TcpListen};
 use crate::task::{App, End, Output};
+use crate::time::Timestamp;
 use crate::transmit::TransmitBuffer;
 use crate::udp::{Membership, UdpOpen};
 
 /// Takes the output of tasks: what concerns the network goes on only if it is the task's own, and what concerns the worker itself waits until the task is drained.
 pub(super) struct Port<'a, A: App, O> {
     pub(super) resources: &'a mut ResourceTable,
-    pub(super) pending: &'a mut VecDeque<Pending<A>>,
-    pub(super) pending_max: usize,
+    pub(super) bus: &'a mut Bus<A>,
+    pub(super) now: Timestamp,
+    pub(super) pending: &'a mut PendingQueue<A>,
     pub(super) ending: &'a mut Option<(TaskId, End)>,
     pub(super) outputs: &'a mut O,
 }
@@ -67,16 +69,21 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
                     self.network(NetworkCommand::Reset(stream));
                 }
             }
+            Output::Bus(command) => {
+                let asking = &mut Asking {
+                    task,
+                    now: self.now,
+                    pending: &mut *self.pending,
+                    outputs: &mut *self.outputs,
+                };
+                self.bus.command(asking, command);
+            }
             Output::Spawn(spawn) => {
-                let pending_max = self.pending_max;
-                if self.pending.len() < pending_max {
-                    self.pending.push_back(Pending::Spawn {
-                        parent: task,
-                        spawn,
-                    });
-                } else {
+                let parent = task;
+                if self.pending.push(Pending::Spawn { parent, spawn }).is_err() {
+                    let pending_max = self.pending.pending_max();
                     let error = SpawnError::QueueFull { pending_max };
-                    let parent = Some(task);
+                    let parent = Some(parent);
                     self.outputs
                         .push(WorkerOutput::SpawnFailed { parent, error });
                 }
@@ -100,6 +107,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
             return;
         };
         let (task, finished) = (*task, *end == End::Finished);
+        self.bus.forget(task, self.now, self.outputs);
         while let Some(id) = self.resources.first_of(task) {
             if let ResourceId::Stream(stream) = id
                 && !finished
@@ -239,7 +247,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         if let Some(Pending::Network {
             task: told,
             event: NetworkEvent::Stale { id: stale, outputs },
-        }) = self.pending.back_mut()
+        }) = self.pending.last_mut()
             && (*told, *stale) == (task, id)
         {
             *outputs = outputs.saturating_add(1);
@@ -261,7 +269,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
                     error: why,
                     datagrams,
                 },
-        }) = self.pending.back_mut()
+        }) = self.pending.last_mut()
             && (*told, *from, *to, *why) == (task, socket, peer, error)
         {
             *datagrams = datagrams.saturating_add(count);
@@ -281,9 +289,8 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     fn tell(&mut self, task: TaskId, event: NetworkEvent) {
         // A task that makes mistakes must not take the memory of those that make none: one told
         // mistake for each input is enough for it to see them, so a full queue drops the rest.
-        if self.pending.len() < self.pending_max {
-            self.pending.push_back(Pending::Network { task, event });
-        } else {
+        let untold = self.pending.push(Pending::Network { task, event }).err();
+        if let Some(Pending::Network { task, event }) = untold {
             self.outputs.push(WorkerOutput::Untold { task, event });
         }
     }

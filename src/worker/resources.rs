@@ -123,21 +123,11 @@ impl ResourceTable {
 
     /// One that belongs to `owner`, if any does.
     pub(super) fn first_of(&self, owner: TaskId) -> Option<ResourceId> {
-        const FIRST: Key = Key {
-            slot: 0,
-            generation: 0,
-        };
-        const LAST: Key = Key {
-            slot: u32::MAX,
-            generation: u32::MAX,
-        };
-        let &(_, key) = self.by_owner.range((owner, FIRST)..=(owner, LAST)).next()?;
+        let range = (owner, Key::FIRST)..=(owner, Key::LAST);
+        let &(_, key) = self.by_owner.range(range).next()?;
         self.entries.get(key).map(|entry| entry.id)
     }
 }
 
 /// A key that nothing ever has.
-const NO_KEY: Key = Key {
-    slot: u32::MAX,
-    generation: u32::MAX,
-};
+const NO_KEY: Key = Key::LAST;

@@ -159,6 +159,8 @@ impl Host {
 pub(crate) struct Probe;
 
 impl App for Probe {
+    type Channel = ();
+    type Message = ();
     type Command = Act;
     type Report = NetworkEvent;
     type Spawn = ();

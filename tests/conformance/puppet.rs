@@ -10,6 +10,8 @@ use stillpoint::{
 pub(crate) struct Probe;
 
 impl App for Probe {
+    type Channel = ();
+    type Message = ();
     type Command = Act;
     type Report = Told;
     type Spawn = ();

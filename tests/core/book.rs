@@ -9,6 +9,8 @@ use stillpoint::{App, End, ResourceId, SocketId, SpawnError, TaskId};
 pub(crate) struct Lab;
 
 impl App for Lab {
+    type Channel = ();
+    type Message = ();
     type Command = Vec<Act>;
     type Report = u64;
     type Spawn = Birth;

@@ -16,6 +16,8 @@ use stillpoint::{
 struct Hand;
 
 impl App for Hand {
+    type Channel = ();
+    type Message = ();
     type Command = Do;
     type Report = NetworkEvent;
     type Spawn = ();

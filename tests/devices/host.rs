@@ -201,6 +201,8 @@ pub(crate) struct Opened {
 pub(crate) struct Probe;
 
 impl App for Probe {
+    type Channel = ();
+    type Message = ();
     type Command = Act;
     type Report = NetworkEvent;
     type Spawn = ();

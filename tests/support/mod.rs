@@ -27,6 +27,8 @@ use stillpoint::{
 pub struct Probe;
 
 impl App for Probe {
+    type Channel = ();
+    type Message = ();
     type Command = Command;
     type Report = Report;
     type Spawn = Kind;

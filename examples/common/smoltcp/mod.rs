@@ -21,6 +21,8 @@ use stillpoint::{App, DeviceError, DeviceOpen, Spawned, Spawner};
 pub struct UserSpace;
 
 impl App for UserSpace {
+    type Channel = ();
+    type Message = ();
     type Command = ();
     type Report = Report;
     type Spawn = Spawn;

@@ -17,6 +17,8 @@ use stillpoint_sim::{Link, NodeId, World};
 pub struct Echo;
 
 impl App for Echo {
+    type Channel = ();
+    type Message = ();
     type Command = Command;
     type Report = Report;
     type Spawn = Spawn;

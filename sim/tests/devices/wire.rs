@@ -16,6 +16,8 @@ use stillpoint_sim::{NodeId, World};
 pub struct Wire;
 
 impl App for Wire {
+    type Channel = ();
+    type Message = ();
     type Command = Command;
     type Report = Report;
     type Spawn = DeviceOpen;

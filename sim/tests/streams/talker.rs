@@ -15,6 +15,8 @@ use stillpoint_sim::{Link, NodeId, World};
 pub(crate) struct Talk;
 
 impl App for Talk {
+    type Channel = ();
+    type Message = ();
     type Command = Act;
     type Report = Timestamp;
     type Spawn = Spawn;

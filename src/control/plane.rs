@@ -1,0 +1,443 @@
+//! The part of a controller that decides: a state machine without threads, queues or time.
+//!
+//! [`ControlPlane`] knows which workers there are and how loaded they are, places spawns, keeps
+//! track of what was asked and not yet answered, and leads a shutdown through its phases. Whoever
+//! drives it carries inputs to workers and brings back what they give out: the thread runtime does
+//! so over queues, the simulator over its agenda.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{
+    CommandId, CommandTarget, ControlError, ControlInput, ControlOutput, ControllerEvent,
+    Placement, SpawnId, SpawnState, WhenWorkerFails, WorkerSummary,
+};
+use crate::control::CommandError;
+use crate::id::TaskId;
+use crate::task::App;
+use crate::time::Timestamp;
+use crate::worker::{SpawnError, WorkerOutput};
+
+/// The part of a controller that decides. See [`Worker`](crate::Worker) for its other half.
+#[derive(Debug)]
+pub struct ControlPlane<A: App> {
+    workers: BTreeMap<u16, Entry>,
+    when_worker_fails: WhenWorkerFails,
+    /// When workers were replaced, the last ones.
+    restarts: VecDeque<Timestamp>,
+    next_worker: u32,
+    next_spawn: u64,
+    next_command: u64,
+    /// The last worker that a task was placed on in turn.
+    last_placed: u16,
+    /// Spawns that no worker has answered, and where they are.
+    underway: BTreeMap<SpawnId, u16>,
+    /// Tasks that live and that the controller asked for.
+    started: BTreeMap<TaskId, SpawnId>,
+    tasks: BTreeMap<SpawnId, TaskId>,
+    /// Commands that no worker has answered.
+    commands: BTreeMap<CommandId, CommandTarget>,
+    /// The phase that a shutdown is in.
+    stopping: Option<u8>,
+    events: VecDeque<ControllerEvent<A>>,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    load: Load,
+    /// Spawns on their way there.
+    underway: usize,
+    /// Tasks that live there and that the controller asked for. The load may not know of the last
+    /// ones yet.
+    started: usize,
+    /// Set while it finishes because it is to be removed.
+    leaving: bool,
+    /// What it answered to the present phase of a shutdown: the next one that has tasks there.
+    next_phase: Option<u8>,
+}
+
+/// How loaded a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "what placement looks at")]
+pub struct Load {
+    /// The share of time that it does not sleep, from 0 to 1.
+    pub utilization: f64,
+    /// How many tasks live there.
+    pub tasks: usize,
+}
+
+/// What follows from the end of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "what a policy can say")]
+pub enum Reaction {
+    /// Nothing.
+    GoOn,
+    /// A worker is to be added in its place.
+    Restart,
+    /// All others are to be told to finish.
+    Stop,
+}
+
+impl<A: App> ControlPlane<A> {
+    /// No workers yet.
+    #[must_use]
+    pub const fn new(when_worker_fails: WhenWorkerFails) -> Self {
+        Self {
+            workers: BTreeMap::new(),
+            when_worker_fails,
+            restarts: VecDeque::new(),
+            next_worker: 0,
+            next_spawn: 0,
+            next_command: 0,
+            last_placed: u16::MAX,
+            underway: BTreeMap::new(),
+            started: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            stopping: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The workers that are there, by index.
+    pub fn workers(&self) -> impl Iterator<Item = u16> {
+        self.workers.keys().copied()
+    }
+
+    /// Gives a new worker its index, which no other ever has. It is there once
+    /// [`ControlPlane::worker_started`] says so.
+    ///
+    /// # Errors
+    ///
+    /// - [`ControlError::NoIndex`] once 65,536 have been given.
+    /// - [`ControlError::Stopping`] during a shutdown.
+    pub fn next_worker(&mut self) -> Result<u16, ControlError> {
+        if self.stopping.is_some() {
+            return Err(ControlError::Stopping);
+        }
+        let index = u16::try_from(self.next_worker).map_err(|_| ControlError::NoIndex)?;
+        self.next_worker += 1;
+        Ok(index)
+    }
+
+    /// A worker is there. The first ones of a runtime are not worth an event; others are.
+    pub fn worker_started(&mut self, worker: u16) {
+        self.workers.insert(worker, Entry::default());
+    }
+
+    /// Notes how loaded a worker is.
+    pub fn set_load(&mut self, worker: u16, load: Load) {
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.load = load;
+        }
+    }
+
+    /// Chooses a worker.
+    ///
+    /// # Errors
+    ///
+    /// - [`ControlError::NoSuchWorker`] or [`ControlError::Stopped`] if it is pinned there.
+    /// - [`ControlError::NoWorkers`] if there is none to choose.
+    /// - [`ControlError::Stopping`] during a shutdown.
+    pub fn place(&mut self, placement: Placement) -> Result<u16, ControlError> {
+        if self.stopping.is_some() {
+            return Err(ControlError::Stopping);
+        }
+        let open = self.workers.iter().filter(|(_, entry)| !entry.leaving);
+        let chosen = match placement {
+            Placement::Pinned(worker) => {
+                self.check(worker)?;
+                Some(worker)
+            }
+            Placement::RoundRobin => {
+                let mut indexes = open.map(|(&worker, _)| worker);
+                let first = indexes.clone().next();
+                indexes.find(|&worker| worker > self.last_placed).or(first)
+            }
+            Placement::LeastLoaded => open
+                .min_by_key(|(_, entry)| entry.weight())
+                .map(|(&worker, _)| worker),
+            Placement::Key(key) => open
+                .max_by_key(|&(&worker, _)| xxh3_64_with_seed(&worker.to_le_bytes(), key))
+                .map(|(&worker, _)| worker),
+        };
+        let chosen = chosen.ok_or(ControlError::NoWorkers)?;
+        if placement == Placement::RoundRobin {
+            self.last_placed = chosen;
+        }
+        Ok(chosen)
+    }
+
+    /// Notes a spawn on a worker, and gives what the worker is to be told.
+    pub fn spawn(&mut self, worker: u16, spawn: A::Spawn) -> (SpawnId, ControlInput<A>) {
+        let id = SpawnId(self.next_spawn);
+        self.next_spawn += 1;
+        self.underway.insert(id, worker);
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.underway += 1;
+        }
+        (id, ControlInput::Spawn { id, spawn })
+    }
+
+    /// The worker was not told of the spawn after all.
+    pub fn forget_spawn(&mut self, id: SpawnId) {
+        if let Some(worker) = self.underway.remove(&id)
+            && let Some(entry) = self.workers.get_mut(&worker)
+        {
+            entry.underway -= 1;
+        }
+    }
+
+    /// How a spawn stands.
+    #[must_use]
+    pub fn spawn_state(&self, id: SpawnId) -> SpawnState {
+        if self.underway.contains_key(&id) {
+            return SpawnState::Underway;
+        }
+        let task = self.tasks.get(&id);
+        task.map_or(SpawnState::Over, |&task| SpawnState::Started(task))
+    }
+
+    /// Notes a command whose delivery is to be told, and gives what the worker is to be told.
+    pub fn command(
+        &mut self,
+        to: CommandTarget,
+        command: A::Command,
+    ) -> (CommandId, ControlInput<A>) {
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        self.commands.insert(id, to);
+        (id, ControlInput::Command { id, to, command })
+    }
+
+    /// The worker was not told of the command after all.
+    pub fn forget_command(&mut self, id: CommandId) {
+        self.commands.remove(&id);
+    }
+
+    /// Whether a worker may be told anything.
+    ///
+    /// # Errors
+    ///
+    /// - [`ControlError::NoSuchWorker`] if there never was such a worker.
+    /// - [`ControlError::Stopped`] if it is no more, or finishes.
+    pub fn check(&self, worker: u16) -> Result<(), ControlError> {
+        match self.workers.get(&worker) {
+            Some(entry) if !entry.leaving => Ok(()),
+            Some(_) => Err(ControlError::Stopped { worker }),
+            None if u32::from(worker) < self.next_worker => Err(ControlError::Stopped { worker }),
+            None => {
+                let workers = self.workers.len();
+                Err(ControlError::NoSuchWorker { worker, workers })
+            }
+        }
+    }
+
+    /// A worker is to finish and to be gone. What it is to be told.
+    ///
+    /// # Errors
+    ///
+    /// As [`ControlPlane::check`].
+    pub fn remove_worker(&mut self, worker: u16) -> Result<ControlInput<A>, ControlError> {
+        self.check(worker)?;
+        if let Some(entry) = self.workers.get_mut(&worker) {
+            entry.leaving = true;
+        }
+        Ok(ControlInput::Shutdown { phase: u8::MAX })
+    }
+
+    /// Begins a shutdown, if none has begun. The phase that all workers are to be told of.
+    pub fn shutdown(&mut self) -> Option<u8> {
+        if self.stopping.is_some() {
+            return None;
+        }
+        self.stopping = Some(0);
+        self.stopping
+    }
+
+    /// Whether a shutdown has begun.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// The next phase of a shutdown, once every worker has ended the present one. All workers are
+    /// to be told of it.
+    pub fn poll_phase(&mut self) -> Option<u8> {
+        let phase = self.stopping?;
+        let present = || self.workers.values().filter(|entry| !entry.leaving);
+        let over = present().all(|entry| entry.next_phase.is_some_and(|next| next > phase));
+        let next = present().filter_map(|entry| entry.next_phase).min()?;
+        if !over {
+            return None;
+        }
+        self.stopping = Some(next);
+        self.stopping
+    }
+
+    /// Takes what a worker gives out for its controller. What is for the network is none of it.
+    pub fn handle_output(&mut self, worker: u16, output: WorkerOutput<A>) {
+        let event = match output {
+            WorkerOutput::Report { task, report } => ControllerEvent::Report { task, report },
+            WorkerOutput::Started { task, parent } => {
+                let spawn = self.started.get(&task).copied();
+                ControllerEvent::Started {
+                    task,
+                    parent,
+                    spawn,
+                }
+            }
+            WorkerOutput::SpawnFailed { parent, error } => ControllerEvent::SpawnFailed {
+                parent,
+                spawn: None,
+                error,
+            },
+            WorkerOutput::Ended { task, end } => {
+                let spawn = self.started.remove(&task);
+                if let Some(spawn) = spawn {
+                    self.tasks.remove(&spawn);
+                    if let Some(entry) = self.workers.get_mut(&worker) {
+                        entry.started -= 1;
+                    }
+                }
+                ControllerEvent::Ended { task, end, spawn }
+            }
+            WorkerOutput::Stale(stale) => ControllerEvent::Stale(stale),
+            WorkerOutput::Untold { task, event } => ControllerEvent::Untold { task, event },
+            WorkerOutput::Control(output) => return self.handle_control(worker, output),
+            WorkerOutput::Network(_) => return,
+        };
+        self.events.push_back(event);
+    }
+
+    fn handle_control(&mut self, worker: u16, output: ControlOutput) {
+        match output {
+            ControlOutput::Spawned { id, made } => {
+                self.forget_spawn(id);
+                match made {
+                    Ok(task) => {
+                        self.started.insert(task, id);
+                        self.tasks.insert(id, task);
+                        if let Some(entry) = self.workers.get_mut(&worker) {
+                            entry.started += 1;
+                        }
+                    }
+                    Err(error) => self.events.push_back(ControllerEvent::SpawnFailed {
+                        parent: None,
+                        spawn: Some(id),
+                        error,
+                    }),
+                }
+            }
+            ControlOutput::Commanded { id, given } => {
+                if self.commands.remove(&id).is_some() {
+                    self.events
+                        .push_back(ControllerEvent::Commanded { id, given });
+                }
+            }
+            ControlOutput::PhaseEnded { next, .. } => {
+                if let Some(entry) = self.workers.get_mut(&worker) {
+                    entry.next_phase = Some(next);
+                }
+            }
+        }
+    }
+
+    /// A worker is no more, and all that it gave out was handed in. What was asked of it and not
+    /// answered is so now.
+    pub fn worker_stopped(&mut self, now: Timestamp, summary: WorkerSummary) -> Reaction {
+        let worker = summary.worker;
+        self.workers.remove(&worker);
+        let failed = summary.failure.is_some();
+        self.events
+            .push_back(ControllerEvent::WorkerStopped(summary));
+        let spawns = self.underway.iter().filter(|&(_, &at)| at == worker);
+        let spawns: Vec<SpawnId> = spawns.map(|(&id, _)| id).collect();
+        for id in spawns {
+            self.underway.remove(&id);
+            self.events.push_back(ControllerEvent::SpawnFailed {
+                parent: None,
+                spawn: Some(id),
+                error: SpawnError::WorkerGone { worker },
+            });
+        }
+        let commands = self.commands.iter().filter(|(_, to)| to.worker() == worker);
+        let commands: Vec<CommandId> = commands.map(|(&id, _)| id).collect();
+        for id in commands {
+            self.commands.remove(&id);
+            let given = Err(CommandError::WorkerGone { worker });
+            self.events
+                .push_back(ControllerEvent::Commanded { id, given });
+        }
+        // The tasks of a worker that failed did not come to an end of their own.
+        let tasks = self
+            .started
+            .iter()
+            .filter(|(task, _)| task.worker() == worker);
+        let tasks: Vec<(TaskId, SpawnId)> = tasks.map(|(&task, &id)| (task, id)).collect();
+        for (task, id) in tasks {
+            self.started.remove(&task);
+            self.tasks.remove(&id);
+            self.events.push_back(ControllerEvent::Ended {
+                task,
+                end: crate::task::End::Removed,
+                spawn: Some(id),
+            });
+        }
+        if failed {
+            self.react(now)
+        } else {
+            Reaction::GoOn
+        }
+    }
+
+    fn react(&mut self, now: Timestamp) -> Reaction {
+        if self.stopping.is_some() {
+            return Reaction::GoOn;
+        }
+        match self.when_worker_fails {
+            WhenWorkerFails::GoOn => Reaction::GoOn,
+            WhenWorkerFails::Stop => Reaction::Stop,
+            WhenWorkerFails::Restart { restarts_max } => {
+                self.restarts
+                    .retain(|&at| now.since(at) < WhenWorkerFails::WINDOW);
+                if self.restarts.len() >= restarts_max as usize {
+                    return Reaction::GoOn;
+                }
+                self.restarts.push_back(now);
+                Reaction::Restart
+            }
+        }
+    }
+
+    /// Says something on the driver's own account.
+    pub fn push_event(&mut self, event: ControllerEvent<A>) {
+        self.events.push_back(event);
+    }
+
+    /// The next event for the application.
+    pub fn poll_event(&mut self) -> Option<ControllerEvent<A>> {
+        self.events.pop_front()
+    }
+
+    /// Whether [`ControlPlane::poll_event`] has something.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+}
+
+impl Entry {
+    /// The less, the rather a task is placed here.
+    fn weight(&self) -> (u32, usize) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of one, in tenths"
+        )]
+        let tenths = (self.load.utilization.clamp(0.0, 1.0) * 10.0) as u32;
+        (tenths, self.load.tasks.max(self.started) + self.underway)
+    }
+}

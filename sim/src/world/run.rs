@@ -328,7 +328,7 @@ impl<A: App> World<A> {
 }
 
 /// Times in a row that a worker may go on at once and take no time for it.
-const TURNS_MAX: u32 = 1_000;
+const TURNS_MAX: u32 = 4_096;
 
 /// The time that it takes from then on.
 const TURN: Duration = Duration::from_micros(1);

@@ -324,6 +324,10 @@ impl<A: App> Outside<A> {
             self.tcp.forget(number, stream);
             self.change(slot, Endpoint::abandon);
         }
+        assert!(
+            self.tcp.streams_of(number).is_empty() && !self.network.devices.has_queue_of(number),
+            "a worker that is no more has neither streams nor devices"
+        );
     }
 
     /// What was handed to a worker that was no more has not been delivered after all.

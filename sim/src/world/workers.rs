@@ -8,7 +8,7 @@ use stillpoint::{
 };
 
 use super::World;
-use super::outside::{Outside, Sink, SpawnFailure};
+use super::outside::{Outside, SpawnFailure};
 use super::seat::Seat;
 use crate::bus::{BusPath, Carried};
 use crate::counters::DropCause;
@@ -126,17 +126,11 @@ impl<A: App> World<A> {
         }
     }
 
-    /// Has a worker know another before anything happens.
+    /// Has a worker know another before anything happens: that is no event.
     fn introduce(&mut self, number: u32, other: u16) {
-        let place = self.place(number);
-        let mut sink = Sink {
-            outside: &mut self.outside,
-            place,
-            worker: number,
-        };
-        if let Some(worker) = &mut self.seats[number as usize].worker {
-            worker.handle_input(place.at, WorkerInput::PeerJoined(other), &mut sink);
-        }
+        self.outside.introducing = true;
+        self.give(number, WorkerInput::PeerJoined(other));
+        self.outside.introducing = false;
     }
 
     /// The stall of a worker is over: gives it what came meanwhile, one input at a time.

@@ -230,9 +230,10 @@ impl<A: App> World<A> {
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
         summary.inputs_lost = seat.controls.underway as u64;
-        summary.messages_lost = self.close_queues(node, index);
+        let from_others = self.close_queues(node, index);
+        summary.messages_lost = from_others;
         summary.failure = failure;
-        self.outside.lose_messages(within + summary.messages_lost);
+        self.outside.lose_messages(within + from_others);
         for input in backlog.inputs {
             self.miss(number, input);
         }
@@ -240,7 +241,7 @@ impl<A: App> World<A> {
         let words = [
             summary.tasks_lost as u64,
             summary.inputs_lost,
-            within + summary.messages_lost,
+            within + from_others,
         ];
         let place = self.place(number);
         self.outside

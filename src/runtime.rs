@@ -9,7 +9,21 @@
 mod clock;
 mod config;
 mod controller;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the runner does not use it yet")
+)]
+mod doorbell;
+mod queue;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the runner does not use it yet")
+)]
+mod ring;
+#[cfg(test)]
+mod ring_tests;
 mod runner;
+mod sync;
 mod thread;
 
 pub use clock::SystemClock;

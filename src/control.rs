@@ -42,6 +42,12 @@ impl CommandTarget {
     }
 }
 
+impl From<TaskId> for CommandTarget {
+    fn from(task: TaskId) -> Self {
+        Self::Task(task)
+    }
+}
+
 /// What a controller asks of one worker.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -258,7 +258,7 @@ impl<A: App> Worker<A> {
         status.queues.pending_most = self.pending.longest();
         status.buffers_live = self.config.buffers.live();
         status.buffers_free = self.config.buffers.free();
-        status.lateness.clone_from(self.groups.lateness());
+        status.lateness.share(self.groups.lateness());
     }
 
     /// Its limits and sources.

@@ -217,6 +217,12 @@ impl<A: App> ControlPlane<A> {
         self.commands.remove(&id);
     }
 
+    /// How many spawns and commands wait for their answers.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.underway.len() + self.commands.len()
+    }
+
     /// Whether a worker may be told anything.
     ///
     /// # Errors

@@ -101,6 +101,16 @@ fn a_flush_without_news_wakes_nobody() {
 }
 
 #[test]
+fn nobody_wakes_who_stayed_awake() {
+    let consumer = Sleeper::new();
+    let (mut sender, receiver) = ring(4, awake(), consumer.bell());
+    sender.push(1).unwrap();
+    assert!(!consumer.bell.sleep(|| receiver.is_empty()));
+    sender.flush();
+    assert!(!consumer.is_woken());
+}
+
+#[test]
 fn what_was_pushed_is_flushed_at_the_end() {
     let consumer = Sleeper::new();
     let (mut sender, mut receiver) = ring(4, awake(), consumer.bell());

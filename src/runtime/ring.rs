@@ -99,12 +99,14 @@ impl<T> RingSender<T> {
         }
     }
 
-    /// Asks to be woken once half of the places are free, or the consumer is gone.
+    /// Asks to be woken once half of the places are free, or the consumer is gone. Flushes: room
+    /// is made by a consumer that is awake.
     ///
     /// Returns `true`, and asks for nothing, if that is so already. Otherwise
     /// [`room_came`](Self::room_came) says when it is.
     #[must_use]
     pub(super) fn wait_for_room(&mut self) -> bool {
+        self.flush();
         self.ends.wants_room.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let need_not_wait = self.room() >= self.capacity.div_ceil(2) || self.is_abandoned();

@@ -199,7 +199,6 @@ impl Sleeper {
                 sent += 1;
                 continue;
             }
-            sender.flush();
             if sender.is_abandoned() {
                 break;
             }

@@ -38,7 +38,7 @@ mod tcp;
 mod timers;
 mod udp;
 
-pub(crate) use sys::{Errno, PollFd, Timeout, WakeKind, WakeSignal, pin_to_core, wait as poll_fds};
+pub(crate) use sys::{PollFd, Timeout, WakeKind, WakeSignal, pin_to_core, wait as poll_fds};
 
 /// One way to reach the kernel.
 pub trait Backend {

@@ -73,7 +73,7 @@ pub enum ControllerEvent<A: App> {
         instead_of: Option<u16>,
     },
     /// A worker has stopped: it was removed, its backend failed, or it has a fault.
-    WorkerStopped(WorkerSummary),
+    WorkerStopped(Box<WorkerSummary>),
     /// A worker that failed was to be replaced, and that did not succeed.
     RestartFailed {
         /// The one that failed.

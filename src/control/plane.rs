@@ -358,7 +358,7 @@ impl<A: App> ControlPlane<A> {
         self.workers.remove(&worker);
         let failed = summary.failure.is_some();
         self.events
-            .push_back(ControllerEvent::WorkerStopped(summary));
+            .push_back(ControllerEvent::WorkerStopped(Box::new(summary)));
         let spawns = self.underway.iter().filter(|&(_, &at)| at == worker);
         let spawns: Vec<SpawnId> = spawns.map(|(&id, _)| id).collect();
         for id in spawns {

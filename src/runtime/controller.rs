@@ -27,7 +27,6 @@ use crate::control::{
     CommandId, CommandTarget, ControlError, ControlInput, ControlPlane, ControllerEvent, Load,
     Placement, SpawnId, SpawnState, WorkerSummary,
 };
-use crate::id::TaskId;
 use crate::net::NetworkError;
 use crate::status::WorkerStatus;
 use crate::task::App;

@@ -254,7 +254,8 @@ pub(super) struct Outbound<A: App> {
     ring: RingSender<BusItem<A::Channel, A::Message>>,
     /// There was room when it was asked for, and that is to be told.
     has_room: bool,
-    pushed: u64,
+    /// The place that the next one goes into.
+    next: usize,
     /// For each place of the ring, whether it holds a message.
     messages: Box<[bool]>,
 }
@@ -264,7 +265,7 @@ impl<A: App> Outbound<A> {
         Self {
             ring,
             has_room: false,
-            pushed: 0,
+            next: 0,
             messages: vec![false; capacity].into_boxed_slice(),
         }
     }
@@ -274,11 +275,13 @@ impl<A: App> Outbound<A> {
     }
 
     pub(super) fn push(&mut self, item: BusItem<A::Channel, A::Message>) {
-        let place = (self.pushed % self.messages.len() as u64) as usize;
-        self.messages[place] = item.messages() > 0;
+        self.messages[self.next] = item.messages() > 0;
+        self.next += 1;
+        if self.next == self.messages.len() {
+            self.next = 0;
+        }
         let pushed = self.ring.push(item);
         assert!(pushed.is_ok(), "a worker sends only where there is room");
-        self.pushed += 1;
     }
 
     /// Has [`Outbound::room_came`] say once when there is room again.
@@ -301,11 +304,11 @@ impl<A: App> Outbound<A> {
     /// Ends it, and counts the messages in it that nobody will take: none if the other worker may
     /// take them still.
     pub(super) fn end(self) -> u64 {
-        let left = self.ring.end() as u64;
-        let capacity = self.messages.len() as u64;
-        let last = (self.pushed - left)..self.pushed;
-        last.filter(|place| self.messages[(place % capacity) as usize])
-            .count() as u64
+        let left = self.ring.end();
+        // The last ones that were pushed, in a ring.
+        let (behind, before) = self.messages.split_at(self.next);
+        let places = behind.iter().rev().chain(before.iter().rev());
+        places.take(left).filter(|&&message| message).count() as u64
     }
 }
 

@@ -99,12 +99,14 @@ impl<T> RingSender<T> {
         }
     }
 
-    /// Asks to be woken once half of the places are free, or the consumer is gone.
+    /// Asks to be woken once half of the places are free, or the consumer is gone. Flushes: room
+    /// is made by a consumer that is awake.
     ///
     /// Returns `true`, and asks for nothing, if that is so already. Otherwise
     /// [`room_came`](Self::room_came) says when it is.
     #[must_use]
     pub(super) fn wait_for_room(&mut self) -> bool {
+        self.flush();
         self.ends.wants_room.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let need_not_wait = self.room() >= self.capacity.div_ceil(2) || self.is_abandoned();
@@ -139,6 +141,7 @@ impl<T> RingSender<T> {
         self.ends.one_ended.load(Ordering::Acquire)
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "what tests ask"))]
     /// How many messages are in the ring and will not be taken: none while there is a consumer.
     pub(super) fn lost(&self) -> usize {
         if self.is_abandoned() {
@@ -221,6 +224,7 @@ impl<T> RingReceiver<T> {
         }
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "what tests ask"))]
     /// Whether the producer is gone: nothing comes after what waits.
     #[inline]
     pub(super) fn is_abandoned(&self) -> bool {

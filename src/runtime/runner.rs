@@ -5,7 +5,7 @@
 //! and the other workers have (a bounded batch of each), then what is due, and flushes what all of
 //! it caused. The time is the one sampled after the wait.
 
-use super::lines::{Event, Events, Lines, Mail, Peers, Stop, Told};
+use super::lines::{Events, Lines, Mail, Peers, Stop, Told};
 use super::meter::Meter;
 use crate::backend::{Backend, BackendError, Port};
 use crate::bus::BusItem;

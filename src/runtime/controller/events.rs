@@ -68,7 +68,7 @@ impl<A: App> Controller<A> {
         if self.arm() {
             let mut fds = [PollFd::readable(self.signal.fd())];
             // Nothing but a signal can be wrong here, which is a wake-up without cause.
-            drop(poll_fds(&mut fds, timeout));
+            let _: Result<usize, _> = poll_fds(&mut fds, timeout);
         }
         self.disarm();
         true

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    App, Board, Clock, ControlError, Controller, ControllerEvent, Doorbell, Duration, Handle,
-    Mailbox, PoisonError, StartError, StopSignal, WorkerSummary,
+    App, Board, ControlError, Controller, ControllerEvent, Doorbell, Duration, Handle, Mailbox,
+    PoisonError, StartError, StopSignal, WorkerSummary,
 };
 use crate::control::Reaction;
 use crate::runtime::lines::{Event, Events, Lines, Mail, Outbound, PeerLine, Peers, Stop};
@@ -94,7 +94,7 @@ impl<A: App> Controller<A> {
         loop {
             let left = until.since(self.now());
             match self.wait(Some(left)) {
-                Some(ControllerEvent::WorkerStopped(stopped)) => summary.workers.push(stopped),
+                Some(ControllerEvent::WorkerStopped(stopped)) => summary.workers.push(*stopped),
                 Some(event) => summary.events.push(event),
                 None if self.workers.is_empty() || left.is_zero() => return,
                 None => {}
@@ -165,7 +165,7 @@ impl<A: App> Controller<A> {
             worker,
             message: error.to_string(),
         })?;
-        if let Err(error) = is_ready.recv().unwrap_or_else(|_| Err(NotReady::Gone)) {
+        if let Err(error) = is_ready.recv().unwrap_or(Err(NotReady::Gone)) {
             // It has nothing more to do but to end.
             drop(thread.join());
             return Err(error.into_start_error(worker));

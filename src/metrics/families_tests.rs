@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use super::render;
+use crate::bus::BusCounters;
+use crate::counters::{DeviceCounters, StreamCounters};
 use crate::status::{Durations, GroupCounters, GroupStatus, WorkerStatus};
 use crate::time::Timestamp;
 
@@ -12,73 +14,109 @@ fn rendered(statuses: &[WorkerStatus]) -> String {
     text
 }
 
-/// A worker on which something has happened: every number of its status is another one.
-fn busy_worker(worker: u16) -> WorkerStatus {
-    let mut next = u64::from(worker) * 1_000;
-    let mut count = || {
-        next += 1;
-        next
-    };
+/// A worker on which something has happened: its counts are 1 to 61, each once.
+fn busy_worker() -> WorkerStatus {
     let mut status = WorkerStatus {
-        worker,
         at: Timestamp::from_nanos(12_500_000_000),
         ..WorkerStatus::default()
     };
-    let counters = GroupCounters {
-        started: count(),
-        finished: count(),
-        panicked: count(),
-        runaway: count(),
-        removed: count(),
-        inputs: count(),
-        timeouts: count(),
-    };
-    status.groups = vec![GroupStatus::new("app::Echo", 3, counters)];
-    for field in [
-        &mut status.bus.sent,
-        &mut status.bus.received,
-        &mut status.bus.delivered,
-        &mut status.bus.dropped,
-        &mut status.bus.refused,
-        &mut status.bus.untold,
-        &mut status.bus.stale,
-        &mut status.bus.unheard,
-        &mut status.bus.lost,
-        &mut status.bus.requests,
-        &mut status.bus.replies,
-        &mut status.bus.requests_failed,
-        &mut status.network.datagrams_in,
-        &mut status.network.bytes_in,
-        &mut status.network.datagrams_out,
-        &mut status.network.bytes_out,
-        &mut status.network.send_failed,
-        &mut status.network.queue_dropped,
-        &mut status.network.receive_dropped,
-        &mut status.network.undelivered,
-        &mut status.network.socket_errors,
-        &mut status.network.streams.connected,
-        &mut status.network.streams.connect_failed,
-        &mut status.network.streams.accepted,
-        &mut status.network.streams.refused,
-        &mut status.network.streams.accepts_paused,
-        &mut status.network.streams.failed,
-        &mut status.network.streams.bytes_in,
-        &mut status.network.streams.bytes_out,
-        &mut status.network.streams.bytes_unsent,
-        &mut status.network.streams.bytes_refused,
-        &mut status.network.devices.packets_in,
-        &mut status.network.devices.bytes_in,
-        &mut status.network.devices.packets_out,
-        &mut status.network.devices.bytes_out,
-        &mut status.network.devices.send_failed,
-        &mut status.network.devices.undelivered,
-        &mut status.runner.wake_ups,
-        &mut status.runner.loops,
-        &mut status.runner.events_dropped,
-    ] {
-        *field = count();
+    let mut counts = 1..;
+    let group = &mut GroupCounters::default();
+    let (bus, network, runner) = (&mut status.bus, &mut status.network, &mut status.runner);
+    let (streams, devices) = (&mut network.streams, &mut network.devices);
+    for field in group_fields(group)
+        .into_iter()
+        .chain(bus_fields(bus))
+        .chain([
+            &mut network.datagrams_in,
+            &mut network.bytes_in,
+            &mut network.datagrams_out,
+            &mut network.bytes_out,
+            &mut network.send_failed,
+            &mut network.queue_dropped,
+            &mut network.receive_dropped,
+            &mut network.undelivered,
+            &mut network.socket_errors,
+        ])
+        .chain(stream_fields(streams))
+        .chain(device_fields(devices))
+        .chain([
+            &mut runner.wake_ups,
+            &mut runner.loops,
+            &mut runner.events_dropped,
+        ])
+    {
+        *field = counts.next().unwrap();
     }
-    for field in [
+    runner.wall = Duration::from_millis(12_500);
+    runner.busy = Duration::from_millis(250);
+    runner.utilization = 0.25;
+    runner.loop_latency.record(Duration::from_micros(30));
+    status.groups = vec![GroupStatus::new("app::Echo", 3, *group)];
+    for field in depths(&mut status) {
+        *field = usize::try_from(counts.next().unwrap()).unwrap();
+    }
+    status.lateness.record(Duration::from_millis(3));
+    status
+}
+
+fn group_fields(counters: &mut GroupCounters) -> [&mut u64; 7] {
+    [
+        &mut counters.started,
+        &mut counters.finished,
+        &mut counters.panicked,
+        &mut counters.runaway,
+        &mut counters.removed,
+        &mut counters.inputs,
+        &mut counters.timeouts,
+    ]
+}
+
+fn bus_fields(counters: &mut BusCounters) -> [&mut u64; 12] {
+    [
+        &mut counters.sent,
+        &mut counters.received,
+        &mut counters.delivered,
+        &mut counters.dropped,
+        &mut counters.refused,
+        &mut counters.untold,
+        &mut counters.stale,
+        &mut counters.unheard,
+        &mut counters.lost,
+        &mut counters.requests,
+        &mut counters.replies,
+        &mut counters.requests_failed,
+    ]
+}
+
+fn stream_fields(counters: &mut StreamCounters) -> [&mut u64; 10] {
+    [
+        &mut counters.connected,
+        &mut counters.connect_failed,
+        &mut counters.accepted,
+        &mut counters.refused,
+        &mut counters.accepts_paused,
+        &mut counters.failed,
+        &mut counters.bytes_in,
+        &mut counters.bytes_out,
+        &mut counters.bytes_unsent,
+        &mut counters.bytes_refused,
+    ]
+}
+
+fn device_fields(counters: &mut DeviceCounters) -> [&mut u64; 6] {
+    [
+        &mut counters.packets_in,
+        &mut counters.bytes_in,
+        &mut counters.packets_out,
+        &mut counters.bytes_out,
+        &mut counters.send_failed,
+        &mut counters.undelivered,
+    ]
+}
+
+fn depths(status: &mut WorkerStatus) -> [&mut usize; 14] {
+    [
         &mut status.resources,
         &mut status.subscriptions,
         &mut status.requests,
@@ -93,21 +131,13 @@ fn busy_worker(worker: u16) -> WorkerStatus {
         &mut status.queues.events,
         &mut status.buffers_live,
         &mut status.buffers_free,
-    ] {
-        *field = usize::try_from(count()).unwrap();
-    }
-    status.runner.wall = Duration::from_millis(12_500);
-    status.runner.busy = Duration::from_millis(250);
-    status.runner.utilization = 0.25;
-    status.runner.loop_latency.record(Duration::from_micros(30));
-    status.lateness.record(Duration::from_millis(3));
-    status
+    ]
 }
 
 #[test]
 fn a_status_reads_as_it_always_has() {
     // Buckets apart, which another test looks at.
-    let text = rendered(&[busy_worker(0)]).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    let text = rendered(&[busy_worker()]).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let lines = text.lines().filter(|line| !line.contains("_bucket{"));
     let lines = lines.filter(|line| !line.starts_with("# HELP"));
     let found: Vec<&str> = lines.collect();
@@ -120,8 +150,7 @@ fn a_status_reads_as_it_always_has() {
 
 #[test]
 fn every_number_of_a_status_is_served_once() {
-    let text = rendered(&[busy_worker(0)]);
-    // The counts above, which are 1 to 61, and what `busy_worker` says beside them.
+    let text = rendered(&[busy_worker()]);
     for number in 1..=61 {
         let end = format!(" {number}");
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -135,7 +164,13 @@ fn every_number_of_a_status_is_served_once() {
 
 #[test]
 fn each_family_has_its_help_and_its_type_once_before_its_samples() {
-    let text = rendered(&[busy_worker(0), busy_worker(1), busy_worker(2)]);
+    let text = rendered(&[
+        busy_worker(),
+        WorkerStatus {
+            worker: 1,
+            ..busy_worker()
+        },
+    ]);
     let mut seen: Vec<&str> = Vec::new();
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
@@ -159,12 +194,14 @@ fn each_family_has_its_help_and_its_type_once_before_its_samples() {
 #[test]
 fn groups_that_share_a_short_name_are_told_apart_by_their_full_names() {
     let group = |name| GroupStatus::new(name, 1, GroupCounters::default());
-    let mut status = WorkerStatus::default();
-    status.groups = vec![
-        group("app::Room<app::Chat>"),
-        group("app::Room<app::Game>"),
-        group("app::Lobby"),
-    ];
+    let status = WorkerStatus {
+        groups: vec![
+            group("app::Room<app::Chat>"),
+            group("app::Room<app::Game>"),
+            group("app::Lobby"),
+        ],
+        ..WorkerStatus::default()
+    };
     let text = rendered(&[status]);
     for name in ["app::Room<app::Chat>", "app::Room<app::Game>", "Lobby"] {
         let line = format!("stillpoint_tasks{{worker=\"0\",group=\"{name}\"}} 1\n");

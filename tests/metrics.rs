@@ -7,6 +7,11 @@
 
 #[path = "metrics/client.rs"]
 mod client;
+#[path = "../examples/common/top/mod.rs"]
+#[allow(dead_code, reason = "fetching takes a real network")]
+mod top;
+#[path = "metrics/watched.rs"]
+mod watched;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -196,7 +201,7 @@ fn who_is_silent_does_not_read_or_breaks_off_leaves_nothing_behind() {
         let (server, clients) = server(world, 100, &near())?;
         let many = || Step::Say(GET.repeat(500));
         let forever = Step::Wait(Duration::from_secs(1_000));
-        client(world, clients, &[forever.clone()]);
+        client(world, clients, core::slice::from_ref(&forever));
         client(
             world,
             clients,

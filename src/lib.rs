@@ -14,7 +14,7 @@
 //! - [`Worker`], [`TaskGroup`]: what drives tasks, for those who bring their own event loop.
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
-//! - `metrics`: status as text for Prometheus, and a task that serves it.
+//! - [`metrics`]: status as text for Prometheus, and a task that serves it.
 //!
 //! The first two modules come with the first backend, the third with the feature `metrics`. Without
 //! features the crate is its core: pure, without I/O, threads, clock or system randomness, and

@@ -8,7 +8,7 @@
     clippy::wildcard_enum_match_arm,
     reason = "clients are threads; the enums are non-exhaustive"
 )]
-#![cfg(feature = "poll")]
+#![cfg(all(feature = "metrics", feature = "poll"))]
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,12 +1,13 @@
 //! Everything around the workers: what they give out goes here.
 
 use stillpoint::{
-    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, Membership, NetworkCommand,
+    App, BufferPool, BusItem, DATAGRAM_BYTES_MAX, End, Entity, Entropy, Membership, NetworkCommand,
     NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer,
     UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
+use crate::bus::{BusPath, Buses};
 use crate::device::PacketFlight;
 use crate::failure::Failure;
 use crate::network::{Flight, MembershipChange, Network};
@@ -14,13 +15,19 @@ use crate::node::NodeId;
 use crate::tcp::{Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
+use super::desk::Desk;
+
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
     pub(super) tcp: Tcp,
+    pub(super) buses: Buses<A>,
+    /// By node.
+    pub(super) desks: Vec<Desk<A>>,
     pub(super) trace: Trace,
     pub(super) reports: Vec<Reported<A>>,
+    pub(super) reports_made: u64,
     pub(super) ended: Vec<Ended>,
     pub(super) spawn_failures: Vec<SpawnFailure>,
     pub(super) tolerant: bool,
@@ -39,6 +46,15 @@ pub(super) enum Event<A: App> {
         worker: u32,
         input: Box<WorkerInput<A>>,
     },
+    /// From the controller, for a worker that takes it when it can.
+    Control {
+        worker: u32,
+        input: Box<WorkerInput<A>>,
+    },
+    /// What has come from the controller may be given.
+    ControlTurn {
+        worker: u32,
+    },
     /// Taken from, and given back to, [`Outside::spare`].
     Flight(Box<Flight>),
     Packet(Box<PacketFlight>),
@@ -47,6 +63,12 @@ pub(super) enum Event<A: App> {
     Listening {
         slot: u32,
     },
+    /// The next in a queue between workers has arrived.
+    Bus(BusPath),
+    /// What has arrived there may be handed in.
+    BusTurn(BusPath),
+    /// There is room in the queue.
+    BusRoom(BusPath),
 }
 
 /// What a task has reported.
@@ -61,6 +83,8 @@ pub struct Reported<A: App> {
     pub task: TaskId,
     /// What.
     pub report: A::Report,
+    /// Counts the reports of the world.
+    pub(super) number: u64,
 }
 
 /// A task that is no more.
@@ -100,8 +124,11 @@ impl<A: App> Outside<A> {
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
             tcp: Tcp::new(entropy),
+            buses: Buses::new(entropy),
+            desks: Vec::new(),
             trace: Trace::new(),
             reports: Vec::new(),
+            reports_made: 0,
             ended: Vec::new(),
             spawn_failures: Vec::new(),
             tolerant: false,
@@ -110,6 +137,12 @@ impl<A: App> Outside<A> {
             spare: Vec::new(),
             lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
         }
+    }
+
+    /// The number of a worker among all workers, if there ever was such a worker.
+    pub(super) fn seat(&self, node: u32, worker: u16) -> Option<u32> {
+        let seats = &self.desks[node as usize].seats;
+        seats.get(usize::from(worker)).copied()
     }
 
     /// Notes a failure. The first one counts.
@@ -139,41 +172,58 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
         let place = self.place;
         match output {
             WorkerOutput::Network(command) => self.network(command),
-            WorkerOutput::Report { task, report } => {
-                let text = self.outside.trace.text(&report);
-                self.outside
-                    .trace
-                    .task(place, TraceKind::Report, task, text);
-                self.outside.reports.push(Reported {
-                    at: place.at,
-                    node: NodeId::new(place.node),
-                    task,
-                    report,
-                });
-            }
+            WorkerOutput::Report { task, report } => self.report(task, report),
             WorkerOutput::Started { task, parent } => {
-                let parent = parent.map_or(0, |parent| parent.to_words()[1]);
+                let word = parent.map_or(0, |parent| parent.to_words()[1]);
                 self.outside
                     .trace
-                    .task(place, TraceKind::Started, task, parent);
+                    .task(place, TraceKind::Started, task, word);
+                self.tell_controller(|| WorkerOutput::Started { task, parent });
             }
-            WorkerOutput::SpawnFailed { parent, error } => self.spawn_failed(parent, error),
-            WorkerOutput::Ended { task, end } => self.ended(task, end),
+            WorkerOutput::SpawnFailed { parent, error } => {
+                self.tell_controller(|| WorkerOutput::SpawnFailed {
+                    parent,
+                    error: error.clone(),
+                });
+                self.spawn_failed(parent, error);
+            }
+            WorkerOutput::Ended { task, end } => {
+                self.tell_controller(|| WorkerOutput::Ended {
+                    task,
+                    end: end.clone(),
+                });
+                self.ended(task, end);
+            }
             WorkerOutput::Stale(stale) => {
                 self.outside
                     .trace
                     .task(place, TraceKind::Stale, stale.task, 0);
+                self.tell_controller(|| WorkerOutput::Stale(stale));
             }
             WorkerOutput::Untold { task, event } => {
                 let text = self.outside.trace.text(&event);
                 self.outside
                     .trace
                     .task(place, TraceKind::Untold, task, text);
+                self.tell_controller(|| WorkerOutput::Untold { task, event });
             }
+            WorkerOutput::Control(output) => self.answer_controller(output),
             unknown => {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
             }
         }
+    }
+
+    fn bus_room(&mut self, worker: u16) -> usize {
+        self.outside.buses.room(self.path(worker))
+    }
+
+    fn push_bus(&mut self, worker: u16, item: BusItem<A::Channel, A::Message>) {
+        self.carry_item(worker, item);
+    }
+
+    fn want_bus_room(&mut self, worker: u16) {
+        self.want_room(worker);
     }
 }
 
@@ -292,7 +342,7 @@ impl<A: App> Sink<'_, A> {
         })
     }
 
-    fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {
+    pub(super) fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {
         let text = self.outside.trace.text(&error);
         self.outside
             .trace

@@ -144,41 +144,41 @@ pub(crate) fn a_flood_from_one_worker_keeps_no_other_waiting(kind: Kind) {
     }
 }
 
-pub(crate) fn who_reports_without_end_hides_no_worker_that_dies(kind: Kind) {
-    let mut lab = Lab::with(kind, 2, |limits| limits.events_max = 64);
-    let loud = lab.puppet(0);
-    lab.react(loud, |event, hands| {
+/// A puppet that says more, and more often, than anybody can listen to.
+fn never_silent(lab: &mut Lab, worker: u16) -> TaskId {
+    let puppet = lab.puppet_as(worker, Role::Stubborn);
+    lab.react(puppet, |event, hands| {
         if matches!(event, BusEvent::Message { .. }) {
             let me = hands.me.unwrap();
             hands.outbox.send_to(me, 0, NoRoom::Drop);
-            (0..10).for_each(|number| hands.tell(News::Said(number)));
+            (0..5_000).for_each(|number| hands.tell(News::Said(number)));
         }
     });
-    lab.act(loud, |hands| {
+    lab.act(puppet, |hands| {
         let me = hands.me.unwrap();
         hands.is_silent = true;
         hands.outbox.send_to(me, 0, NoRoom::Drop);
     });
-    lab.stage.kill(1);
-    assert!(lab.stopped(1).failure.is_some());
+    puppet
+}
+
+pub(crate) fn who_reports_without_end_hides_no_worker_that_dies(kind: Kind) {
+    let mut lab = Lab::with(kind, 4, |limits| limits.events_max = 1 << 14);
+    for worker in 0..3 {
+        never_silent(&mut lab, worker);
+    }
+    lab.stage.kill(3);
+    assert!(lab.stopped(3).failure.is_some());
 }
 
 pub(crate) fn who_reports_without_end_does_not_delay_a_shutdown(kind: Kind) {
-    let mut lab = Lab::with(kind, 1, |limits| limits.events_max = 64);
-    let loud = lab.puppet_as(0, Role::Stubborn);
-    lab.react(loud, |event, hands| {
-        if matches!(event, BusEvent::Message { .. }) {
-            let me = hands.me.unwrap();
-            hands.outbox.send_to(me, 0, NoRoom::Drop);
-            (0..10).for_each(|number| hands.tell(News::Said(number)));
-        }
-    });
-    lab.act(loud, |hands| {
-        let me = hands.me.unwrap();
-        hands.is_silent = true;
-        hands.outbox.send_to(me, 0, NoRoom::Drop);
-    });
+    let mut lab = Lab::with(kind, 3, |limits| limits.events_max = 1 << 14);
+    let loud: Vec<TaskId> = (0..3)
+        .map(|worker| never_silent(&mut lab, worker))
+        .collect();
     let ended = lab.shutdown(Duration::from_millis(50));
     assert!(ended.stuck.is_empty());
-    ended.place(&Step::Ended(loud, End::Removed));
+    for task in loud {
+        ended.place(&Step::Ended(task, End::Removed));
+    }
 }

@@ -83,7 +83,7 @@ impl Lab {
         let mut limits = Limits {
             bus_queue_max: 1 << 10,
             inputs_max: 1 << 12,
-            events_max: 1 << 12,
+            events_max: 1 << 14,
             unanswered_max: 1 << 12,
             when_worker_fails: WhenWorkerFails::GoOn,
         };

@@ -80,6 +80,8 @@ pub(crate) struct Hands {
     pub(crate) deadline: Option<Timestamp>,
     /// Whether it keeps to itself what it hears over the bus.
     pub(crate) is_silent: bool,
+    /// Whether it keeps to itself what comes back for want of room.
+    pub(crate) is_patient: bool,
     /// Whether it goes on when it is told to finish.
     pub(crate) is_stubborn: bool,
     /// Messages and requests that it has heard.
@@ -115,6 +117,7 @@ pub(crate) fn spawn(role: Role, spawner: Spawner<'_, Play>) -> Spawned {
         outbox: Outbox::new(),
         deadline: None,
         is_silent: false,
+        is_patient: false,
         is_stubborn: false,
         heard: 0,
         asked: None,
@@ -152,7 +155,8 @@ impl<const PHASE: u8> Puppet<PHASE> {
             react(&event, hands);
             hands.react.get_or_insert(react);
         }
-        if !hands.is_silent {
+        let is_kept = hands.is_patient && matches!(event, BusEvent::NoRoom { .. });
+        if !hands.is_silent && !is_kept {
             hands.tell(News::Bus(event));
         }
     }

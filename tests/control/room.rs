@@ -21,6 +21,7 @@ pub(crate) fn insists(lab: &mut Lab, puppet: TaskId) {
         BusEvent::Room { .. } => back.drain(..).for_each(|command| hands.outbox.bus(command)),
         _ => {}
     });
+    lab.act(puppet, |hands| hands.is_patient = true);
 }
 
 pub(crate) fn without_room_a_message_is_dropped_and_counted_if_its_sender_says_so(kind: Kind) {
@@ -46,6 +47,7 @@ pub(crate) fn without_room_a_message_comes_back_and_later_goes_in_order(kind: Ki
     let mut lab = lab(kind, 2);
     let (sender, receiver) = (lab.puppet(0), lab.puppet(1));
     insists(&mut lab, sender);
+    lab.act(sender, |hands| hands.is_patient = false);
     lab.stage.stall(1);
     lab.act(sender, move |hands| {
         for number in 0..100 {

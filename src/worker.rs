@@ -278,6 +278,8 @@ impl<A: App> Worker<A> {
         self.start(outputs);
         self.remove_all(outputs);
         self.state.enter(WorkerState::Waiting);
+        self.bus.end_turn();
+        self.settle_returned(outputs);
     }
 
     fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
@@ -448,6 +450,7 @@ impl<A: App> Worker<A> {
         while let Some(Stopping::Removing { group, slot }) = self.stopping {
             let Some(task) = self.groups.next_from(group, slot) else {
                 let Some(pending) = self.pending.pop() else {
+                    self.bus.drop_all();
                     self.stopping = Some(Stopping::Removed);
                     return;
                 };

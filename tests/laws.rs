@@ -13,8 +13,18 @@ mod model;
 #[path = "core/probe.rs"]
 mod probe;
 
+#[path = "core/cluster.rs"]
+mod cluster;
+#[path = "core/puppet.rs"]
+mod puppet;
+
 #[path = "core/property.rs"]
 mod property;
+
+#[path = "core/bus.rs"]
+mod bus;
+#[path = "core/bus_room.rs"]
+mod bus_room;
 
 #[path = "core/children.rs"]
 mod children;

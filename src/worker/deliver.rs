@@ -92,6 +92,7 @@ impl<A: App> Worker<A> {
         let batch_max = self.config.batch_max;
         if self.bus.is_busy() {
             self.turn = self.turn.wrapping_add(1);
+            self.bus.pay_all(outputs);
             let sources = self.bus.sources();
             for place in 0..sources {
                 let source = self.bus.source((self.turn + place) % sources);
@@ -102,13 +103,13 @@ impl<A: App> Worker<A> {
                     }
                 }
             }
-            self.bus.bury();
             for _ in 0..batch_max {
                 let Some((task, worker)) = self.bus.poll_room(outputs) else {
                     break;
                 };
-                self.try_give(task, Input::Bus(BusEvent::Room { worker }), outputs);
+                self.give_room(task, worker, outputs);
             }
+            self.bus.bury(self.now);
             for _ in 0..batch_max {
                 let Some((task, channel)) = self.bus.poll_confirmed() else {
                     break;
@@ -129,6 +130,21 @@ impl<A: App> Worker<A> {
         }
     }
 
+    /// A task may have been given something back. Tells it of room, if that was the last and its
+    /// turn has come meanwhile.
+    pub(super) fn settle_returned(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        if let Some((task, worker)) = self.bus.gave_back() {
+            self.give_room(task, worker, outputs);
+        }
+    }
+
+    /// Tells a task of room, which is its own to take first as long as it is told.
+    fn give_room(&mut self, task: TaskId, worker: u16, outputs: &mut impl WorkerOutputs<A>) {
+        self.bus.begin_turn(task, worker);
+        self.try_give(task, Input::Bus(BusEvent::Room { worker }), outputs);
+        self.bus.end_turn();
+    }
+
     /// Gives what came of a step to its task. `false` if the lane is clear.
     fn give_step(
         &mut self,
@@ -138,15 +154,20 @@ impl<A: App> Worker<A> {
         let (to, event, otherwise) = match step {
             Step::Clear => return false,
             Step::Done => return true,
+            Step::Undelivered { from, to } => {
+                self.pending.tell_undelivered(from, to);
+                return true;
+            }
             Step::Give {
                 to,
                 event,
                 otherwise,
             } => (to, event, otherwise),
         };
-        if self.try_give(to, Input::Bus(event), outputs) {
-            self.bus.counters.delivered += 1;
-        } else {
+        // Counted before, since a panic in the driver takes nothing back.
+        self.bus.counters.delivered += 1;
+        if !self.try_give(to, Input::Bus(event), outputs) {
+            self.bus.counters.delivered -= 1;
             self.bus
                 .unreachable(to, otherwise, self.now, &mut self.pending, outputs);
         }
@@ -222,7 +243,11 @@ impl<A: App> Worker<A> {
                 self.try_give(task, Input::Network(event), outputs);
             }
             Pending::Bus { task, event } => {
+                if let BusEvent::NoRoom { worker, .. } = event {
+                    self.bus.begin_to_give_back(task, worker);
+                }
                 self.try_give(task, Input::Bus(event), outputs);
+                self.settle_returned(outputs);
             }
         }
     }

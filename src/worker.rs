@@ -110,8 +110,16 @@ pub struct Worker<A: App> {
 /// How far the worker is with stopping. The next task is the first at or after a group and slot.
 #[derive(Debug, Clone, Copy)]
 enum Stopping {
-    /// The next task of this phase is to be told to finish.
-    Telling { phase: u8, group: u16, slot: u32 },
+    /// The next task of this phase is to be told to finish, or of one before it that was not told
+    /// already.
+    Telling {
+        told: Option<u8>,
+        phase: u8,
+        group: u16,
+        slot: u32,
+        /// The phase that is to be told next.
+        then: Option<u8>,
+    },
     /// All of this phase were told, and some may live.
     Told { phase: u8 },
     /// The next task is to be removed.

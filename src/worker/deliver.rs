@@ -176,38 +176,51 @@ impl<A: App> Worker<A> {
 
     /// Tells the tasks of a phase to finish, and of those before.
     pub(super) fn begin_to_stop(&mut self, phase: u8) {
-        let later = match self.stopping {
-            None => true,
-            Some(
-                Stopping::Telling { phase: before, .. }
-                | Stopping::Told { phase: before }
-                | Stopping::Ended { phase: before },
-            ) => phase > before,
-            Some(Stopping::Removing { .. } | Stopping::Removed) => false,
-        };
-        if later {
-            self.stopping = Some(Stopping::Telling {
-                phase,
-                group: 0,
-                slot: 0,
-            });
+        match &mut self.stopping {
+            None => self.stopping = Some(Stopping::telling(None, phase)),
+            Some(Stopping::Told { phase: told } | Stopping::Ended { phase: told }) => {
+                if phase > *told {
+                    self.stopping = Some(Stopping::telling(Some(*told), phase));
+                }
+            }
+            // Each task is told once, so those of the phase before come first.
+            Some(Stopping::Telling {
+                phase: before,
+                then,
+                ..
+            }) => {
+                if phase > *before {
+                    *then = (*then).max(Some(phase));
+                }
+            }
+            Some(Stopping::Removing { .. } | Stopping::Removed) => {}
         }
     }
 
     /// Tells some more tasks to finish.
     pub(super) fn stop_some(&mut self, outputs: &mut impl WorkerOutputs<A>) {
         for _ in 0..self.config.batch_max {
-            let Some(Stopping::Telling { phase, group, slot }) = self.stopping else {
+            let Some(Stopping::Telling {
+                told,
+                phase,
+                group,
+                slot,
+                then,
+            }) = self.stopping
+            else {
                 return;
             };
-            let next = self.groups.next_in_phase(phase, group, slot);
-            self.stopping = Some(match next {
-                Some(task) => Stopping::Telling {
+            let next = self.groups.next_in_phase(told, phase, group, slot);
+            self.stopping = Some(match (next, then) {
+                (Some(task), _) => Stopping::Telling {
+                    told,
                     phase,
                     group: task.group,
                     slot: task.key.slot.saturating_add(1),
+                    then,
                 },
-                None => Stopping::Told { phase },
+                (None, Some(then)) => Stopping::telling(Some(phase), then),
+                (None, None) => Stopping::Told { phase },
             });
             if let Some(task) = next {
                 self.give(task, Input::Shutdown, outputs);
@@ -249,6 +262,19 @@ impl<A: App> Worker<A> {
                 self.try_give(task, Input::Bus(event), outputs);
                 self.settle_returned(outputs);
             }
+        }
+    }
+}
+
+impl Stopping {
+    /// Begins to tell the tasks of a phase, and those of the phases before it that were not told.
+    const fn telling(told: Option<u8>, phase: u8) -> Self {
+        Self::Telling {
+            told,
+            phase,
+            group: 0,
+            slot: 0,
+            then: None,
         }
     }
 }

@@ -1,4 +1,5 @@
 //! A backend that fails when it is told to.
+#![allow(dead_code, reason = "several test programs use it, each some of it")]
 
 use std::sync::{Arc, Mutex, PoisonError};
 

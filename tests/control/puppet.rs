@@ -1,10 +1,12 @@
 //! Puppets: tasks that do what they are told, and tell what they hear.
+#![allow(dead_code, reason = "several test programs use it, each some of it")]
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use stillpoint::{
-    App, Buffer, BufferPool, BusEvent, Deadline, Input, NoRoom, Outbox, Output, RequestId, Spawned,
-    Spawner, Task, TaskId, Timestamp, Token, TransmitBuffer,
+    App, Buffer, BufferPool, BusEvent, Deadline, Input, NetworkEvent, NoRoom, Outbox, Output,
+    RequestId, Spawned, Spawner, Task, TaskId, Timestamp, Token, TransmitBuffer,
 };
 
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub(crate) enum News {
     Timeout,
     Shutdown,
     Bus(Heard),
+    /// Its socket is open, here.
+    Bound(SocketAddr),
 }
 
 /// What a puppet can do things with.
@@ -92,6 +96,8 @@ pub(crate) struct Hands {
     pub(crate) last_words: Option<TaskId>,
     pub(crate) buffers: Option<BufferPool>,
     pub(crate) kept: Vec<Buffer>,
+    /// What it does when a datagram comes.
+    pub(crate) on_datagram: Option<Box<dyn FnMut() + Send>>,
     #[expect(clippy::type_complexity, reason = "a function, in a box")]
     pub(crate) react: Option<Box<dyn FnMut(&Heard, &mut Self) + Send>>,
 }
@@ -124,6 +130,7 @@ pub(crate) fn spawn(role: Role, spawner: Spawner<'_, Play>) -> Spawned {
         last_words: None,
         buffers: None,
         kept: Vec::new(),
+        on_datagram: None,
         react: None,
     };
     match role {
@@ -179,6 +186,14 @@ impl<const PHASE: u8> Task for Puppet<PHASE> {
                 self.0.tell(News::Timeout);
             }
             Input::Bus(event) => self.bus(event),
+            Input::Network(NetworkEvent::UdpOpened { local, .. }) => {
+                self.0.tell(News::Bound(local));
+            }
+            Input::Network(NetworkEvent::Datagrams { .. }) => {
+                if let Some(on_datagram) = &mut self.0.on_datagram {
+                    on_datagram();
+                }
+            }
             Input::Command(Act(act)) => act(&mut self.0),
             Input::Shutdown => {
                 self.0.tell(News::Shutdown);

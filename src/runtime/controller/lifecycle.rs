@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{
     App, Board, ControlError, Controller, ControllerEvent, Doorbell, Duration, Handle, Mailbox,
-    PoisonError, StartError, StopSignal, WorkerSummary,
+    PoisonError, StartError, StopSignal,
 };
-use crate::control::Reaction;
-use crate::runtime::lines::{Event, Events, Lines, Mail, Outbound, PeerLine, Peers, Stop};
+use crate::control::{Reaction, WorkerSummary};
+use crate::runtime::lines::{Event, Events, Lines, Mail, Outbound, PeerLine, Peers, Stop, Stopped};
 use crate::runtime::ring::ring;
 use crate::runtime::thread::{NotReady, Thread};
 
@@ -96,8 +96,12 @@ impl<A: App> Controller<A> {
             match self.wait(Some(left)) {
                 Some(ControllerEvent::WorkerStopped(stopped)) => summary.workers.push(*stopped),
                 Some(event) => summary.events.push(event),
-                None if self.workers.is_empty() || left.is_zero() => return,
+                None if self.workers.is_empty() => return,
                 None => {}
+            }
+            // Also if there is no end of events.
+            if left.is_zero() {
+                return;
             }
         }
     }
@@ -210,7 +214,11 @@ impl<A: App> Controller<A> {
 
     /// A worker has stopped: takes its last words, joins its thread, tells the others, and does
     /// what the policy says.
-    pub(super) fn bury(&mut self, summary: WorkerSummary) {
+    pub(super) fn bury(&mut self, stopped: Stopped<A>) {
+        let Stopped {
+            mut summary,
+            last_words,
+        } = stopped;
         let worker = summary.worker;
         let place = self
             .workers
@@ -220,7 +228,8 @@ impl<A: App> Controller<A> {
         };
         let mut handle = self.workers.remove(place);
         self.turn = 0;
-        while let Some(event) = handle.events.pop() {
+        let mut last_words = last_words.into_iter();
+        while let Some(event) = handle.events.pop().or_else(|| last_words.next()) {
             match event {
                 Event::Report { task, report } => {
                     let event = ControllerEvent::Report { task, report };
@@ -231,6 +240,12 @@ impl<A: App> Controller<A> {
         }
         // The thread catches its own panics, so there is nothing to hear here.
         drop(handle.thread.join());
+        summary.inputs_lost += handle.control.end() as u64;
+        for mail in handle.mailbox.take() {
+            if let Mail::Joined { line, .. } = mail {
+                summary.bus.lost += line.end();
+            }
+        }
         self.directory.remove(worker);
         let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
         boards.retain(|(index, _)| *index != worker);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["src", "sim", "examples", "tests", "benches", "fuzz"] {
+    for folder in [
+        "src", "sim", "models", "examples", "tests", "benches", "fuzz",
+    ] {
         gather(&root.join(folder), &mut found);
     }
     assert!(

@@ -35,9 +35,8 @@ pub(crate) fn how_tasks_ended_is_counted(kind: Kind) {
     assert_eq!(lab.end(finished), End::Finished);
     assert!(matches!(lab.end(panicked), End::Panicked { .. }));
     assert!(matches!(lab.end(runaway), End::Runaway { .. }));
-    let is_over = |status: &stillpoint::WorkerStatus| {
-        (status.tasks(), status.counters().started) == (0, 3)
-    };
+    let is_over =
+        |status: &stillpoint::WorkerStatus| (status.tasks(), status.counters().started) == (0, 3);
     let counters = lab.status(0, is_over).counters();
     let ends = (counters.finished, counters.panicked, counters.runaway);
     assert_eq!((counters.started, ends), (3, (1, 1, 1)));

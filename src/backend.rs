@@ -38,6 +38,8 @@ mod tcp;
 mod timers;
 mod udp;
 
+pub(crate) use sys::{PollFd, Timeout, WakeKind, WakeSignal, pin_to_core, wait as poll_fds};
+
 /// One way to reach the kernel.
 pub trait Backend {
     /// The half that takes commands. The other half hands out events meanwhile.

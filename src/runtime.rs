@@ -6,16 +6,30 @@
 //!
 //! `runtime/runner.rs` holds the only loop that is not simulated.
 
+mod board;
 mod clock;
 mod config;
 mod controller;
+mod doorbell;
+mod launch;
+mod lines;
+mod meter;
+mod queue;
+mod remote;
+mod ring;
+#[cfg(test)]
+mod ring_tests;
 mod runner;
+mod sync;
 mod thread;
 
+pub use board::StatusReader;
 pub use clock::SystemClock;
-pub use config::RuntimeConfig;
+pub use config::{RuntimeConfig, ThreadConfig};
 pub use controller::{Controller, Interrupter, ShutdownSummary, StartError};
+pub use remote::Remote;
 
 pub use crate::control::{
-    ControlError, ControllerEvent, Placement, WhenWorkerFails, WorkerFailure, WorkerSummary,
+    CommandError, CommandId, CommandTarget, ControlError, ControllerEvent, Placement, SpawnId,
+    SpawnState, WhenWorkerFails, WorkerFailure, WorkerSummary,
 };

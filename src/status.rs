@@ -192,6 +192,13 @@ impl Durations {
         Self(Arc::new(histogram.expect("fixed parameters that fit")))
     }
 
+    /// Becomes a clone of another, if it is not one already.
+    pub(crate) fn share(&mut self, other: &Self) {
+        if !Arc::ptr_eq(&self.0, &other.0) {
+            self.clone_from(other);
+        }
+    }
+
     /// One more.
     #[inline]
     pub fn record(&self, duration: Duration) {

@@ -201,7 +201,7 @@ fn a_task_that_cannot_be_made_is_told_with_the_reason() {
 
 #[test]
 fn a_worker_that_does_not_exist_is_named() {
-    let controller = start(2);
+    let mut controller = start(2);
     let error = controller.spawn(2, Kind::Plain).unwrap_err();
     assert_eq!(
         error,
@@ -237,7 +237,7 @@ fn an_unknown_backend_is_named_beside_those_there_are() {
 fn a_full_queue_is_told_to_the_sender() {
     let mut config = RuntimeConfig::new(BackendKind::default());
     config.inputs_max = 2;
-    let controller = Controller::start(config, spawn).unwrap();
+    let mut controller = Controller::start(config, spawn).unwrap();
     let (open_gate, gate) = channel();
     controller.spawn(0, Kind::Blocks(gate)).unwrap();
     // The worker takes inputs until it stands at the gate; then the queue fills up.

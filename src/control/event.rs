@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{CommandError, CommandId, SpawnId};
+use crate::bus::BusCounters;
 use crate::counters::NetworkCounters;
 use crate::group::StaleTask;
 use crate::id::TaskId;
@@ -72,7 +73,7 @@ pub enum ControllerEvent<A: App> {
         instead_of: Option<u16>,
     },
     /// A worker has stopped: it was removed, its backend failed, or it has a fault.
-    WorkerStopped(WorkerSummary),
+    WorkerStopped(Box<WorkerSummary>),
     /// A worker that failed was to be replaced, and that did not succeed.
     RestartFailed {
         /// The one that failed.
@@ -96,8 +97,8 @@ pub struct WorkerSummary {
     pub tasks_lost: usize,
     /// Inputs from the controller that it had not taken.
     pub inputs_lost: u64,
-    /// Messages from other workers that it had not taken.
-    pub messages_lost: u64,
+    /// What became of messages on the bus.
+    pub bus: BusCounters,
     /// Reports and other events that the controller had no room for.
     pub events_dropped: u64,
     /// Why it stopped, if it was not asked to.
@@ -113,7 +114,7 @@ impl WorkerSummary {
             counters: NetworkCounters::default(),
             tasks_lost: 0,
             inputs_lost: 0,
-            messages_lost: 0,
+            bus: BusCounters::default(),
             events_dropped: 0,
             failure: None,
         }
@@ -181,6 +182,12 @@ pub enum Placement {
     Key(u64),
 }
 
+impl From<u16> for Placement {
+    fn from(worker: u16) -> Self {
+        Self::Pinned(worker)
+    }
+}
+
 /// Why a controller did not do what it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -210,6 +217,12 @@ pub enum ControlError {
     /// No worker is there to place a task on.
     #[error("no worker is running")]
     NoWorkers,
+    /// Too many spawns and commands wait for their answers: look at the controller's events.
+    #[error("{unanswered_max} spawns and commands wait for their answers: take the events")]
+    Unanswered {
+        /// How many may wait.
+        unanswered_max: usize,
+    },
     /// The runtime was told to stop.
     #[error("the runtime is stopping")]
     Stopping,

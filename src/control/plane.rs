@@ -217,6 +217,12 @@ impl<A: App> ControlPlane<A> {
         self.commands.remove(&id);
     }
 
+    /// How many spawns and commands wait for their answers.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.underway.len() + self.commands.len()
+    }
+
     /// Whether a worker may be told anything.
     ///
     /// # Errors
@@ -352,7 +358,7 @@ impl<A: App> ControlPlane<A> {
         self.workers.remove(&worker);
         let failed = summary.failure.is_some();
         self.events
-            .push_back(ControllerEvent::WorkerStopped(summary));
+            .push_back(ControllerEvent::WorkerStopped(Box::new(summary)));
         let spawns = self.underway.iter().filter(|&(_, &at)| at == worker);
         let spawns: Vec<SpawnId> = spawns.map(|(&id, _)| id).collect();
         for id in spawns {

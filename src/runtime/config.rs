@@ -5,6 +5,7 @@ use std::hash::RandomState;
 
 use crate::backend::{BackendConfig, BackendKind, Offload};
 use crate::buffer::BufferPool;
+use crate::control::WhenWorkerFails;
 use crate::entropy::Entropy;
 use crate::worker::WorkerConfig;
 
@@ -22,14 +23,41 @@ pub struct RuntimeConfig {
     pub seed: u64,
     /// Inputs from the controller that may wait for one worker.
     pub inputs_max: usize,
-    /// Events from all workers that may wait for the controller.
+    /// Inputs from [`Remote`](crate::runtime::Remote)s that may wait for one worker.
+    pub remote_inputs_max: usize,
+    /// Events from one worker that may wait for the controller. Reports that find no room are
+    /// dropped and counted. What the controller has asked for waits in the worker; what nobody has
+    /// asked for, such as the start of a task that another one spawned, is dropped and counted as
+    /// soon as half of the places are taken.
     pub events_max: usize,
+    /// Spawns and commands that may wait for their answers.
+    pub unanswered_max: usize,
+    /// Messages from one worker to another that may wait.
+    pub bus_queue_max: usize,
     /// Outputs that a task may give for one input.
     pub outputs_max: u32,
+    /// What is done when a worker fails.
+    pub when_worker_fails: WhenWorkerFails,
+    /// How threads are started.
+    pub threads: ThreadConfig,
+}
+
+/// How the threads of workers are started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThreadConfig {
+    /// What their names begin with; the worker's index follows. Linux shows 15 bytes of both.
+    pub name: String,
+    /// Bytes of stack, if not what the system gives.
+    pub stack_bytes: Option<usize>,
+    /// The cores that workers are kept on, one each, by index and again from the first. None: the
+    /// system chooses.
+    pub cores: Vec<usize>,
 }
 
 impl RuntimeConfig {
-    /// One worker over `backend`; 65,536 inputs a worker and as many events may wait.
+    /// One worker over `backend`. 4,096 inputs, and as many events and messages, may wait at each
+    /// worker, and 65,536 spawns and commands for their answers.
     #[must_use]
     pub fn new(backend: BackendKind) -> Self {
         Self {
@@ -37,9 +65,18 @@ impl RuntimeConfig {
             backend,
             offload: Offload::WhereAvailable,
             seed: RandomState::new().build_hasher().finish(),
-            inputs_max: 1 << 16,
-            events_max: 1 << 16,
+            inputs_max: 1 << 12,
+            remote_inputs_max: 1 << 10,
+            events_max: 1 << 12,
+            unanswered_max: 1 << 16,
+            bus_queue_max: 1 << 12,
             outputs_max: 10_000,
+            when_worker_fails: WhenWorkerFails::GoOn,
+            threads: ThreadConfig {
+                name: "stillpoint-".to_owned(),
+                stack_bytes: None,
+                cores: Vec::new(),
+            },
         }
     }
 
@@ -61,5 +98,12 @@ impl RuntimeConfig {
         let mut config = BackendConfig::new(buffers);
         config.offload = self.offload;
         config
+    }
+
+    /// The core that a worker is kept on.
+    pub(super) fn core(&self, index: u16) -> Option<usize> {
+        let cores = &self.threads.cores;
+        let place = usize::from(index).checked_rem(cores.len())?;
+        cores.get(place).copied()
     }
 }

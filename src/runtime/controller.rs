@@ -1,43 +1,53 @@
 //! The application's handle on all workers.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::board::{Board, Boards, StatusReader};
 use super::clock::SystemClock;
 use super::config::RuntimeConfig;
-use super::runner::{Stop, StopSignal};
-use super::thread::Thread;
-use crate::backend::{BackendError, Waker};
-use crate::control::{ControlError, ControllerEvent, WorkerSummary};
-use crate::id::TaskId;
+use super::doorbell::Doorbell;
+use super::launch::{Launch, launcher};
+use super::lines::{Event, Mailbox, StopSignal, Stopped, Told};
+use super::remote::{Directory, Remote};
+use super::ring::{RingReceiver, RingSender};
+use crate::backend::sockets::SocketBackend;
+use crate::backend::{
+    Backend, BackendConfig, BackendError, PollFd, Timeout, Wake, WakeKind, WakeSignal, Waker,
+    poll_fds,
+};
+use crate::control::{
+    CommandId, CommandTarget, ControlError, ControlInput, ControlPlane, ControllerEvent, Load,
+    Placement, SpawnId, SpawnState,
+};
+use crate::net::NetworkError;
+use crate::status::WorkerStatus;
 use crate::task::App;
 use crate::time::{Clock, Timestamp};
-use crate::worker::{Spawned, Spawner, WorkerInput};
+use crate::worker::{Spawned, Spawner};
 
-/// What came of a shutdown.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct ShutdownSummary<A: App> {
-    /// What each worker did, by index. Those that are stuck are missing.
-    pub workers: Vec<WorkerSummary>,
-    /// Workers that did not come back, because a task of theirs does not return. Their threads
-    /// are left to themselves.
-    pub stuck: Vec<u16>,
-    /// What had not been waited for.
-    pub events: Vec<ControllerEvent<A>>,
-}
+mod events;
+mod lifecycle;
 
-/// Why a runtime did not start.
+pub use lifecycle::ShutdownSummary;
+
+/// Why a runtime, or one more worker, did not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// No worker was asked for.
     #[error("a runtime needs at least one worker; 0 were asked for")]
     NoWorkers,
+    /// The controller got no descriptor to wait with.
+    #[error("controller: eventfd: {0}")]
+    Controller(NetworkError),
     /// A backend could not be set up.
     #[error("worker {worker}: {error}")]
     Backend {
@@ -45,6 +55,16 @@ pub enum StartError {
         worker: u16,
         /// Why.
         error: BackendError,
+    },
+    /// The worker cannot be kept on its core.
+    #[error("worker {worker}: core {core}: {message}")]
+    Core {
+        /// Which worker.
+        worker: u16,
+        /// Which core.
+        core: usize,
+        /// What the system said.
+        message: String,
     },
     /// The system gave no thread.
     #[error("worker {worker}: no thread: {message}")]
@@ -54,16 +74,24 @@ pub enum StartError {
         /// What the system said.
         message: String,
     },
+    /// No worker can be added any more.
+    #[error(transparent)]
+    Control(#[from] ControlError),
 }
 
 /// The application's handle on all workers.
+///
+/// It belongs to one thread; others have a [`Remote`]. What it is asked to do is done by the
+/// workers when they come to it, and what comes of that is an event: see [`Controller::wait`] and
+/// [`Controller::poll`]. It acts while it is called and at no other time: a worker that failed is
+/// replaced when its event is taken.
 ///
 /// # Example
 ///
 /// ```no_run
 /// use core::time::Duration;
 /// use stillpoint::backend::BackendKind;
-/// use stillpoint::runtime::{Controller, RuntimeConfig};
+/// use stillpoint::runtime::{Controller, Placement, RuntimeConfig};
 /// # use stillpoint::*;
 /// # #[derive(Debug)] struct Demo;
 /// # impl App for Demo { type Channel = (); type Message = (); type Command = (); type Report = (); type Spawn = (); }
@@ -72,7 +100,7 @@ pub enum StartError {
 /// let mut controller = Controller::<Demo>::start(config, |(), spawner| {
 ///     spawner.refuse("nothing to make yet")
 /// })?;
-/// controller.spawn(0, ())?;
+/// controller.spawn(Placement::LeastLoaded, ())?;
 /// while let Some(event) = controller.wait(Some(Duration::from_secs(1))) {
 ///     println!("{event:?}");
 /// }
@@ -81,20 +109,39 @@ pub enum StartError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Controller<A: App> {
+    plane: ControlPlane<A>,
+    /// By index.
     workers: Vec<Handle<A>>,
-    events: Receiver<ControllerEvent<A>>,
-    event_sender: Sender<ControllerEvent<A>>,
-    stopped: Receiver<WorkerSummary>,
-    stop: Arc<StopSignal>,
-    inputs_max: usize,
+    /// Whose events are taken next, and how many more before it is another's turn.
+    turn: usize,
+    turn_left: usize,
+    /// Events that were met while waiting for others.
+    stash: VecDeque<ControllerEvent<A>>,
+    bell: Arc<Doorbell>,
+    signal: Arc<WakeSignal>,
+    /// Set while whoever rings makes the descriptor readable.
+    armed: bool,
+    interrupted: Arc<AtomicBool>,
+    /// How many events come before an interrupt that was met.
+    interrupt_after: Option<usize>,
+    stopped: Receiver<Stopped<A>>,
+    stopped_sender: Sender<Stopped<A>>,
+    launch: Launch<A>,
+    boards: Arc<Boards>,
+    directory: Arc<Directory<A>>,
+    config: Arc<RuntimeConfig>,
     clock: SystemClock,
 }
 
+/// One worker, as its controller sees it.
 struct Handle<A: App> {
-    inputs: Sender<WorkerInput<A>>,
-    waker: Waker,
-    /// `None` once joined.
-    thread: Option<JoinHandle<()>>,
+    index: u16,
+    control: RingSender<Told<A>>,
+    events: RingReceiver<Event<A>>,
+    bell: Arc<Doorbell>,
+    mailbox: Arc<Mailbox<A>>,
+    stop: Arc<StopSignal>,
+    thread: JoinHandle<()>,
 }
 
 impl<A: App> Controller<A> {
@@ -108,70 +155,68 @@ impl<A: App> Controller<A> {
     where
         F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + Send + 'static,
     {
+        let kind = config.backend;
+        let make = move |_: u16, config: &BackendConfig| SocketBackend::new(kind, config);
+        Self::start_over(config, spawn, make)
+    }
+
+    /// The same over backends of the application's own. Each worker calls a clone of `make` with
+    /// its index, on its own thread; `config.backend` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Controller::start`].
+    pub fn start_over<F, B, M>(config: RuntimeConfig, spawn: F, make: M) -> Result<Self, StartError>
+    where
+        F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + Send + 'static,
+        B: Backend,
+        M: FnMut(u16, &BackendConfig) -> Result<B, BackendError> + Clone + Send + 'static,
+    {
         if config.workers == 0 {
             return Err(StartError::NoWorkers);
         }
-        let (event_sender, events) = bounded(config.events_max);
-        let (stopped_sender, stopped) = bounded(usize::from(config.workers));
+        let signal = WakeSignal::new(WakeKind::BEST)
+            .map_err(|error| StartError::Controller(error.to_network_error()))?;
+        let signal = Arc::new(signal);
+        let bell = Arc::new(Doorbell::new());
+        let wake: Arc<dyn Wake> = Arc::clone(&signal) as _;
+        bell.install(Waker::new(wake));
+        let (stopped_sender, stopped) = unbounded();
+        let workers = config.workers;
         let mut controller = Self {
+            plane: ControlPlane::new(config.when_worker_fails),
             workers: Vec::new(),
-            events,
-            event_sender,
+            turn: 0,
+            turn_left: 0,
+            stash: VecDeque::new(),
+            bell,
+            signal,
+            armed: false,
+            interrupted: Arc::default(),
+            interrupt_after: None,
             stopped,
-            stop: Arc::default(),
-            inputs_max: config.inputs_max,
+            stopped_sender,
+            launch: launcher(spawn, make),
+            boards: Arc::new(RwLock::new(Vec::new())),
+            directory: Arc::default(),
+            config: Arc::new(config),
             clock: SystemClock::new(),
         };
-        for index in 0..config.workers {
-            let (inputs, receiver) = bounded(config.inputs_max);
-            let (ready_sender, ready) = bounded(1);
-            let thread = Thread {
-                index,
-                config: config.clone(),
-                inputs: receiver,
-                events: controller.event_sender.clone(),
-                stop: Arc::clone(&controller.stop),
-                stopped: stopped_sender.clone(),
-                ready: ready_sender,
-                clock: controller.clock,
-            };
-            let spawn = spawn.clone();
-            let thread = Builder::new()
-                .name(format!("stillpoint-{index}"))
-                .spawn(move || thread.run(spawn))
-                .map_err(|error| StartError::Thread {
-                    worker: index,
-                    message: error.to_string(),
-                })?;
-            let waker = match ready.recv() {
-                Ok(Ok(waker)) => waker,
-                Ok(Err(error)) => {
-                    return Err(StartError::Backend {
-                        worker: index,
-                        error,
-                    });
-                }
-                Err(_) => {
-                    let message = "ended before it was ready".to_owned();
-                    return Err(StartError::Thread {
-                        worker: index,
-                        message,
-                    });
-                }
-            };
-            controller.workers.push(Handle {
-                inputs,
-                waker,
-                thread: Some(thread),
-            });
+        for _ in 0..workers {
+            controller.launch_worker()?;
         }
         Ok(controller)
     }
 
-    /// How many workers were started.
+    /// How many workers are there.
     #[must_use]
     pub const fn workers(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Their indexes, in order. An index is never given twice.
+    pub fn worker_indexes(&self) -> impl Iterator<Item = u16> {
+        self.workers.iter().map(|worker| worker.index)
     }
 
     /// The time that tasks are given, now.
@@ -180,148 +225,275 @@ impl<A: App> Controller<A> {
         self.clock.now()
     }
 
-    /// Makes a task on a worker. What comes of it is an event.
+    /// Makes a task on the worker that `placement` says; a number is that worker. What comes of it
+    /// is an event, and [`Controller::spawn_state`] knows of it once the event was taken.
     ///
     /// # Errors
     ///
     /// [`ControlError`]; nothing happens then.
-    pub fn spawn(&self, worker: u16, spawn: A::Spawn) -> Result<(), ControlError> {
-        self.send(worker, WorkerInput::Spawn(spawn))
+    pub fn spawn(
+        &mut self,
+        placement: impl Into<Placement>,
+        spawn: A::Spawn,
+    ) -> Result<SpawnId, ControlError> {
+        let placement = placement.into();
+        if placement == Placement::LeastLoaded {
+            self.weigh();
+        }
+        self.check_unanswered()?;
+        let worker = self.place(placement)?;
+        self.check_room(worker)?;
+        let (id, input) = self.plane.spawn(worker, spawn);
+        self.tell(worker, Told::Other(Box::new(input)))?;
+        Ok(id)
     }
 
-    /// Gives a task a command. If the task is no more, that is an event.
+    /// How a spawn stands, as of the events that were taken.
+    #[must_use]
+    pub fn spawn_state(&self, spawn: SpawnId) -> SpawnState {
+        self.plane.spawn_state(spawn)
+    }
+
+    /// Gives a task, or the agent of a worker, a command. If there is no such task, that is an
+    /// event.
     ///
     /// # Errors
     ///
     /// [`ControlError`]; nothing happens then.
-    pub fn command(&self, task: TaskId, command: A::Command) -> Result<(), ControlError> {
-        self.send(task.worker(), WorkerInput::Command { task, command })
+    #[inline]
+    pub fn command(
+        &mut self,
+        to: impl Into<CommandTarget>,
+        command: A::Command,
+    ) -> Result<(), ControlError> {
+        match to.into() {
+            CommandTarget::Task(task) => {
+                let told = Told::Command { task, command };
+                self.tell(task.worker(), told)
+            }
+            to @ CommandTarget::Worker(_) => self.command_tracked(to, command).map(drop),
+        }
     }
 
-    /// Waits for the next event: for ever, or at most for `timeout`.
-    pub fn wait(&mut self, timeout: Option<Duration>) -> Option<ControllerEvent<A>> {
-        let timeout = match timeout {
-            Some(timeout) => crossbeam_channel::after(timeout),
-            None => crossbeam_channel::never(),
-        };
-        select_biased! {
-            // We hold a sender of events ourselves, so neither can be disconnected before the
-            // last worker has stopped.
-            recv(self.events) -> event => event.ok(),
-            recv(self.stopped) -> summary => summary.ok().map(ControllerEvent::WorkerStopped),
-            recv(timeout) -> _ => None,
+    /// The same; [`ControllerEvent::Commanded`] says whether it was delivered.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`]; nothing happens then.
+    pub fn command_tracked(
+        &mut self,
+        to: impl Into<CommandTarget>,
+        command: A::Command,
+    ) -> Result<CommandId, ControlError> {
+        let to = to.into();
+        self.check_unanswered()?;
+        self.plane.check(to.worker())?;
+        self.check_room(to.worker())?;
+        let (id, input) = self.plane.command(to, command);
+        self.tell(to.worker(), Told::Other(Box::new(input)))?;
+        Ok(id)
+    }
+
+    /// Publishes a message to the subscribers of a channel, on all workers.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`]; nothing happens then, on any worker.
+    pub fn publish(
+        &mut self,
+        channel: A::Channel,
+        message: A::Message,
+    ) -> Result<(), ControlError> {
+        self.tell_all(message, |message| ControlInput::Publish {
+            channel,
+            message,
+        })
+    }
+
+    /// Gives the agent of each worker a message.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`]; nothing happens then, on any worker.
+    pub fn broadcast(&mut self, message: A::Message) -> Result<(), ControlError> {
+        self.tell_all(message, ControlInput::Broadcast)
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote<A> {
+        Remote::new(Arc::clone(&self.directory))
+    }
+
+    /// What can be seen of each worker that is there, by index. Stops nobody.
+    #[must_use]
+    pub fn status(&self) -> Vec<WorkerStatus> {
+        self.status_reader().read()
+    }
+
+    /// The same for other threads, and for tasks that show it to others.
+    #[must_use]
+    pub fn status_reader(&self) -> StatusReader {
+        StatusReader {
+            boards: Arc::clone(&self.boards),
+            clock: self.clock,
         }
     }
 
     /// Something that ends a wait from another thread, or from a signal handler's thread.
     #[must_use]
-    pub fn interrupter(&self) -> Interrupter<A> {
-        Interrupter(self.event_sender.clone())
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter {
+            interrupted: Arc::clone(&self.interrupted),
+            bell: Arc::clone(&self.bell),
+        }
     }
 
-    /// Tells every task to finish, and waits for them at most for `timeout`. Tasks that live on
-    /// are removed then. Every thread that comes back is joined.
-    pub fn shutdown(mut self, timeout: Duration) -> ShutdownSummary<A> {
-        let mut summary = ShutdownSummary {
-            workers: Vec::new(),
-            stuck: Vec::new(),
-            events: Vec::new(),
-        };
-        self.ask_to_stop(Stop::Shutdown);
-        self.gather(timeout, &mut summary);
-        self.ask_to_stop(Stop::Abort);
-        self.gather(ABORT_GRACE, &mut summary);
-        for (index, worker) in (0u16..).zip(&mut self.workers) {
-            if summary
-                .workers
-                .iter()
-                .all(|stopped| stopped.worker != index)
-            {
-                // It is in a task that does not return. Waiting for it would be for ever.
-                summary.stuck.push(index);
-                worker.thread = None;
+    /// Looks how loaded each worker is.
+    fn weigh(&mut self) {
+        for status in self.status() {
+            let load = Load {
+                utilization: status.runner.utilization,
+                tasks: status.tasks(),
+            };
+            self.plane.set_load(status.worker, load);
+        }
+    }
+
+    /// Chooses a worker that is there, also if no event has said yet that another is not.
+    fn place(&mut self, placement: Placement) -> Result<u16, ControlError> {
+        loop {
+            let worker = self.plane.place(placement)?;
+            let is_pinned = matches!(placement, Placement::Pinned(_));
+            if is_pinned || !self.handle(worker)?.control.is_abandoned() {
+                return Ok(worker);
             }
-        }
-        summary.workers.sort_by_key(|stopped| stopped.worker);
-        summary.events.extend(self.events.try_iter());
-        summary
-    }
-
-    /// Waits until all workers have stopped, or for `timeout`.
-    fn gather(&self, timeout: Duration, summary: &mut ShutdownSummary<A>) {
-        let until = crossbeam_channel::after(timeout);
-        while summary.workers.len() < self.workers.len() {
-            select_biased! {
-                recv(self.events) -> event => summary.events.extend(event.ok()),
-                recv(self.stopped) -> stopped => summary.workers.extend(stopped.ok()),
-                recv(until) -> _ => return,
-            }
+            // It takes nothing any more, so it need not be told.
+            drop(self.plane.remove_worker(worker)?);
         }
     }
 
-    fn ask_to_stop(&self, stop: Stop) {
-        self.stop.ask(stop);
-        for worker in &self.workers {
-            worker.waker.wake();
+    fn check_unanswered(&self) -> Result<(), ControlError> {
+        let unanswered_max = self.config.unanswered_max;
+        if self.plane.unanswered() >= unanswered_max {
+            return Err(ControlError::Unanswered { unanswered_max });
         }
-    }
-
-    fn send(&self, worker: u16, input: WorkerInput<A>) -> Result<(), ControlError> {
-        let workers = self.workers.len();
-        let handle = self.workers.get(usize::from(worker));
-        let handle = handle.ok_or(ControlError::NoSuchWorker { worker, workers })?;
-        handle.inputs.try_send(input).map_err(|error| match error {
-            TrySendError::Full(_) => ControlError::Full {
-                worker,
-                inputs_max: self.inputs_max,
-            },
-            TrySendError::Disconnected(_) => ControlError::Stopped { worker },
-        })?;
-        handle.waker.wake();
         Ok(())
+    }
+
+    fn check_room(&self, worker: u16) -> Result<(), ControlError> {
+        let handle = self.handle(worker)?;
+        if handle.control.is_abandoned() {
+            return Err(ControlError::Stopped { worker });
+        }
+        self.check_full(worker)
+    }
+
+    fn check_full(&self, worker: u16) -> Result<(), ControlError> {
+        if self.handle(worker)?.control.room() == 0 {
+            let inputs_max = self.config.inputs_max;
+            return Err(ControlError::Full { worker, inputs_max });
+        }
+        Ok(())
+    }
+
+    fn handle(&self, worker: u16) -> Result<&Handle<A>, ControlError> {
+        match self
+            .workers
+            .binary_search_by_key(&worker, |handle| handle.index)
+        {
+            Ok(place) => Ok(&self.workers[place]),
+            Err(_) => Err(self
+                .plane
+                .check(worker)
+                .err()
+                .unwrap_or(ControlError::Stopped { worker })),
+        }
+    }
+
+    fn tell(&mut self, worker: u16, told: Told<A>) -> Result<(), ControlError> {
+        let place = self
+            .workers
+            .binary_search_by_key(&worker, |handle| handle.index);
+        let Ok(place) = place else {
+            return Err(self
+                .handle(worker)
+                .err()
+                .unwrap_or(ControlError::Stopped { worker }));
+        };
+        let handle = &mut self.workers[place];
+        if handle.control.is_abandoned() {
+            return Err(ControlError::Stopped { worker });
+        }
+        if handle.control.push(told).is_err() {
+            let inputs_max = self.config.inputs_max;
+            return Err(ControlError::Full { worker, inputs_max });
+        }
+        handle.control.flush();
+        Ok(())
+    }
+
+    fn tell_all(
+        &mut self,
+        message: A::Message,
+        input: impl Fn(A::Message) -> ControlInput<A>,
+    ) -> Result<(), ControlError> {
+        // Who has stopped without an event having said so needs nothing any more.
+        let here = |handle: &&Handle<A>| !handle.control.is_abandoned();
+        let here = self.workers.iter().filter(here);
+        let workers: Vec<u16> = here.map(|handle| handle.index).collect();
+        for &worker in &workers {
+            self.check_full(worker)?;
+        }
+        let Some((&last, others)) = workers.split_last() else {
+            return Err(ControlError::NoWorkers);
+        };
+        for &worker in others {
+            self.tell_if_there(worker, input(message.clone()));
+        }
+        self.tell_if_there(last, input(message));
+        Ok(())
+    }
+
+    /// Tells a worker something, unless it has just stopped.
+    fn tell_if_there(&mut self, worker: u16, input: ControlInput<A>) {
+        let told = self.tell(worker, Told::Other(Box::new(input)));
+        debug_assert!(
+            matches!(told, Ok(()) | Err(ControlError::Stopped { .. })),
+            "there was room a moment ago"
+        );
     }
 }
 
-impl<A: App> Drop for Controller<A> {
-    fn drop(&mut self) {
-        self.ask_to_stop(Stop::Abort);
-        for worker in &mut self.workers {
-            if let Some(thread) = worker.thread.take() {
-                // The thread catches its own panics, so there is nothing to hear here.
-                drop(thread.join());
-            }
-        }
+/// Readable when an event has come since [`Controller::poll`] gave `None`, and until it is called
+/// again. For event loops of the application's own.
+impl<A: App> AsFd for Controller<A> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.signal.fd()
     }
 }
 
 impl<A: App> fmt::Debug for Controller<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Controller({} workers, {} events wait)",
-            self.workers.len(),
-            self.events.len()
-        )
+        f.debug_struct("Controller")
+            .field("workers", &self.workers.len())
+            .field("unanswered", &self.plane.unanswered())
+            .finish_non_exhaustive()
     }
 }
 
 /// Ends a [`Controller::wait`] from elsewhere.
-#[derive(Clone)]
-pub struct Interrupter<A: App>(Sender<ControllerEvent<A>>);
+#[derive(Clone, Debug)]
+pub struct Interrupter {
+    interrupted: Arc<AtomicBool>,
+    bell: Arc<Doorbell>,
+}
 
-impl<A: App> Interrupter<A> {
+impl Interrupter {
     /// Makes a wait give [`ControllerEvent::Interrupted`], after the events that are there
-    /// already. If there is no room for one more event, those end the wait anyway.
+    /// already. Several before it is taken are one.
     pub fn interrupt(&self) {
-        drop(self.0.try_send(ControllerEvent::Interrupted));
+        self.interrupted.store(true, Ordering::Release);
+        self.bell.ring();
     }
 }
-
-impl<A: App> fmt::Debug for Interrupter<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Interrupter")
-    }
-}
-
-/// How long removed tasks may take to be dropped.
-const ABORT_GRACE: Duration = Duration::from_secs(1);

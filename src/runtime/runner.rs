@@ -2,33 +2,25 @@
 //!
 //! Everything with a decision in it is in the worker or in the backend; this is short so that it
 //! can be read whole. A wake-up hands the worker what the network has, then what the controller
-//! has (a bounded batch), then what is due, and flushes what all of it caused. The time is the one
-//! sampled after the wait.
+//! and the other workers have (a bounded batch of each), then what is due, and flushes what all of
+//! it caused. The time is the one sampled after the wait.
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
-use crossbeam_channel::{Receiver, Sender, TrySendError};
-
+use super::lines::{Events, Lines, Mail, Peers, Stop, Told};
+use super::meter::Meter;
 use crate::backend::{Backend, BackendError, Port};
-use crate::control::ControllerEvent;
+use crate::bus::BusItem;
+use crate::control::ControlInput;
+use crate::datagram::Transmit;
+use crate::net::NetworkCommand;
 use crate::task::App;
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
 use crate::worker::{Worker, WorkerInput, WorkerOutput, WorkerOutputs};
 
-/// Inputs taken from the controller at one wake-up.
-const CONTROL_BATCH_MAX: usize = 256;
+/// Inputs taken from the controller, and from each other worker, at one wake-up.
+const BATCH_MAX: usize = 256;
 
-/// What connects a worker's thread to its controller.
-#[derive(Debug)]
-pub(super) struct Line<'a, A: App> {
-    pub(super) inputs: &'a Receiver<WorkerInput<A>>,
-    pub(super) events: &'a Sender<ControllerEvent<A>>,
-    pub(super) stop: &'a StopSignal,
-}
-
-/// Runs `worker` over `backend` until it is stopped. Returns how many events the controller had no
-/// room for.
+/// Runs `worker` over `backend` until it is stopped.
 ///
 /// # Errors
 ///
@@ -37,59 +29,191 @@ pub(super) fn run<A: App, B: Backend>(
     worker: &mut Worker<A>,
     backend: &mut B,
     clock: &impl Clock,
-    line: &Line<'_, A>,
-    events_dropped: &mut u64,
+    lines: &mut Lines<A>,
+    meter: &mut Meter,
 ) -> Result<(), BackendError> {
-    let mut stopping = Stop::No;
+    let mut turn = 0;
+    let mut now = clock.now();
     while !worker.is_stopped() {
-        // Inputs that the last batch left are not announced again.
-        let until = match worker.poll_timeout() {
-            _ if !line.inputs.is_empty() => Some(Timestamp::EPOCH),
-            deadline => deadline.map(|deadline| deadline.at),
-        };
-        let now = backend.wait(until, clock, &mut |now, event, port| {
-            let outputs = &mut Outputs {
-                port,
-                events: line.events,
-                dropped: events_dropped,
-            };
-            worker.handle_input(now, WorkerInput::Network(event), outputs);
+        let until = wait_until(worker, backend, clock, lines, meter, now);
+        let mut is_awake = false;
+        now = backend.wait(until, clock, &mut |now, event, port| {
+            if !core::mem::replace(&mut is_awake, true) {
+                meter.woke(now);
+            }
+            let input = WorkerInput::Network(event);
+            worker.handle_input(now, input, &mut Outputs::new(port, lines));
         })?;
-        let port = backend.port();
-        let outputs = &mut Outputs {
-            port,
-            events: line.events,
-            dropped: events_dropped,
+        lines.bell.awake();
+        if !is_awake {
+            meter.woke(now);
+        }
+        turn += 1;
+        let mut to = Delivery {
+            worker: &mut *worker,
+            port: backend.port(),
+            lines: &mut *lines,
+            meter: &mut *meter,
+            now,
         };
-        for input in line.inputs.try_iter().take(CONTROL_BATCH_MAX) {
-            worker.handle_input(now, input, outputs);
-        }
-        let asked = line.stop.load();
-        if asked != stopping {
-            stopping = asked;
-            let input = if asked == Stop::Abort {
-                WorkerInput::Abort
-            } else {
-                WorkerInput::Shutdown
-            };
-            worker.handle_input(now, input, outputs);
-        }
+        to.take_mail();
+        to.take_control();
+        to.take_bus(turn);
+        to.take_stop();
         if worker
             .poll_timeout()
             .is_some_and(|deadline| deadline.at <= now)
         {
+            let outputs = &mut Outputs::new(backend.port(), lines);
             worker.handle_input(now, WorkerInput::Timeout, outputs);
         }
         backend.flush()?;
+        lines.flush();
     }
     Ok(())
 }
 
-/// Sends what concerns the network to the backend, and the rest to the controller.
+/// Until when to wait. If that is not over yet, the worker is marked asleep, and its status posted.
+fn wait_until<A: App, B: Backend>(
+    worker: &Worker<A>,
+    backend: &B,
+    clock: &impl Clock,
+    lines: &Lines<A>,
+    meter: &mut Meter,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let deadline = worker.poll_timeout().map(|deadline| deadline.at);
+    if deadline.is_some_and(|at| at <= now) || !lines.bell.sleep(|| lines.are_quiet()) {
+        // What the last batch left is not announced again.
+        if meter.is_due(now) {
+            meter.post(now, worker, backend.counters(), lines);
+        }
+        return Some(Timestamp::EPOCH);
+    }
+    let asleep_at = clock.now();
+    meter.sleeps(asleep_at);
+    meter.post(asleep_at, worker, backend.counters(), lines);
+    deadline
+}
+
+/// Hands a worker what does not come from the network.
+struct Delivery<'a, A: App, P> {
+    worker: &'a mut Worker<A>,
+    port: &'a mut P,
+    lines: &'a mut Lines<A>,
+    meter: &'a mut Meter,
+    now: Timestamp,
+}
+
+impl<A: App, P: Port> Delivery<'_, A, P> {
+    fn give(&mut self, input: WorkerInput<A>) {
+        let outputs = &mut Outputs::new(&mut *self.port, self.lines);
+        self.worker.handle_input(self.now, input, outputs);
+    }
+
+    /// Who has joined, and who has left.
+    fn take_mail(&mut self) {
+        if !self.lines.mailbox.has_any() {
+            return;
+        }
+        for mail in self.lines.mailbox.take() {
+            match mail {
+                Mail::Joined { worker, line } => {
+                    self.lines.peers.insert(worker, line);
+                    self.give(WorkerInput::PeerJoined(worker));
+                }
+                Mail::Left { worker } => {
+                    if let Some(line) = self.lines.peers.get_mut(worker) {
+                        line.left = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_control(&mut self) {
+        for _ in 0..BATCH_MAX {
+            if !self.worker.takes_control() {
+                return;
+            }
+            self.meter.found_control(self.lines.control.len());
+            let input = match self.lines.control.pop() {
+                Some(Told::Command { task, command }) => WorkerInput::Command { task, command },
+                Some(Told::Other(input)) => WorkerInput::Control(*input),
+                None => break,
+            };
+            self.give(input);
+        }
+        for _ in 0..BATCH_MAX {
+            if !self.worker.takes_control() {
+                return;
+            }
+            match self.lines.remote.try_recv() {
+                Ok(input) => self.give(WorkerInput::Control(*input)),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// A batch from each other worker, beginning with another one each time.
+    fn take_bus(&mut self, turn: usize) {
+        let count = self.lines.peers.0.len();
+        self.meter.found_bus(self.lines.peers.waiting());
+        for place in 0..count {
+            let (from, line) = &mut self.lines.peers.0[(turn + place) % count];
+            let from = *from;
+            if line.outbound.room_came() {
+                self.give(WorkerInput::BusRoom(from));
+            }
+            for _ in 0..BATCH_MAX {
+                if !self.worker.takes_bus(from) {
+                    break;
+                }
+                let Some(item) = self.lines.peers.pop(from) else {
+                    break;
+                };
+                self.give(WorkerInput::Bus { from, item });
+            }
+        }
+        while let Some(worker) = self.lines.peers.first_over() {
+            // All that it has sent was handed in, so the last of its lines may go.
+            self.meter.lost += self.lines.peers.remove(worker);
+            self.give(WorkerInput::PeerLeft(worker));
+        }
+    }
+
+    fn take_stop(&mut self) {
+        let asked = self.lines.stop.load();
+        if asked == self.lines.stopping {
+            return;
+        }
+        self.lines.stopping = asked;
+        match asked {
+            Stop::No => {}
+            Stop::Phase(phase) => {
+                self.give(WorkerInput::Control(ControlInput::Shutdown { phase }));
+            }
+            Stop::Abort => self.give(WorkerInput::Abort),
+        }
+    }
+}
+
+/// Sends what concerns the network to the backend, what is for another worker there, and the rest
+/// to the controller.
 struct Outputs<'a, A: App, P> {
     port: &'a mut P,
-    events: &'a Sender<ControllerEvent<A>>,
-    dropped: &'a mut u64,
+    events: &'a mut Events<A>,
+    peers: &'a mut Peers<A>,
+}
+
+impl<'a, A: App, P> Outputs<'a, A, P> {
+    const fn new(port: &'a mut P, lines: &'a mut Lines<A>) -> Self {
+        Self {
+            port,
+            events: &mut lines.events,
+            peers: &mut lines.peers,
+        }
+    }
 }
 
 impl<A: App, P: Port> WorkerOutputs<A> for Outputs<'_, A, P> {
@@ -98,59 +222,36 @@ impl<A: App, P: Port> WorkerOutputs<A> for Outputs<'_, A, P> {
     }
 
     fn push(&mut self, output: WorkerOutput<A>) {
-        let event = match output {
-            WorkerOutput::Network(command) => return self.port.submit(command),
-            WorkerOutput::Report { task, report } => ControllerEvent::Report { task, report },
-            WorkerOutput::Started { task, parent } => ControllerEvent::Started {
-                task,
-                parent,
-                spawn: None,
-            },
-            WorkerOutput::SpawnFailed { parent, error } => ControllerEvent::SpawnFailed {
-                parent,
-                spawn: None,
-                error,
-            },
-            WorkerOutput::Ended { task, end } => ControllerEvent::Ended {
-                task,
-                end,
-                spawn: None,
-            },
-            WorkerOutput::Control(_) => return,
-            WorkerOutput::Stale(stale) => ControllerEvent::Stale(stale),
-            WorkerOutput::Untold { task, event } => ControllerEvent::Untold { task, event },
-        };
-        match self.events.try_send(event) {
-            Ok(()) => {}
-            // A worker never waits for its controller. Nobody listens when it is being dropped.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => *self.dropped += 1,
+        match output {
+            WorkerOutput::Network(command) => self.port.submit(command),
+            WorkerOutput::Report { task, report } => self.events.report(task, report),
+            output @ (WorkerOutput::Started { .. }
+            | WorkerOutput::SpawnFailed { .. }
+            | WorkerOutput::Ended { .. }
+            | WorkerOutput::Stale(_)
+            | WorkerOutput::Untold { .. }
+            | WorkerOutput::Control(_)) => self.events.push(output),
         }
     }
-}
 
-/// Whether workers are to stop, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    No,
-    Shutdown,
-    Abort,
-}
-
-/// Says so to all threads. Beside the queue of inputs, so that a full queue cannot hold it up.
-#[derive(Debug, Default)]
-pub(super) struct StopSignal(AtomicU8);
-
-impl StopSignal {
-    /// Asks for it. Never goes back.
-    pub(super) fn ask(&self, stop: Stop) {
-        self.0.fetch_max(stop as u8, Ordering::SeqCst);
+    fn transmit(&mut self, transmit: Transmit) {
+        self.port.submit(NetworkCommand::Transmit(transmit));
     }
 
-    fn load(&self) -> Stop {
-        match self.0.load(Ordering::SeqCst) {
-            0 => Stop::No,
-            1 => Stop::Shutdown,
-            _ => Stop::Abort,
+    fn bus_room(&mut self, worker: u16) -> usize {
+        let line = self.peers.get_mut(worker);
+        line.map_or(0, |line| line.outbound.room())
+    }
+
+    fn push_bus(&mut self, worker: u16, item: BusItem<A::Channel, A::Message>) {
+        if let Some(line) = self.peers.get_mut(worker) {
+            line.outbound.push(item);
+        }
+    }
+
+    fn want_bus_room(&mut self, worker: u16) {
+        if let Some(line) = self.peers.get_mut(worker) {
+            line.outbound.want_room();
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::net::NetworkError;
 
 mod address;
 mod control;
+mod cores;
 #[cfg_attr(not(target_os = "linux"), path = "device_elsewhere.rs")]
 mod device;
 mod errors;
@@ -24,6 +25,7 @@ mod stream;
 mod wake;
 
 pub(crate) use address::Domain;
+pub(crate) use cores::pin_to_core;
 pub(crate) use device::{
     HEADER_LEN, Leave, OpenedDevice, Settling, device_mtu, open_device, read_packet, write_packet,
 };

@@ -1,0 +1,136 @@
+//! The doorbell and the ring of the thread runtime under shuttle: random orders of their steps,
+//! many more of them than loom has time for in a story of this length.
+//!
+//! The sources are those of the library, over shuttle's atomics, which know no weak memory. Faults
+//! are planted, too: each must be found.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![expect(
+    clippy::duplicate_mod,
+    reason = "once sound, and once for each planted fault"
+)]
+
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner};
+
+mod sync {
+    // Who counts references is no part of the stories.
+    pub(crate) use std::sync::Arc;
+
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+    pub(crate) use shuttle::sync::{Condvar, Mutex};
+
+    pub(crate) use super::once::OnceLock;
+    pub(crate) use super::waker::Waker;
+}
+
+use shuttle::thread;
+
+#[path = "../../src/runtime/doorbell.rs"]
+mod doorbell;
+#[path = "models/once.rs"]
+mod once;
+#[path = "models/queue.rs"]
+mod queue;
+#[path = "../../src/runtime/ring.rs"]
+mod ring;
+#[path = "models/stories.rs"]
+mod stories;
+#[path = "models/waker.rs"]
+mod waker;
+
+#[path = "models/early_look.rs"]
+#[expect(dead_code, reason = "not all stories are told")]
+mod early_look;
+#[path = "models/late_head.rs"]
+#[expect(dead_code, reason = "not all stories are told")]
+mod late_head;
+#[path = "models/torn_swap.rs"]
+#[expect(dead_code, reason = "not all stories are told")]
+mod torn_swap;
+
+#[test]
+fn no_wake_up_is_lost() {
+    check(stories::no_wake_up_is_lost);
+}
+
+#[test]
+fn several_ringers_wake_one_sleeper() {
+    check(stories::several_ringers_wake_one_sleeper);
+}
+
+#[test]
+fn a_ring_before_the_waker_is_installed_is_not_lost() {
+    check(stories::a_ring_before_the_waker_is_installed_is_not_lost);
+}
+
+#[test]
+fn rings_after_the_end_of_the_owner_harm_nobody() {
+    check(stories::rings_after_the_end_of_the_owner_harm_nobody);
+}
+
+#[test]
+fn a_burst_is_one_wake() {
+    check(stories::a_burst_is_one_wake);
+}
+
+#[test]
+fn a_producer_that_waits_for_room_is_woken() {
+    check(stories::a_producer_that_waits_for_room_is_woken);
+}
+
+#[test]
+fn a_producer_that_waits_for_room_is_told_of_the_end() {
+    check(stories::a_producer_that_waits_for_room_is_told_of_the_end);
+}
+
+#[test]
+fn what_is_sent_is_taken_or_counted_as_lost() {
+    check(stories::what_is_sent_is_taken_or_counted_as_lost);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn planted_a_sleeper_that_looks_too_early() {
+    check(early_look::stories::no_wake_up_is_lost);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn planted_a_producer_that_looks_too_early() {
+    check(early_look::stories::a_producer_that_waits_for_room_is_woken);
+}
+
+#[test]
+#[should_panic(expected = "neither taken nor counted")]
+fn planted_ends_that_both_leave_the_count_to_the_other() {
+    check(torn_swap::stories::what_is_sent_is_taken_or_counted_as_lost);
+}
+
+#[test]
+#[should_panic(expected = "a burst is one wake")]
+fn planted_ringers_that_both_wake() {
+    check(torn_swap::stories::a_burst_is_one_wake);
+}
+
+#[test]
+#[should_panic(expected = "taken and counted")]
+fn planted_a_consumer_that_says_late_what_it_took() {
+    check(late_head::stories::what_is_sent_is_taken_or_counted_as_lost);
+}
+
+/// Orders drawn step by step, and orders with few switches at drawn places. The same every time.
+fn check(story: fn()) {
+    let config = || {
+        let mut config = Config::new();
+        config.silence_warnings = true;
+        config
+    };
+    let random = RandomScheduler::new_from_seed(SEED, ORDERS);
+    Runner::new(random, config()).run(story);
+    let few_switches = PctScheduler::new_from_seed(SEED, SWITCHES_MAX, ORDERS);
+    Runner::new(few_switches, config()).run(story);
+}
+
+const SEED: u64 = 7;
+const ORDERS: usize = 5_000;
+const SWITCHES_MAX: usize = 3;

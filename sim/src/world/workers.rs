@@ -225,13 +225,15 @@ impl<A: App> World<A> {
         };
         let (node, index) = (seat.node, seat.index);
         let within = core::mem::take(&mut seat.bus.waiting);
+        let bus = seat.bus.counters;
         let backlog = core::mem::take(&mut seat.backlog);
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
         summary.inputs_lost = seat.controls.underway as u64;
         let from_others = self.close_queues(node, index);
-        summary.messages_lost = from_others;
+        summary.bus = bus;
+        summary.bus.lost += within + from_others;
         summary.failure = failure;
         self.outside.lose_messages(within + from_others);
         for input in backlog.inputs {

@@ -7,6 +7,10 @@
 //! crossbeam channels and with rtrb rings that spin, or by writing to an eventfd.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not measured does not matter"
+)]
 
 use stillpoint::backend::BackendKind;
 

@@ -22,7 +22,7 @@ pub(crate) struct Pair {
 
 #[expect(dead_code, reason = "held for what they do when they are dropped")]
 enum Threads {
-    Workers(Controller<BusApp>),
+    Workers(Box<Controller<BusApp>>),
     ByHand(ByHand),
 }
 
@@ -40,7 +40,7 @@ impl Pair {
         controller.spawn(0, Role::Source(to)).expect("room for one");
         Self {
             received,
-            _threads: Threads::Workers(controller),
+            _threads: Threads::Workers(Box::new(controller)),
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Echo<P: Payload>(RefCell<Inner<P>>, BufferPool);
 
 enum Inner<P: Payload> {
     Runtime {
-        controller: Controller<EchoApp<P>>,
+        controller: Box<Controller<EchoApp<P>>>,
         task: TaskId,
     },
     ByHand {
@@ -62,7 +62,10 @@ impl<P: Payload> Echo<P> {
             panic!("{state:?}")
         };
         Self(
-            RefCell::new(Inner::Runtime { controller, task }),
+            RefCell::new(Inner::Runtime {
+                controller: Box::new(controller),
+                task,
+            }),
             BufferPool::new(),
         )
     }

@@ -18,7 +18,7 @@ use stillpoint::{
 pub(crate) struct Sleeper(RefCell<Inner>, Receiver<Duration>);
 
 enum Inner {
-    Worker(Controller<WakeApp>, TaskId),
+    Worker(Box<Controller<WakeApp>>, TaskId),
     /// mio's poll over an eventfd: the smallest that another thread can wake.
     ByHand(
         Arc<mio::Waker>,
@@ -37,7 +37,10 @@ impl Sleeper {
         let SpawnState::Started(task) = state else {
             panic!("{state:?}")
         };
-        Self(RefCell::new(Inner::Worker(controller, task)), measured)
+        Self(
+            RefCell::new(Inner::Worker(Box::new(controller), task)),
+            measured,
+        )
     }
 
     #[expect(clippy::disallowed_methods, reason = "by hand")]

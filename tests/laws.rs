@@ -13,6 +13,8 @@ mod model;
 #[path = "core/probe.rs"]
 mod probe;
 
+#[path = "core/bus_script.rs"]
+mod bus_script;
 #[path = "core/cluster.rs"]
 mod cluster;
 #[path = "core/puppet.rs"]
@@ -27,6 +29,8 @@ mod bus;
 mod bus_fairness;
 #[path = "core/bus_interest.rs"]
 mod bus_interest;
+#[path = "core/bus_property.rs"]
+mod bus_property;
 #[path = "core/bus_requests.rs"]
 mod bus_requests;
 #[path = "core/bus_room.rs"]

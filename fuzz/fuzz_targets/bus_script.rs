@@ -92,6 +92,7 @@ impl Script<'_> {
             start: self.acts(1),
             timeout: self.acts(1),
             shutdown,
+            ..Birth::default()
         }
     }
 

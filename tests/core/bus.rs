@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use stillpoint::{Destination, End, NoRoom};
+use stillpoint::{Destination, End, NoRoom, WorkerInput};
 
 use super::cluster::{Cluster, Move};
 use super::puppet::{Act, Birth, Heard, Whom};
@@ -79,6 +79,23 @@ fn messages_of_one_sender_arrive_in_the_order_in_which_they_were_sent() {
             assert!(of_kind.is_sorted(), "{notes:?}");
         }
     }
+}
+
+#[test]
+fn what_a_driver_hands_in_too_early_keeps_its_order() {
+    let mut cluster = Cluster::with(2, 8, |config| config.batch_max = 1);
+    let readers = [(); 3].map(|()| cluster.spawn(0, vec![Act::Subscribe(1)]));
+    cluster.run();
+    cluster.spawn(
+        1,
+        vec![send(Whom::Channel(1)), send(Whom::Task(readers[2]))],
+    );
+    let items = cluster.wires.queues.get_mut(&(1, 0)).map(core::mem::take);
+    for item in items.unwrap() {
+        cluster.give(0, WorkerInput::Bus { from: 1, item });
+    }
+    cluster.run();
+    assert_eq!(cluster.notes(readers[2]), [0, 1]);
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::panic::catch_unwind;
 
 use stillpoint::{NoRoom, WorkerInput};
 
-use super::bus::send;
+use super::bus::{send, sends};
 use super::cluster::Cluster;
-use super::puppet::{Act, Heard, Whom};
+use super::puppet::{Act, Birth, Heard, Whom};
 
 #[test]
 fn law_6_who_panics_over_a_message_ends_alone_and_the_message_goes_on_round() {
@@ -104,4 +104,25 @@ fn law_6_a_panic_of_the_driver_in_the_middle_of_the_bus_leaves_the_worker_usable
         (20..120).contains(&panics),
         "the script says something: {panics}"
     );
+}
+
+#[test]
+fn law_6_room_is_told_after_a_panic_of_the_driver_that_broke_off_what_came_back() {
+    let mut cluster = Cluster::new(2, 1);
+    let reader = cluster.spawn(1, vec![]);
+    cluster.bear(
+        0,
+        Birth {
+            start: sends(Whom::Task(reader), 3, NoRoom::Wait),
+            no_room: vec![Act::Report(1)],
+            ..Birth::default()
+        },
+    );
+    for _ in 0..2 {
+        cluster.wires.panics_at = Some(0);
+        let driven = catch_unwind(AssertUnwindSafe(|| cluster.tick(0)));
+        assert!(driven.is_err());
+    }
+    cluster.run();
+    assert_eq!(cluster.notes(reader), [0, 1, 2]);
 }

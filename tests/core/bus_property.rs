@@ -74,6 +74,7 @@ fn birth(acts: BoxedStrategy<Vec<Act>>) -> impl Strategy<Value = Birth> {
             start,
             timeout,
             shutdown,
+            ..Birth::default()
         }
     })
 }

@@ -95,6 +95,8 @@ pub(crate) struct Birth {
     pub(crate) start: Vec<Act>,
     /// What it does at each timeout.
     pub(crate) timeout: Vec<Act>,
+    /// What it does whenever something comes back for want of room, besides sending it again later.
+    pub(crate) no_room: Vec<Act>,
     pub(crate) shutdown: Vec<Act>,
 }
 
@@ -104,6 +106,7 @@ impl Default for Birth {
             phase: 0,
             start: Vec::new(),
             timeout: Vec::new(),
+            no_room: Vec::new(),
             shutdown: vec![Act::Finish],
         }
     }
@@ -265,7 +268,11 @@ impl<const PHASE: u8> Puppet<PHASE> {
                 let number = number_of(&command);
                 self.returned.push((worker, command));
                 self.log.borrow_mut().returned += 1;
-                (Heard::NoRoom(worker, number), Vec::new(), None)
+                (
+                    Heard::NoRoom(worker, number),
+                    self.birth.no_room.clone(),
+                    None,
+                )
             }
             BusEvent::Room { worker } => {
                 let all = core::mem::take(&mut self.returned);

@@ -355,7 +355,8 @@ impl<A: App> ControlPlane<A> {
     /// answered is so now.
     pub fn worker_stopped(&mut self, now: Timestamp, summary: WorkerSummary) -> Reaction {
         let worker = summary.worker;
-        self.workers.remove(&worker);
+        let entry = self.workers.remove(&worker);
+        let was_leaving = entry.is_some_and(|entry| entry.leaving);
         let failed = summary.failure.is_some();
         self.events
             .push_back(ControllerEvent::WorkerStopped(Box::new(summary)));
@@ -392,7 +393,9 @@ impl<A: App> ControlPlane<A> {
                 spawn: Some(id),
             });
         }
-        if failed {
+        // One that was to be gone needs nobody in its place.
+        let restarts = matches!(self.when_worker_fails, WhenWorkerFails::Restart { .. });
+        if failed && !(was_leaving && restarts) {
             self.react(now)
         } else {
             Reaction::GoOn

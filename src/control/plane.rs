@@ -273,12 +273,13 @@ impl<A: App> ControlPlane<A> {
     /// to be told of it.
     pub fn poll_phase(&mut self) -> Option<u8> {
         let phase = self.stopping?;
-        let present = || self.workers.values().filter(|entry| !entry.leaving);
-        let over = present().all(|entry| entry.next_phase.is_some_and(|next| next > phase));
-        let next = present().filter_map(|entry| entry.next_phase).min()?;
-        if !over {
-            return None;
-        }
+        // A worker that is on its way out has ended all phases once it is gone.
+        let ended = |entry: &Entry| {
+            let next = entry.next_phase.filter(|_| !entry.leaving);
+            next.filter(|&next| next > phase)
+        };
+        let nexts = self.workers.values().map(ended);
+        let next = nexts.collect::<Option<Vec<u8>>>()?.into_iter().min()?;
         self.stopping = Some(next);
         self.stopping
     }

@@ -50,6 +50,20 @@ fn law_5_a_request_and_an_answer_without_room_come_back_too() {
 }
 
 #[test]
+fn law_7_what_comes_back_to_one_task_leaves_room_for_what_others_are_told() {
+    let mut cluster = Cluster::with(2, 1, |config| {
+        config.pending_max = 16;
+    });
+    let reader = cluster.spawn(1, vec![]);
+    cluster.spawn(0, sends(Whom::Task(reader), 20, NoRoom::Wait));
+    let counters = cluster.counters(0);
+    assert_eq!(
+        (counters.sent, counters.refused, counters.untold),
+        (1, 19, 14)
+    );
+}
+
+#[test]
 fn nothing_overtakes_what_came_back() {
     let mut cluster = Cluster::new(2, 1);
     let reader = cluster.spawn(1, vec![]);

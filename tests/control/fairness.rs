@@ -147,7 +147,7 @@ pub(crate) fn a_flood_from_one_worker_keeps_no_other_waiting(kind: Kind) {
 /// A puppet that says more, and more often, than anybody can listen to.
 fn never_silent(lab: &mut Lab, worker: u16) -> TaskId {
     let puppet = lab.puppet_as(worker, Role::Stubborn);
-    let much = if lab.kind.is_simulated() { 5 } else { 5_000 };
+    let much = if lab.kind.is_simulated() { 1 } else { 5_000 };
     lab.react(puppet, move |event, hands| {
         if matches!(event, BusEvent::Message { .. }) {
             let me = hands.me.unwrap();

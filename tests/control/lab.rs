@@ -357,11 +357,10 @@ impl Lab {
         };
         for event in self.events.into_iter().chain(over.events) {
             match event {
-                ControllerEvent::Report { task, report } => {
-                    if report.1 == News::Shutdown {
-                        ended.steps.push(Step::Told(task));
-                    }
-                }
+                ControllerEvent::Report {
+                    task,
+                    report: Told(_, News::Shutdown),
+                } => ended.steps.push(Step::Told(task)),
                 ControllerEvent::Ended { task, end, .. } => {
                     ended.steps.push(Step::Ended(task, end));
                 }

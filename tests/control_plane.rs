@@ -19,6 +19,7 @@ mod control {
     pub(crate) mod requests;
     pub(crate) mod room;
     pub(crate) mod shutdown;
+    pub(crate) mod simulated;
     pub(crate) mod spawns;
     pub(crate) mod status;
     pub(crate) mod threads;
@@ -27,6 +28,14 @@ mod control {
 
 /// Makes a test of each behaviour in each world.
 macro_rules! in_every_world {
+    ($($behaviours:tt)*) => {
+        over_every_backend! { $($behaviours)* }
+        in_world! { simulator, Kind::Simulator, $($behaviours)* }
+    };
+}
+
+/// Makes a test of each behaviour in each world of threads.
+macro_rules! over_every_backend {
     ($($behaviours:tt)*) => {
         #[cfg(feature = "mio")]
         in_world! { mio, Kind::Threads(stillpoint::backend::BackendKind::Mio), $($behaviours)* }
@@ -108,7 +117,6 @@ in_every_world! {
     commands::a_tracked_command_is_told_to_have_arrived,
     commands::a_command_for_a_task_that_is_no_more_is_told,
     commands::a_command_that_ends_its_task_has_arrived,
-    commands::who_does_not_listen_may_ask_for_no_more,
     spawns::a_spawn_is_followed_from_its_start_to_its_end,
     spawns::a_task_that_cannot_be_made_is_told_with_the_reason,
     spawns::a_task_that_panics_at_its_start_has_started_and_ended,
@@ -129,7 +137,6 @@ in_every_world! {
     status::lateness_of_timeouts_is_measured,
     status::a_worker_that_stands_still_can_be_looked_at,
     status::a_worker_that_is_gone_has_no_status,
-    status::what_was_dropped_for_want_of_a_listener_is_counted,
     status::buffers_in_use_are_counted,
     shutdown::the_phases_of_a_shutdown_follow_one_another_over_all_workers,
     shutdown::a_phase_waits_for_a_task_on_another_worker,
@@ -147,4 +154,12 @@ in_every_world! {
     deaths::what_was_asked_of_a_worker_that_dies_is_answered,
     deaths::messages_to_and_from_a_worker_that_dies_are_counted,
     deaths::a_task_is_placed_where_somebody_is,
+}
+
+/// What a simulated controller has no limits for.
+mod threads_only {
+    over_every_backend! {
+        commands::who_does_not_listen_may_ask_for_no_more,
+        status::what_was_dropped_for_want_of_a_listener_is_counted,
+    }
 }

@@ -111,7 +111,8 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
         self.worker.handle_input(self.now, input, outputs);
     }
 
-    /// Who has joined, and who has left.
+    /// Who has joined, and who has left. Looked at before each input: whoever it comes from may
+    /// know of a worker only because this one was told before.
     fn take_mail(&mut self) {
         if !self.lines.mailbox.has_any() {
             return;
@@ -142,6 +143,7 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
                 Some(Told::Other(input)) => WorkerInput::Control(*input),
                 None => break,
             };
+            self.take_mail();
             self.give(input);
         }
         for _ in 0..BATCH_MAX {
@@ -149,7 +151,10 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
                 return;
             }
             match self.lines.remote.try_recv() {
-                Ok(input) => self.give(WorkerInput::Control(*input)),
+                Ok(input) => {
+                    self.take_mail();
+                    self.give(WorkerInput::Control(*input));
+                }
                 Err(_) => return,
             }
         }
@@ -172,6 +177,7 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
                 let Some(item) = self.lines.peers.pop(from) else {
                     break;
                 };
+                self.take_mail();
                 self.give(WorkerInput::Bus { from, item });
             }
         }

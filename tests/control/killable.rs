@@ -20,11 +20,19 @@ struct Life {
 impl Killer {
     /// Has the backend of a worker fail at its next wait.
     pub(crate) fn kill(&self, worker: u16) {
+        assert!(self.kill_if_there(worker), "no worker {worker}");
+    }
+
+    /// The same, if there is such a worker.
+    pub(crate) fn kill_if_there(&self, worker: u16) -> bool {
         let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lives = lives.iter_mut();
-        let life = lives.find(|life| life.worker == worker).unwrap();
+        let Some(life) = lives.find(|life| life.worker == worker) else {
+            return false;
+        };
         life.is_over = true;
         life.waker.wake();
+        true
     }
 
     fn is_over(&self, worker: u16) -> bool {

@@ -11,17 +11,29 @@ use stillpoint::{
 };
 
 use super::puppet::{Act, Hands, Heard, News, Play, Role, Told};
+use super::simulated::Simulated;
 use super::threads::Threads;
 
 /// Which world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Threads(BackendKind),
+    Simulator,
 }
 
 impl Kind {
     pub(crate) const fn is_simulated(self) -> bool {
-        false
+        matches!(self, Self::Simulator)
+    }
+
+    /// So long while a worker is busy without end: there a turn takes a microsecond of simulated
+    /// time, and each is simulated.
+    pub(crate) fn while_busy(self, on_threads: Duration) -> Duration {
+        if self.is_simulated() {
+            on_threads / 500
+        } else {
+            on_threads
+        }
     }
 }
 
@@ -39,14 +51,16 @@ pub(crate) struct Limits {
 pub(crate) trait Stage {
     fn now(&self) -> Timestamp;
     fn spawn(&mut self, placement: Placement, role: Role) -> Result<SpawnId, ControlError>;
-    fn spawn_state(&self, spawn: SpawnId) -> SpawnState;
+    fn spawn_state(&mut self, spawn: SpawnId) -> SpawnState;
     fn command(&mut self, to: CommandTarget, act: Act) -> Result<(), ControlError>;
     fn command_tracked(&mut self, to: CommandTarget, act: Act) -> Result<CommandId, ControlError>;
     fn publish(&mut self, channel: u8, message: u64) -> Result<(), ControlError>;
     fn broadcast(&mut self, message: u64) -> Result<(), ControlError>;
     fn add_worker(&mut self) -> Result<u16, ControlError>;
     fn remove_worker(&mut self, worker: u16) -> Result<(), ControlError>;
-    fn status(&self) -> Vec<WorkerStatus>;
+    fn status(&mut self) -> Vec<WorkerStatus>;
+    /// What became of all messages, if this world knows. Else it is what workers say.
+    fn bus(&self) -> Option<BusCounters>;
     /// The next event. `None` if there is none for a little while.
     fn poll(&mut self) -> Option<ControllerEvent<Play>>;
     /// Lets this much time pass, and takes no event.
@@ -65,6 +79,7 @@ pub(crate) struct Over {
     pub(crate) workers: Vec<WorkerSummary>,
     pub(crate) stuck: Vec<u16>,
     pub(crate) events: Vec<ControllerEvent<Play>>,
+    pub(crate) bus: Option<BusCounters>,
 }
 
 pub(crate) struct Lab {
@@ -72,6 +87,8 @@ pub(crate) struct Lab {
     pub(crate) stage: Box<dyn Stage>,
     told: BTreeMap<TaskId, VecDeque<(Timestamp, News)>>,
     events: VecDeque<ControllerEvent<Play>>,
+    /// What became of the messages of workers that are no more.
+    gone: BusCounters,
 }
 
 impl Lab {
@@ -90,12 +107,14 @@ impl Lab {
         limit(&mut limits);
         let stage: Box<dyn Stage> = match kind {
             Kind::Threads(backend) => Box::new(Threads::new(backend, workers, limits)),
+            Kind::Simulator => Box::new(Simulated::new(workers, limits)),
         };
         Self {
             kind,
             stage,
             told: BTreeMap::new(),
             events: VecDeque::new(),
+            gone: BusCounters::default(),
         }
     }
 
@@ -287,9 +306,12 @@ impl Lab {
         found.unwrap()
     }
 
-    /// What became of messages on all workers that are there.
-    pub(crate) fn bus_counters(&self) -> BusCounters {
-        let mut sum = BusCounters::default();
+    /// What became of messages, on workers that are no more included.
+    pub(crate) fn bus_counters(&mut self) -> BusCounters {
+        if let Some(bus) = self.stage.bus() {
+            return bus;
+        }
+        let mut sum = self.gone;
         for status in self.stage.status() {
             sum += status.bus;
         }
@@ -316,9 +338,12 @@ impl Lab {
         if let ControllerEvent::Report { task, report } = event {
             let Told(at, news) = report;
             self.told.entry(task).or_default().push_back((at, news));
-        } else {
-            self.events.push_back(event);
+            return;
         }
+        if let ControllerEvent::WorkerStopped(summary) = &event {
+            self.gone += summary.bus;
+        }
+        self.events.push_back(event);
     }
 
     /// Shuts down.
@@ -328,14 +353,14 @@ impl Lab {
             workers: over.workers,
             stuck: over.stuck,
             steps: Vec::new(),
+            bus: over.bus,
         };
         for event in self.events.into_iter().chain(over.events) {
             match event {
-                ControllerEvent::Report { task, report } => {
-                    if report.1 == News::Shutdown {
-                        ended.steps.push(Step::Told(task));
-                    }
-                }
+                ControllerEvent::Report {
+                    task,
+                    report: Told(_, News::Shutdown),
+                } => ended.steps.push(Step::Told(task)),
                 ControllerEvent::Ended { task, end, .. } => {
                     ended.steps.push(Step::Ended(task, end));
                 }
@@ -353,6 +378,7 @@ pub(crate) struct Ended {
     pub(crate) stuck: Vec<u16>,
     /// In the order in which the controller heard of them.
     pub(crate) steps: Vec<Step>,
+    bus: Option<BusCounters>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -371,6 +397,9 @@ impl Ended {
 
     /// What became of messages on all workers.
     pub(crate) fn bus(&self) -> BusCounters {
+        if let Some(bus) = self.bus {
+            return bus;
+        }
         let mut sum = BusCounters::default();
         for worker in &self.workers {
             sum += worker.bus;

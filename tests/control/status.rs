@@ -130,7 +130,7 @@ pub(crate) fn wake_ups_are_counted(kind: Kind) {
     }
     let after = lab.status(0, |status| status.runner.wake_ups > before);
     assert!(after.runner.loops >= after.runner.wake_ups);
-    assert!(after.runner.loop_latency.count() > 0);
+    assert!(lab.kind.is_simulated() || after.runner.loop_latency.count() > 0);
 }
 
 pub(crate) fn lateness_of_timeouts_is_measured(kind: Kind) {
@@ -156,7 +156,7 @@ pub(crate) fn a_worker_that_stands_still_can_be_looked_at(kind: Kind) {
     let status = lab.status(1, |status| status.runner.utilization > 0.9);
     assert!(status.tasks() >= 3);
     let later = lab.status(1, |later| later.at > status.at);
-    assert!(later.runner.busy > status.runner.busy);
+    assert!(later.runner.wall > status.runner.wall);
     lab.stage.release(1);
     assert_eq!(lab.said(tasks[0]), 0);
 }
@@ -175,9 +175,6 @@ pub(crate) fn a_worker_that_is_gone_has_no_status(kind: Kind) {
 }
 
 pub(crate) fn what_was_dropped_for_want_of_a_listener_is_counted(kind: Kind) {
-    if kind.is_simulated() {
-        return; // Its controller has room for everything.
-    }
     let mut lab = Lab::with(kind, 1, |limits| limits.events_max = 8);
     let puppet = lab.puppet(0);
     lab.tell(puppet, |hands| {

@@ -6,8 +6,8 @@ use std::sync::mpsc::{Sender, channel};
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, RuntimeConfig, StartError};
 use stillpoint::{
-    CommandId, CommandTarget, ControlError, ControllerEvent, Placement, SpawnId, SpawnState,
-    TaskId, Timestamp, WorkerStatus,
+    BusCounters, CommandId, CommandTarget, ControlError, ControllerEvent, Placement, SpawnId,
+    SpawnState, TaskId, Timestamp, WorkerStatus,
 };
 
 use super::killable::{Killable, Killer};
@@ -69,7 +69,7 @@ impl Stage for Threads {
         self.controller.spawn(placement, role)
     }
 
-    fn spawn_state(&self, spawn: SpawnId) -> SpawnState {
+    fn spawn_state(&mut self, spawn: SpawnId) -> SpawnState {
         self.controller.spawn_state(spawn)
     }
 
@@ -100,8 +100,12 @@ impl Stage for Threads {
         self.controller.remove_worker(worker)
     }
 
-    fn status(&self) -> Vec<WorkerStatus> {
+    fn status(&mut self) -> Vec<WorkerStatus> {
         self.controller.status()
+    }
+
+    fn bus(&self) -> Option<BusCounters> {
+        None
     }
 
     fn poll(&mut self) -> Option<ControllerEvent<Play>> {
@@ -145,6 +149,7 @@ impl Stage for Threads {
             workers: summary.workers,
             stuck: summary.stuck,
             events: summary.events,
+            bus: None,
         }
     }
 }

@@ -87,7 +87,11 @@ pub(crate) fn a_worker_that_was_removed_is_named_as_such(kind: Kind) {
 
 pub(crate) fn a_worker_that_is_being_removed_gets_no_new_tasks(kind: Kind) {
     let mut lab = Lab::new(kind, 2);
-    let stubborn = lab.puppet_as(1, Role::Stubborn);
+    let (other, stubborn) = (lab.puppet(0), lab.puppet_as(1, Role::Stubborn));
+    lab.react(stubborn, |event, hands| match event {
+        BusEvent::Message { message: 0, .. } => hands.outbox.spawn(Role::First),
+        _ => hands.outbox.finish(),
+    });
     lab.stage.remove_worker(1).unwrap();
     let told = lab.stage.spawn(1.into(), Role::First).unwrap_err();
     assert_eq!(told, ControlError::Stopped { worker: 1 });
@@ -95,14 +99,14 @@ pub(crate) fn a_worker_that_is_being_removed_gets_no_new_tasks(kind: Kind) {
         let task = lab.puppet(stillpoint::Placement::RoundRobin);
         assert_eq!(task.worker(), 0);
     }
-    // What its tasks ask for is refused, too, and they are told so by the controller's event.
-    lab.tell(stubborn, |hands| hands.outbox.spawn(Role::First));
+    // What its tasks ask for is refused, too.
+    lab.act(other, super::messages::send(stubborn, 0..1));
     let parent = lab.event(|event| match event {
         ControllerEvent::SpawnFailed { parent, .. } => Some(*parent),
         _ => None,
     });
     assert_eq!(parent, Some(stubborn));
-    lab.tell(stubborn, |hands| hands.outbox.finish());
+    lab.act(other, super::messages::send(stubborn, 1..2));
     assert_eq!(lab.stopped(1).tasks_lost, 0);
 }
 

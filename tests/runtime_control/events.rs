@@ -6,7 +6,7 @@ use std::thread;
 use stillpoint::runtime::Controller;
 use stillpoint::{ControllerEvent, End, SpawnId, SpawnState};
 
-use super::puppet::{Act, News, Play, Role, Told};
+use super::puppet::{Act, News, Play, Role};
 use super::{PATIENCE, config, never_silent, next, puppet_on, said, start, tell};
 
 #[test]
@@ -35,7 +35,7 @@ fn the_descriptor_is_readable_when_an_event_has_come() {
     while controller.poll().is_some() {}
     // Whoever looks without cause sees nothing.
     poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-    let _: Option<ControllerEvent<Play>> = controller.poll();
+    assert!(controller.poll().is_none());
     poll.poll(&mut events, Some(Duration::from_millis(50)))
         .unwrap();
     assert!(events.is_empty());
@@ -75,7 +75,9 @@ fn waiting_for_a_spawn_ends_in_time_in_a_flood_of_reports() {
     never_silent(&mut controller, 1);
     let (open_gate, gate) = std::sync::mpsc::channel::<()>();
     let puppet = puppet_on(&mut controller, 0, Role::First);
-    tell(&mut controller, puppet, move |_| drop(gate.recv().err()));
+    tell(&mut controller, puppet, move |_| {
+        assert!(gate.recv().is_err(), "it is opened by its end");
+    });
     let spawn = controller.spawn(0, Role::First).unwrap();
     let timeout = Duration::from_millis(50);
     assert_eq!(
@@ -217,5 +219,4 @@ fn a_worker_that_got_rid_of_its_answers_sleeps() {
         "{} loops without cause",
         after - before
     );
-    let _: fn(Told) = drop;
 }

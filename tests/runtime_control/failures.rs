@@ -92,7 +92,7 @@ fn commands_to_a_worker_that_has_died_are_refused_or_counted() {
     let mut accepted = 0;
     loop {
         let arrived = arrived.clone();
-        let act = Act::new(move |_| drop(arrived.send(())));
+        let act = Act::new(move |_| arrived.send(()).unwrap());
         match controller.command(puppet, act) {
             Ok(()) => accepted += 1,
             Err(ControlError::Stopped { worker: 0 }) => break,
@@ -153,8 +153,8 @@ fn a_worker_that_a_datagram_keeps_busy_is_seen_to_be_busy() {
     let (stands, is_still) = channel();
     tell(&mut controller, puppet, move |hands| {
         hands.on_datagram = Some(Box::new(move || {
-            drop(stands.send(()));
-            drop(gate.recv().err());
+            stands.send(()).unwrap();
+            assert!(gate.recv().is_err(), "it is opened by its end");
         }));
         let bind = "127.0.0.1:0".parse().unwrap();
         hands.outbox.open_udp(UdpOpen::new(Token(0), bind));

@@ -18,7 +18,7 @@ fn insist(remote: &Remote<Play>, to: CommandTarget, number: u64) {
 
 #[test]
 fn commands_of_many_threads_all_arrive_each_threads_in_order() {
-    const THREADS: u64 = 4;
+    const THREADS: usize = 4;
     const EACH: u64 = 1_000;
     let mut config = config(2);
     config.remote_inputs_max = 8;
@@ -26,7 +26,7 @@ fn commands_of_many_threads_all_arrive_each_threads_in_order() {
     let mut controller = start(config);
     let puppets = [0, 1].map(|worker| puppet_on(&mut controller, worker, Role::First));
     thread::scope(|scope| {
-        for thread in 0..THREADS {
+        for thread in 0..THREADS as u64 {
             let remote = controller.remote();
             scope.spawn(move || {
                 for number in 0..EACH {
@@ -36,8 +36,8 @@ fn commands_of_many_threads_all_arrive_each_threads_in_order() {
                 }
             });
         }
-        let mut heard = vec![[0; THREADS as usize]; 2];
-        for _ in 0..EACH * THREADS * 2 {
+        let mut heard = [[0; THREADS]; 2];
+        for _ in 0..EACH * THREADS as u64 * 2 {
             let (task, number) = next(&mut controller, |event| match event {
                 ControllerEvent::Report {
                     task,

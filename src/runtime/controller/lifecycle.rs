@@ -193,13 +193,15 @@ impl<A: App> Controller<A> {
         Ok(worker)
     }
 
-    /// Makes the bus between a new worker and each of the others.
+    /// Makes the bus between a new worker and each of the others. It hears of them when all of them
+    /// have been told: from then on it may send, and any of them may send where it lives.
     fn introduce(&self, worker: u16, mailbox: &Mailbox<A>, bell: &Arc<Doorbell>) {
         let capacity = self.config.bus_queue_max;
+        let mut others = Vec::new();
         for other in &self.workers {
             let (to_other, from_new) = ring(capacity, Arc::clone(bell), Arc::clone(&other.bell));
             let (to_new, from_other) = ring(capacity, Arc::clone(&other.bell), Arc::clone(bell));
-            mailbox.put(Mail::Joined {
+            others.push(Mail::Joined {
                 worker: other.index,
                 line: PeerLine::new(Outbound::new(to_other, capacity), from_other),
             });
@@ -208,6 +210,9 @@ impl<A: App> Controller<A> {
                 line: PeerLine::new(Outbound::new(to_new, capacity), from_new),
             });
             other.bell.ring();
+        }
+        for mail in others {
+            mailbox.put(mail);
         }
         bell.ring();
     }

@@ -396,7 +396,7 @@ impl<A: App> Bus<A> {
         }
         // What comes back to one task must not take the room for what others are to be told.
         let returning = self.returning.get(&key).map_or(0, |all| all.commands);
-        if returning > asking.pending.pending_max() / 4 {
+        if returning >= (asking.pending.pending_max() / 4).max(1) {
             self.counters.untold += 1;
         } else if self.tell(asking, BusEvent::NoRoom { worker, command }) {
             self.returning.entry(key).or_default().commands += 1;

@@ -10,6 +10,7 @@
 
 use core::fmt;
 
+use crate::bus::BusCounters;
 use crate::control::{ControlOutput, SpawnId};
 use crate::group::{StaleTask, guard};
 use crate::id::{ResourceId, TaskId};
@@ -224,6 +225,20 @@ impl<A: App> Worker<A> {
     #[must_use]
     pub const fn resources(&self) -> usize {
         self.resources.len()
+    }
+
+    /// What became of the messages of its tasks.
+    #[must_use]
+    #[inline]
+    pub const fn bus_counters(&self) -> &BusCounters {
+        &self.bus.counters
+    }
+
+    /// How many messages wait in it that count as sent and not as received yet: those between its
+    /// own tasks, and from the controller.
+    #[must_use]
+    pub fn messages_waiting(&self) -> usize {
+        self.bus.messages_waiting()
     }
 
     /// Which task a socket, listener, stream or device belongs to.

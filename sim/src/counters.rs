@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use stillpoint::StreamCounters;
+use stillpoint::{App, BusCounters, StreamCounters, Worker};
 
 /// Why a datagram was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,11 @@ pub struct Counters {
     pub stream_bytes: StreamBytes,
     /// What became of the segments that carried them.
     pub segments: SegmentCounters,
+    /// What became of the messages of all workers, those that are no more included. Always
+    /// `sent == received + lost`, and [`Counters::bus_waiting`].
+    pub bus: BusCounters,
+    /// Messages in queues: between workers, and within.
+    pub bus_waiting: u64,
 }
 
 /// What became of the packets and frames of all devices. Always
@@ -161,6 +166,47 @@ impl Counters {
             ],
             "a byte is not accounted for, which is a fault of the simulator: {self:?}"
         );
+        let bus = &self.bus;
+        assert_eq!(
+            bus.sent,
+            bus.received + bus.lost + self.bus_waiting,
+            "a message is not accounted for, which is a fault of the simulator: {self:?}"
+        );
+    }
+
+    /// The counters of a worker were `before` and are `after`; and the messages that wait in it.
+    pub(crate) fn note_bus(&mut self, before: &BusSeen, after: &BusSeen) {
+        self.bus_waiting += after.waiting;
+        self.bus_waiting -= before.waiting;
+        let (total, old, new) = (&mut self.bus, &before.counters, &after.counters);
+        total.sent += new.sent - old.sent;
+        total.received += new.received - old.received;
+        total.delivered += new.delivered - old.delivered;
+        total.dropped += new.dropped - old.dropped;
+        total.refused += new.refused - old.refused;
+        total.untold += new.untold - old.untold;
+        total.stale += new.stale - old.stale;
+        total.unheard += new.unheard - old.unheard;
+        total.lost += new.lost - old.lost;
+        total.requests += new.requests - old.requests;
+        total.replies += new.replies - old.replies;
+        total.requests_failed += new.requests_failed - old.requests_failed;
+    }
+}
+
+/// What was last seen of the bus in one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BusSeen {
+    pub(crate) counters: BusCounters,
+    pub(crate) waiting: u64,
+}
+
+impl BusSeen {
+    pub(crate) fn of<A: App>(worker: &Worker<A>) -> Self {
+        Self {
+            counters: *worker.bus_counters(),
+            waiting: worker.messages_waiting() as u64,
+        }
     }
 }
 

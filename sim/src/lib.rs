@@ -125,6 +125,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod bus;
 mod check;
 mod counters;
 mod device;
@@ -137,6 +138,7 @@ mod tcp;
 mod trace;
 mod world;
 
+pub use bus::BusLink;
 pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use failure::{Failure, Waiting};

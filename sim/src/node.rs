@@ -4,8 +4,9 @@ use core::net::IpAddr;
 
 use stillpoint::{App, InterfaceIndex, Spawned, Spawner, Worker, WorkerConfig};
 
+use crate::bus::BusLink;
 use crate::network::HostAddress;
-use crate::world::World;
+use crate::world::{Node, World};
 
 /// A node of a world. Made by [`NodeBuilder::spawner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,7 @@ pub struct NodeBuilder<'a, A: App> {
     /// The one that further addresses are at.
     pub(crate) interface: InterfaceIndex,
     pub(crate) workers: u16,
+    pub(crate) bus: BusLink,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
 }
 
@@ -88,6 +90,12 @@ impl<A: App> NodeBuilder<'_, A> {
         self
     }
 
+    /// Sets how the bus between the node's workers behaves. [`World::set_bus`] can change it later.
+    pub fn bus(mut self, link: BusLink) -> Self {
+        self.bus = link;
+        self
+    }
+
     /// Has `set` change the limits of each worker. Index, chance and memory stay the world's.
     pub fn limits(mut self, set: impl Fn(&mut WorkerConfig) + 'static) -> Self {
         self.limits = Box::new(set);
@@ -104,14 +112,13 @@ impl<A: App> NodeBuilder<'_, A> {
         self,
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
     ) -> NodeId {
-        let make = move |config| Worker::new(config, spawn.clone());
-        self.world.add_node(
-            &self.name,
-            self.addresses,
-            self.workers,
-            &*self.limits,
-            &make,
-        )
+        let node = Node {
+            limits: self.limits,
+            make: Box::new(move |config| Worker::new(config, spawn.clone())),
+        };
+        let (name, addresses) = (&self.name, self.addresses);
+        self.world
+            .add_node(name, addresses, self.workers, self.bus, node)
     }
 }
 

@@ -163,6 +163,11 @@ impl Trace {
         );
     }
 
+    /// Something that a worker is told of another.
+    pub(crate) fn peer(&mut self, place: Place, kind: TraceKind, worker: u16) {
+        self.push(place, kind, 0, [0, u64::from(worker), 0]);
+    }
+
     /// The hash of a `Debug` text.
     pub(crate) fn text(&mut self, value: &impl Debug) -> u64 {
         let full = self.texts.len() >= TEXTS_MAX && self.recorded.is_none();

@@ -11,22 +11,28 @@ use core::ops::RangeInclusive;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, Entity, Entropy, Site, TaskId, Timestamp, Worker, WorkerConfig, WorkerInput,
+    App, BufferPool, Entity, Entropy, Site, TaskId, Worker, WorkerConfig, WorkerInput,
 };
 
+use crate::bus::BusLink;
 use crate::link::Link;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
+mod bus;
 mod carry;
 mod look;
 mod outside;
 mod packets;
 mod run;
+mod seat;
 mod streams;
+mod workers;
 
+use outside::{Desk, Event, Outside};
 pub use outside::{Ended, Reported, SpawnFailure};
-use outside::{Event, Outside};
+use seat::Seat;
+use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
 ///
@@ -35,7 +41,7 @@ use outside::{Event, Outside};
 pub struct World<A: App> {
     /// All workers of all nodes.
     seats: Vec<Seat<A>>,
-    nodes: IndexMap<String, Node, FxBuildHasher>,
+    nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     always: Vec<Invariant<A>>,
     entropy: Entropy,
@@ -47,16 +53,10 @@ pub struct World<A: App> {
     events_max: u64,
 }
 
-struct Node {
-    seats: core::ops::Range<u32>,
-}
-
-struct Seat<A: App> {
-    worker: Worker<A>,
-    node: u32,
-    index: u16,
-    /// For when the agenda has the worker's deadline. It may have others, which are stale.
-    armed: Option<Timestamp>,
+/// What the workers of a node are made with.
+pub(crate) struct Node<A: App> {
+    pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
 type Holds<A> = dyn Fn(&World<A>) -> bool;
@@ -112,6 +112,7 @@ impl<A: App> World<A> {
             addresses: vec![HostAddress::new(address.into(), FIRST)],
             interface: FIRST,
             workers: 1,
+            bus: BusLink::default(),
             limits: Box::new(|_| {}),
         }
     }
@@ -121,37 +122,20 @@ impl<A: App> World<A> {
         name: &str,
         addresses: Vec<HostAddress>,
         workers: u16,
-        limits: &dyn Fn(&mut WorkerConfig),
-        make: &dyn Fn(WorkerConfig) -> Worker<A>,
+        bus: BusLink,
+        node: Node<A>,
     ) -> NodeId {
         assert!(
             !self.nodes.contains_key(name),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
         let number = self.outside.network.add_host(name, addresses);
-        let first = self.seats.len();
-        let entity = Entity::named(name);
+        self.outside.buses.add_node(bus);
+        self.outside.desks.push(Desk::new());
+        self.nodes.insert(name.to_owned(), node);
         for index in 0..workers {
-            let mut config = WorkerConfig::new(index, self.entropy.clone());
-            limits(&mut config);
-            config.index = index;
-            config.entropy = self.entropy.clone();
-            config.entity = entity.part(u64::from(index));
-            config.buffers = self.buffers.clone();
-            self.outside.agenda.add_worker(config.entity);
-            self.outside.network.add_worker();
-            self.seats.push(Seat {
-                worker: make(config),
-                node: number,
-                index,
-                armed: None,
-            });
+            self.add_seat(number, index, Joining::AtFirst);
         }
-        let number_of = |seat: usize| u32::try_from(seat).ok().filter(|&seat| seat < 1 << 30);
-        let seats = number_of(first).zip(number_of(self.seats.len()));
-        let (first, end) = seats.expect("fewer than 2^30 workers");
-        self.nodes
-            .insert(name.to_owned(), Node { seats: first..end });
         NodeId::new(number)
     }
 
@@ -214,7 +198,7 @@ impl<A: App> World<A> {
     ///
     /// If there is no such node.
     pub fn shutdown(&mut self, node: NodeId) {
-        for index in 0..self.workers(node) {
+        for index in self.worker_indexes(node) {
             self.tell(node, index, WorkerInput::Shutdown);
         }
     }
@@ -225,7 +209,7 @@ impl<A: App> World<A> {
     ///
     /// If there is no such node.
     pub fn abort(&mut self, node: NodeId) {
-        for index in 0..self.workers(node) {
+        for index in self.worker_indexes(node) {
             self.tell(node, index, WorkerInput::Abort);
         }
     }
@@ -237,9 +221,7 @@ impl<A: App> World<A> {
     /// If there is no such node.
     #[must_use]
     pub fn is_stopped(&self, node: NodeId) -> bool {
-        self.seats_of(node)
-            .iter()
-            .all(|seat| seat.worker.is_stopped())
+        self.workers_of(node).all(Worker::is_stopped)
     }
 
     /// Demands that `holds` is true after every event from now on.
@@ -286,12 +268,31 @@ impl<A: App> World<A> {
             .below(Entity::named(name), *count - 1, options)
     }
 
-    fn seats_of(&self, node: NodeId) -> &[Seat<A>] {
-        let (_, known) = self
-            .nodes
-            .get_index(self.known(node).index())
-            .expect("a known node");
-        &self.seats[known.seats.start as usize..known.seats.end as usize]
+    /// The workers of a node that are there.
+    fn workers_of(&self, node: NodeId) -> impl Iterator<Item = &Worker<A>> {
+        let desk = &self.outside.desks[self.known(node).index()];
+        let seats = desk.seats.iter();
+        seats.filter_map(|&number| self.seats[number as usize].worker.as_ref())
+    }
+
+    /// Their indexes.
+    fn worker_indexes(&self, node: NodeId) -> Vec<u16> {
+        let indexes = self.workers_of(node).map(|worker| worker.config().index);
+        indexes.collect()
+    }
+
+    /// Number of a worker among all workers. It may be no more.
+    fn seat_number(&self, node: NodeId, worker: u16) -> u32 {
+        let desk = &self.outside.desks[self.known(node).index()];
+        let number = desk.seats.get(usize::from(worker));
+        *number.unwrap_or_else(|| {
+            panic!(
+                "worker {worker} of node `{}`, which has {}, counted from 0: \
+                see `NodeBuilder::workers`",
+                self.node_name(node),
+                desk.seats.len()
+            )
+        })
     }
 
     fn known(&self, node: NodeId) -> NodeId {
@@ -304,16 +305,9 @@ impl<A: App> World<A> {
     }
 
     fn tell(&mut self, node: NodeId, worker: u16, input: WorkerInput<A>) {
-        let name = self.node_name(node);
-        let workers = self.workers(node);
-        assert!(
-            worker < workers,
-            "worker {worker} of node `{name}`, which has {workers}, counted from 0: \
-            see `NodeBuilder::workers`"
-        );
-        let (_, known) = self.nodes.get_index(node.index()).expect("a known node");
-        let number = known.seats.start + u32::from(worker);
-        let channel = outside::controls(Entity::named(name), worker);
+        let number = self.seat_number(node, worker);
+        let entity = self.outside.network.entities[node.index()];
+        let channel = outside::controls(entity, worker);
         let event = Event::Input {
             worker: number,
             input: Box::new(input),

@@ -143,6 +143,11 @@ impl<A: App> Bus<A> {
         status.bus = self.counters;
     }
 
+    /// How many messages have been sent and not received: each item here holds one.
+    pub(super) fn messages_waiting(&self) -> usize {
+        self.own.items.len() + self.controller.items.len()
+    }
+
     /// Whether nothing of this source waits, so that it may send more.
     pub(super) fn is_clear(&self, from: From) -> bool {
         match from {

@@ -99,10 +99,32 @@ pub enum TraceKind {
     Segment,
     /// Verdict: a segment is lost. Words: peer, what it is.
     SegmentLost,
+    /// Output: an item for another worker; it travels. Words: text, the worker, when it arrives.
+    BusCarried,
+    /// Output: an item for a worker that is no more. Words: text, the worker.
+    BusLost,
+    /// Input: an item from another worker. Words: text, the worker.
+    Bus,
+    /// Input: there is room in the queue to another worker. Words: 0, the worker.
+    BusRoom,
+    /// Input: another worker has been added. Words: 0, the worker.
+    PeerJoined,
+    /// Input: another worker is no more. Words: 0, the worker.
+    PeerLeft,
+    /// Input: from the controller. Words: text.
+    Control,
+    /// Output: an answer to the controller. Words: text.
+    Answer,
+    /// A worker has been added.
+    WorkerStarted,
+    /// A worker is no more. Words: tasks, inputs and messages that were lost with it.
+    WorkerStopped,
+    /// A worker stands still. Words: until when.
+    Stalled,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 41] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -133,6 +155,17 @@ impl TraceKind {
         Self::Stream,
         Self::Segment,
         Self::SegmentLost,
+        Self::BusCarried,
+        Self::BusLost,
+        Self::Bus,
+        Self::BusRoom,
+        Self::PeerJoined,
+        Self::PeerLeft,
+        Self::Control,
+        Self::Answer,
+        Self::WorkerStarted,
+        Self::WorkerStopped,
+        Self::Stalled,
     ];
 }
 
@@ -172,11 +205,30 @@ impl TraceEvent {
                 write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
             }
             TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
+            TraceKind::BusCarried | TraceKind::BusLost | TraceKind::Bus => {
+                match text(first) {
+                    Some(text) => write!(f, ": {text}")?,
+                    None => write!(f, " #{first:016x}")?,
+                }
+                if self.kind == TraceKind::BusCarried {
+                    write!(f, ", arrives {}", Timestamp::from_nanos(third))?;
+                }
+                Ok(())
+            }
+            TraceKind::WorkerStopped => write!(
+                f,
+                " with {first} task(s); {second} input(s) and {third} message(s) are lost"
+            ),
+            TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
             | TraceKind::Started
             | TraceKind::Stale
+            | TraceKind::BusRoom
+            | TraceKind::PeerJoined
+            | TraceKind::PeerLeft
+            | TraceKind::WorkerStarted
             | TraceKind::Close => Ok(()),
             TraceKind::Network
             | TraceKind::Spawn
@@ -188,6 +240,8 @@ impl TraceEvent {
             | TraceKind::Ended
             | TraceKind::Group
             | TraceKind::Stream
+            | TraceKind::Control
+            | TraceKind::Answer
             | TraceKind::Untold => match text(first) {
                 Some(text) => write!(f, ": {text}"),
                 None => write!(f, " #{first:016x}"),
@@ -208,7 +262,18 @@ impl TraceEvent {
             | TraceKind::Spawn
             | TraceKind::SpawnFailed
             | TraceKind::PacketDropped
-            | TraceKind::PacketTaken => Ok(()),
+            | TraceKind::PacketTaken
+            | TraceKind::Control
+            | TraceKind::Answer
+            | TraceKind::WorkerStarted
+            | TraceKind::WorkerStopped
+            | TraceKind::Stalled => Ok(()),
+            TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
+                write!(f, " to worker {}", self.words[1])
+            }
+            TraceKind::Bus | TraceKind::PeerJoined | TraceKind::PeerLeft => {
+                write!(f, " worker {}", self.words[1])
+            }
             TraceKind::Datagrams
             | TraceKind::Network
             | TraceKind::Open

@@ -366,6 +366,17 @@ impl<A: App> Outside<A> {
                 let text = trace.text(command);
                 trace.task(place, TraceKind::Command, *task, text);
             }
+            WorkerInput::Bus { from, item } => {
+                let text = trace.text(item);
+                trace.push(place, TraceKind::Bus, 0, [text, u64::from(*from), 0]);
+            }
+            WorkerInput::BusRoom(worker) => trace.peer(place, TraceKind::BusRoom, *worker),
+            WorkerInput::PeerJoined(worker) => trace.peer(place, TraceKind::PeerJoined, *worker),
+            WorkerInput::PeerLeft(worker) => trace.peer(place, TraceKind::PeerLeft, *worker),
+            WorkerInput::Control(input) => {
+                let text = trace.text(input);
+                trace.push(place, TraceKind::Control, 0, [text, 0, 0]);
+            }
             WorkerInput::Shutdown => trace.push(place, TraceKind::Shutdown, 0, [0; 3]),
             WorkerInput::Abort => trace.push(place, TraceKind::Abort, 0, [0; 3]),
             unknown => {

@@ -1,6 +1,6 @@
 //! What a scenario can see of its world.
 
-use stillpoint::{App, Task, TaskId, Timestamp};
+use stillpoint::{App, Task, TaskId, Timestamp, Worker};
 
 use super::{Ended, Reported, SpawnFailure, World};
 use crate::counters::Counters;
@@ -110,14 +110,14 @@ impl<A: App> World<A> {
         known.map_or("", |(name, _)| name)
     }
 
-    /// How many workers a node has.
+    /// How many workers a node has: those that are no more do not count.
     ///
     /// # Panics
     ///
     /// If there is no such node.
     #[must_use]
     pub fn workers(&self, node: NodeId) -> u16 {
-        u16::try_from(self.seats_of(node).len()).unwrap_or(u16::MAX)
+        u16::try_from(self.workers_of(node).count()).unwrap_or(u16::MAX)
     }
 
     /// How many tasks live on a node.
@@ -127,10 +127,7 @@ impl<A: App> World<A> {
     /// If there is no such node.
     #[must_use]
     pub fn task_count(&self, node: NodeId) -> usize {
-        self.seats_of(node)
-            .iter()
-            .map(|seat| seat.worker.tasks())
-            .sum()
+        self.workers_of(node).map(Worker::tasks).sum()
     }
 
     /// A look at a task. `None` if it is no more, or of another type.
@@ -140,8 +137,10 @@ impl<A: App> World<A> {
     /// If there is no such node.
     #[must_use]
     pub fn task<T: Task<App = A> + 'static>(&self, node: NodeId, task: TaskId) -> Option<&T> {
-        let seat = self.seats_of(node).get(usize::from(task.worker()))?;
-        seat.worker.task(task)
+        let number = self
+            .outside
+            .seat(self.known(node).number(), task.worker())?;
+        self.seats[number as usize].worker.as_ref()?.task(task)
     }
 
     /// All tasks of a type on a node, worker by worker.
@@ -153,8 +152,6 @@ impl<A: App> World<A> {
         &self,
         node: NodeId,
     ) -> impl Iterator<Item = (TaskId, &T)> {
-        self.seats_of(node)
-            .iter()
-            .flat_map(|seat| seat.worker.tasks_of())
+        self.workers_of(node).flat_map(Worker::tasks_of)
     }
 }

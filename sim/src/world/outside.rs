@@ -1,12 +1,13 @@
 //! Everything around the workers: what they give out goes here.
 
 use stillpoint::{
-    App, BufferPool, DATAGRAM_BYTES_MAX, End, Entity, Entropy, Membership, NetworkCommand,
+    App, BufferPool, BusItem, DATAGRAM_BYTES_MAX, End, Entity, Entropy, Membership, NetworkCommand,
     NetworkEvent, ResourceId, SocketId, SpawnError, TaskId, Timestamp, Transmit, TransmitBuffer,
     UdpOpen, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use crate::agenda::Agenda;
+use crate::bus::{BusPath, Buses};
 use crate::device::PacketFlight;
 use crate::failure::Failure;
 use crate::network::{Flight, MembershipChange, Network};
@@ -19,6 +20,9 @@ pub(super) struct Outside<A: App> {
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
     pub(super) tcp: Tcp,
+    pub(super) buses: Buses<A>,
+    /// By node.
+    pub(super) desks: Vec<Desk>,
     pub(super) trace: Trace,
     pub(super) reports: Vec<Reported<A>>,
     pub(super) ended: Vec<Ended>,
@@ -47,6 +51,24 @@ pub(super) enum Event<A: App> {
     Listening {
         slot: u32,
     },
+    /// The next in a queue between workers has arrived.
+    Bus(BusPath),
+    /// What has arrived there may be handed in.
+    BusTurn(BusPath),
+    /// There is room in the queue.
+    BusRoom(BusPath),
+}
+
+/// What is known of a node apart from its workers.
+pub(super) struct Desk {
+    /// By index: the numbers of its workers among all workers, those that are no more included.
+    pub(super) seats: Vec<u32>,
+}
+
+impl Desk {
+    pub(super) const fn new() -> Self {
+        Self { seats: Vec::new() }
+    }
 }
 
 /// What a task has reported.
@@ -100,6 +122,8 @@ impl<A: App> Outside<A> {
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
             tcp: Tcp::new(entropy),
+            buses: Buses::new(entropy),
+            desks: Vec::new(),
             trace: Trace::new(),
             reports: Vec::new(),
             ended: Vec::new(),
@@ -110,6 +134,12 @@ impl<A: App> Outside<A> {
             spare: Vec::new(),
             lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
         }
+    }
+
+    /// The number of a worker among all workers, if there ever was such a worker.
+    pub(super) fn seat(&self, node: u32, worker: u16) -> Option<u32> {
+        let seats = &self.desks[node as usize].seats;
+        seats.get(usize::from(worker)).copied()
     }
 
     /// Notes a failure. The first one counts.
@@ -174,6 +204,18 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
             }
         }
+    }
+
+    fn bus_room(&mut self, worker: u16) -> usize {
+        self.outside.buses.room(self.path(worker))
+    }
+
+    fn push_bus(&mut self, worker: u16, item: BusItem<A::Channel, A::Message>) {
+        self.carry_item(worker, item);
+    }
+
+    fn want_bus_room(&mut self, worker: u16) {
+        self.want_room(worker);
     }
 }
 

@@ -147,7 +147,10 @@ impl<A: App> World<A> {
 
     fn happen(&mut self, due: Due<Event<A>>) {
         match due {
-            Due::Deadline { worker } => self.give(worker, WorkerInput::Timeout),
+            Due::Deadline { worker } => {
+                self.seats[worker as usize].turns += 1;
+                self.give(worker, WorkerInput::Timeout);
+            }
             Due::End { slot } => {
                 if let Some((worker, event)) = self.outside.attend(slot) {
                     self.give(worker, WorkerInput::Network(event));
@@ -174,12 +177,21 @@ impl<A: App> World<A> {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
+            Due::Event(Event::Bus(path)) => self.bus_arrives(path),
+            Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
+            Due::Event(Event::BusRoom(path)) => self.room_came(path),
         }
     }
 
     /// Gives a worker one input, and notes its deadline.
-    fn give(&mut self, worker: u32, input: WorkerInput<A>) {
-        let seat = &mut self.seats[worker as usize];
+    pub(super) fn give(&mut self, number: u32, input: WorkerInput<A>) {
+        let seat = &mut self.seats[number as usize];
+        if seat.held {
+            return seat.backlog.inputs.push_back(input);
+        }
+        let Some(worker) = &mut seat.worker else {
+            return self.miss(number, input);
+        };
         let place = Place {
             at: self.outside.now,
             node: seat.node,
@@ -189,20 +201,37 @@ impl<A: App> World<A> {
         let mut sink = Sink {
             outside: &mut self.outside,
             place,
-            worker,
+            worker: number,
         };
-        seat.worker.handle_input(place.at, input, &mut sink);
-        self.arm(worker);
+        worker.handle_input(place.at, input, &mut sink);
+        if *worker.bus_counters() != seat.bus.counters {
+            seat.note_bus(&mut self.outside.network.counters);
+        }
+        seat.inputs += 1;
+        self.arm(number);
+        if self.seats[number as usize].watched {
+            self.look_after(number);
+        }
     }
 
     /// Has the agenda know the deadline of a worker. An entry for an earlier moment may stay: what
     /// is due is looked up when it comes.
-    fn arm(&mut self, worker: u32) {
-        let seat = &mut self.seats[worker as usize];
-        if let Some(deadline) = seat.worker.poll_timeout() {
-            let at = deadline.at.max(self.outside.now);
+    fn arm(&mut self, number: u32) {
+        let seat = &mut self.seats[number as usize];
+        let now = self.outside.now;
+        let wanted = seat.wants_timeout();
+        if wanted.is_none_or(|wanted| wanted > now) {
+            seat.turns = 0;
+        }
+        if let Some(wanted) = wanted {
+            // Somebody who goes on at once for ever must not keep time from going on.
+            let at = if seat.turns < TURNS_MAX {
+                wanted.max(now)
+            } else {
+                wanted.max(now.after(TURN))
+            };
             if seat.armed.is_none_or(|armed| at < armed) {
-                self.outside.agenda.push_deadline(at, worker);
+                self.outside.agenda.push_deadline(at, number);
                 seat.armed = Some(at);
             }
         }
@@ -216,10 +245,7 @@ impl<A: App> World<A> {
             return false;
         }
         seat.armed = None;
-        let due = seat
-            .worker
-            .poll_timeout()
-            .is_some_and(|deadline| deadline.at <= at);
+        let due = seat.wants_timeout().is_some_and(|wanted| wanted <= at);
         if !due {
             self.arm(worker);
         }
@@ -243,10 +269,7 @@ impl<A: App> World<A> {
             };
             let seat = &mut self.seats[worker as usize];
             let armed = seat.armed == Some(at);
-            if armed
-                && let Some(wanted) = seat.worker.poll_timeout()
-                && wanted.at <= at
-            {
+            if armed && seat.wants_timeout().is_some_and(|wanted| wanted <= at) {
                 return;
             }
             self.outside.agenda.discard_first();
@@ -277,16 +300,22 @@ impl<A: App> World<A> {
     }
 
     fn deadlock(&self) -> Failure {
-        let seats = self.seats.iter().filter(|seat| seat.worker.tasks() > 0);
+        let seats = self.seats.iter().filter(|seat| seat.tasks() > 0);
         Failure::Deadlock {
             at: self.now(),
             waiting: seats
                 .map(|seat| Waiting {
                     node: self.outside.network.hosts[seat.node as usize].name.clone(),
                     worker: seat.index,
-                    tasks: seat.worker.tasks(),
+                    tasks: seat.tasks(),
                 })
                 .collect(),
         }
     }
 }
+
+/// Times in a row that a worker may go on at once and take no time for it.
+const TURNS_MAX: u32 = 1_000;
+
+/// The time that it takes from then on.
+const TURN: Duration = Duration::from_micros(1);

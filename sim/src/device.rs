@@ -169,6 +169,15 @@ impl Devices {
         }
     }
 
+    /// Closes all queues of a worker.
+    pub(crate) fn close_all(&mut self, worker: u32) {
+        let queues = self.by_queue.keys().copied();
+        let queues: Vec<_> = queues.filter(|&(owner, _)| owner == worker).collect();
+        for (worker, id) in queues {
+            self.close(worker, id);
+        }
+    }
+
     /// Closes all queues of a device, and says which these were.
     pub(crate) fn remove(&mut self, number: usize) -> Vec<Queue> {
         let queues = core::mem::take(&mut self.devices[number].queues);

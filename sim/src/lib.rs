@@ -145,7 +145,7 @@ pub use failure::{Failure, Waiting};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
-pub use world::{Ended, Reported, SpawnFailure, World};
+pub use world::{Ended, NodeController, Reported, SpawnFailure, World};
 
 use stillpoint::Capabilities;
 

@@ -25,6 +25,7 @@ use interfaces::NetworkPrefix;
 pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
+pub(crate) use socket::Held;
 use socket::{Domain, Socket};
 
 pub(crate) struct Network {
@@ -260,6 +261,30 @@ impl Network {
             let host = &mut self.hosts[node as usize];
             host.unbind(open.local.port(), worker, socket);
             host.leave_all(worker, socket);
+        }
+    }
+
+    /// Closes all sockets and devices of a worker that is no more.
+    pub(crate) fn close_all(&mut self, node: u32, worker: u32) {
+        let sockets = core::mem::take(&mut self.sockets[worker as usize]);
+        let host = &mut self.hosts[node as usize];
+        for open in sockets.into_iter().flatten() {
+            host.unbind(open.local.port(), worker, open.id);
+            host.leave_all(worker, open.id);
+        }
+        self.devices.close_all(worker);
+        let is_left = |bound: &Bound| bound.worker == worker;
+        assert!(
+            !host.bound.iter().any(is_left),
+            "a worker that is no more has no socket"
+        );
+    }
+
+    /// Has what comes for the sockets of a worker wait, or no longer.
+    pub(crate) fn hold(&mut self, worker: u32, held: Held) {
+        let sockets = self.sockets[worker as usize].iter_mut();
+        for open in sockets.flatten() {
+            open.hold(held);
         }
     }
 

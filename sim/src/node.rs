@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use stillpoint::{App, InterfaceIndex, Spawned, Spawner, Worker, WorkerConfig};
+use stillpoint::{App, InterfaceIndex, Spawned, Spawner, WhenWorkerFails, Worker, WorkerConfig};
 
 use crate::bus::BusLink;
 use crate::network::HostAddress;
@@ -36,6 +36,8 @@ pub struct NodeBuilder<'a, A: App> {
     pub(crate) interface: InterfaceIndex,
     pub(crate) workers: u16,
     pub(crate) bus: BusLink,
+    pub(crate) when_worker_fails: WhenWorkerFails,
+    pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
 }
 
@@ -96,6 +98,19 @@ impl<A: App> NodeBuilder<'_, A> {
         self
     }
 
+    /// Says what is done when one of the workers fails: see [`World::kill_worker`].
+    pub fn when_worker_fails(mut self, policy: WhenWorkerFails) -> Self {
+        self.when_worker_fails = policy;
+        self
+    }
+
+    /// Has this many inputs from the controller wait at a worker, instead of 65,536. One more is
+    /// [`Full`](stillpoint::ControlError::Full).
+    pub fn inputs_max(mut self, inputs_max: usize) -> Self {
+        self.inputs_max = inputs_max;
+        self
+    }
+
     /// Has `set` change the limits of each worker. Index, chance and memory stay the world's.
     pub fn limits(mut self, set: impl Fn(&mut WorkerConfig) + 'static) -> Self {
         self.limits = Box::new(set);
@@ -113,12 +128,14 @@ impl<A: App> NodeBuilder<'_, A> {
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
     ) -> NodeId {
         let node = Node {
+            bus: self.bus,
+            when_worker_fails: self.when_worker_fails,
+            inputs_max: self.inputs_max,
             limits: self.limits,
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
         let (name, addresses) = (&self.name, self.addresses);
-        self.world
-            .add_node(name, addresses, self.workers, self.bus, node)
+        self.world.add_node(name, addresses, self.workers, node)
     }
 }
 

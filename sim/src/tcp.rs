@@ -24,7 +24,7 @@ use stillpoint::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::counters::Counters;
-use crate::network::{EPHEMERAL_FIRST, EPHEMERAL_PORTS, Network};
+use crate::network::{EPHEMERAL_FIRST, EPHEMERAL_PORTS, Held, Network};
 
 mod endpoint;
 mod listener;
@@ -322,8 +322,10 @@ impl Tcp {
             id: listener.id,
             ready: listener.told,
         };
-        let options = listener.options;
-        let end = self.insert(Endpoint::answering(origin, holder, call, &options));
+        let (options, held) = (listener.options, listener.held);
+        let mut end = Endpoint::answering(origin, holder, call, &options);
+        end.held = held;
+        let end = self.insert(end);
         self.listeners.add_waiting(slot, end);
         Ok(Some(end))
     }
@@ -369,6 +371,25 @@ impl Tcp {
         let end = &mut self.ends[slot as usize];
         end.accept(stream);
         self.by_stream.insert((end.seat.worker, stream), slot);
+    }
+
+    /// The streams that a worker knows, and their slots.
+    pub(crate) fn streams_of(&self, worker: u32) -> Vec<(StreamId, u32)> {
+        let streams = self.by_stream.iter();
+        let streams = streams.filter(|((owner, _), _)| *owner == worker);
+        streams.map(|(&(_, id), &slot)| (id, slot)).collect()
+    }
+
+    /// Has what a worker is to be told wait, or no longer. Gives the slots of its ends.
+    pub(crate) fn hold(&mut self, worker: u32, held: Held) -> Vec<u32> {
+        self.listeners.hold(worker, held);
+        let ends = self.ends.iter_mut();
+        let ends = ends.filter(|(_, end)| end.seat.worker == worker);
+        let slots = ends.filter_map(|(slot, end)| {
+            end.held = held;
+            u32::try_from(slot).ok()
+        });
+        slots.collect()
     }
 
     /// The worker knows the stream no more.

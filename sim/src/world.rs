@@ -11,7 +11,8 @@ use core::ops::RangeInclusive;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, Entity, Entropy, Site, TaskId, Worker, WorkerConfig, WorkerInput,
+    App, BufferPool, ControlPlane, Entity, Entropy, Site, TaskId, WhenWorkerFails, Worker,
+    WorkerConfig, WorkerInput,
 };
 
 use crate::bus::BusLink;
@@ -21,6 +22,8 @@ use crate::node::{NodeBuilder, NodeId};
 
 mod bus;
 mod carry;
+mod control;
+mod desk;
 mod look;
 mod outside;
 mod packets;
@@ -29,8 +32,10 @@ mod seat;
 mod streams;
 mod workers;
 
-use outside::{Desk, Event, Outside};
+pub use control::NodeController;
+use desk::Desk;
 pub use outside::{Ended, Reported, SpawnFailure};
+use outside::{Event, Outside};
 use seat::Seat;
 use workers::Joining;
 
@@ -53,8 +58,12 @@ pub struct World<A: App> {
     events_max: u64,
 }
 
-/// What the workers of a node are made with.
+/// What a node is, and what its workers are made with.
 pub(crate) struct Node<A: App> {
+    pub(crate) bus: BusLink,
+    pub(crate) when_worker_fails: WhenWorkerFails,
+    /// Inputs from the controller that may wait at a worker.
+    pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
@@ -113,6 +122,8 @@ impl<A: App> World<A> {
             interface: FIRST,
             workers: 1,
             bus: BusLink::default(),
+            when_worker_fails: WhenWorkerFails::GoOn,
+            inputs_max: INPUTS_MAX,
             limits: Box::new(|_| {}),
         }
     }
@@ -122,7 +133,6 @@ impl<A: App> World<A> {
         name: &str,
         addresses: Vec<HostAddress>,
         workers: u16,
-        bus: BusLink,
         node: Node<A>,
     ) -> NodeId {
         assert!(
@@ -130,11 +140,13 @@ impl<A: App> World<A> {
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
         let number = self.outside.network.add_host(name, addresses);
-        self.outside.buses.add_node(bus);
-        self.outside.desks.push(Desk::new());
+        self.outside.buses.add_node(node.bus.clone());
+        let plane = ControlPlane::new(node.when_worker_fails);
+        self.outside.desks.push(Desk::new(plane, node.inputs_max));
         self.nodes.insert(name.to_owned(), node);
-        for index in 0..workers {
-            self.add_seat(number, index, Joining::AtFirst);
+        for _ in 0..workers {
+            let added = self.add_seat(number, Joining::AtFirst);
+            assert!(added.is_ok(), "a new node has an index for each worker");
         }
         NodeId::new(number)
     }
@@ -328,3 +340,6 @@ impl<A: App> fmt::Debug for World<A> {
             .finish_non_exhaustive()
     }
 }
+
+/// Inputs from the controller that may wait at a worker, unless told otherwise.
+const INPUTS_MAX: usize = 1 << 16;

@@ -122,6 +122,27 @@ fn a_full_queue_gives_back_and_tells_of_room_and_nothing_is_lost_or_overtakes() 
 }
 
 #[test]
+fn room_is_told_behind_all_that_came_back() {
+    for own in [true, false] {
+        let mut world = World::new(1);
+        let node = world.node("node", [10, 0, 0, 1]).workers(2);
+        let node = node
+            .bus(BusLink::default().queue_max(4))
+            .limits(|limits| {
+                limits.messages_per_task_max = 4;
+                // Less than come back at once.
+                limits.batch_max = 3;
+            })
+            .spawner(puppet::spawn);
+        let one = puppet(&mut world, node, 0);
+        let other = puppet(&mut world, node, u16::from(!own));
+        world.command(node, one, send(other, 50));
+        world.run_until_idle(ms(100)).unwrap();
+        assert_eq!(numbers(&world, node, other), (0..50).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn without_room_what_need_not_wait_is_dropped_and_counted() {
     let mut world = World::new(1);
     let (node, [one, two, _]) = three(&mut world, BusLink::default().queue_max(10));
@@ -133,7 +154,8 @@ fn without_room_what_need_not_wait_is_dropped_and_counted() {
     };
     world.command(node, one, act);
     world.run_until_idle(ms(10)).unwrap();
-    assert_eq!(numbers(&world, node, two), (0..10).collect::<Vec<_>>());
+    let first = (0..10).map(|number| puppet::HASTY + number);
+    assert_eq!(numbers(&world, node, two), first.collect::<Vec<_>>());
     let bus = world.counters().bus;
     assert_eq!((bus.sent, bus.dropped, bus.refused), (10, 90, 0));
 }

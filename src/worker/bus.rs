@@ -50,6 +50,9 @@ pub(super) struct Bus<A: App> {
     requests: Requests,
     /// Tasks of this worker that wait for room in its own lane.
     waiting: FifoSet<TaskId>,
+    /// How many commands are about to come back to a task for want of room. It hears of room behind
+    /// them, or it would never hear of room for the last ones.
+    returning: BTreeMap<TaskId, u32>,
     /// Subscriptions that all workers know of, to be told.
     confirmed: FifoSet<(TaskId, A::Channel)>,
     /// The workers that a message goes to; kept for its memory.
@@ -111,6 +114,7 @@ impl<A: App> Bus<A> {
             subscriptions: Subscriptions::new(),
             requests: Requests::new(config.index, config.requests_max),
             waiting: FifoSet::new(),
+            returning: BTreeMap::new(),
             confirmed: FifoSet::new(),
             targets: Vec::new(),
             counters: BusCounters {
@@ -261,6 +265,7 @@ impl<A: App> Bus<A> {
             self.unsubscribe(task, channel, outputs);
         }
         self.waiting.remove(&task);
+        self.returning.remove(&task);
         for (_, peer) in &mut self.peers {
             peer.waiting.remove(&task);
         }
@@ -291,7 +296,8 @@ impl<A: App> Bus<A> {
         };
         for _ in 0..waiting {
             let task = self.waiting.pop()?;
-            if self.share(task) <= self.messages_per_task_max / 2 {
+            let has_all = !self.returning.contains_key(&task);
+            if has_all && self.share(task) <= self.messages_per_task_max / 2 {
                 return Some((task, self.worker));
             }
             self.waiting.push(task);
@@ -303,11 +309,27 @@ impl<A: App> Bus<A> {
             if peer.presence == Presence::Here && outputs.bus_room(*index) == 0 {
                 peer.room = Room::Awaited;
                 outputs.want_bus_room(*index);
-            } else if let Some(task) = peer.waiting.pop() {
-                return Some((task, *index));
+                continue;
+            }
+            for _ in 0..peer.waiting.len() {
+                let task = peer.waiting.pop()?;
+                if !self.returning.contains_key(&task) {
+                    return Some((task, *index));
+                }
+                peer.waiting.push(task);
             }
         }
         None
+    }
+
+    /// A command that there was no room for has come back to its task.
+    pub(super) fn has_returned(&mut self, task: TaskId) {
+        if let Some(count) = self.returning.get_mut(&task) {
+            *count -= 1;
+            if *count == 0 {
+                self.returning.remove(&task);
+            }
+        }
     }
 
     /// The next task that is to hear that all workers know of its subscription.

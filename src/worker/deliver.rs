@@ -222,6 +222,9 @@ impl<A: App> Worker<A> {
                 self.try_give(task, Input::Network(event), outputs);
             }
             Pending::Bus { task, event } => {
+                if let BusEvent::NoRoom { .. } = event {
+                    self.bus.has_returned(task);
+                }
                 self.try_give(task, Input::Bus(event), outputs);
             }
         }

@@ -33,6 +33,7 @@ impl Socket {
             waiting: Waiting {
                 at: Timestamp::EPOCH,
                 bytes: 0,
+                held: Held::No,
             },
         }
     }
@@ -49,14 +50,20 @@ impl Socket {
         )
     }
 
+    /// Has what comes from now on wait, or no longer.
+    pub(super) const fn hold(&mut self, held: Held) {
+        self.waiting.held = held;
+    }
+
     /// Whether there is room for datagrams that arrive now. If so, they take it; as in Linux, the
     /// last to get in may take more than there is.
     pub(super) fn take_room(&mut self, now: Timestamp, run: &DatagramRun) -> bool {
         if self.open.receive_buffer.is_none() {
             return true;
         }
-        if self.waiting.at != now {
-            self.waiting = Waiting { at: now, bytes: 0 };
+        if self.waiting.at != now && self.waiting.held == Held::No {
+            self.waiting.at = now;
+            self.waiting.bytes = 0;
         }
         if self.waiting.bytes > u64::from(self.buffers().receive) {
             return false;
@@ -64,6 +71,13 @@ impl Socket {
         self.waiting.bytes += run.payload.len() as u64 + run.count() as u64 * BOOKKEEPING_BYTES;
         true
     }
+}
+
+/// Whether a worker takes nothing, so that what comes for it waits at its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    No,
+    Yes,
 }
 
 /// Which families a socket speaks.
@@ -92,11 +106,12 @@ impl Domain {
     }
 }
 
-/// What waits at a socket: datagrams of one instant.
+/// What waits at a socket: datagrams of one instant, or all since its worker stands still.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     at: Timestamp,
     bytes: u64,
+    held: Held,
 }
 
 /// What a datagram takes of a receive buffer beside its payload, in bytes: about as in Linux.

@@ -22,6 +22,7 @@ use super::segment::{Kind, Segment, segment_bytes_max};
 use super::send::{Piece, Sending};
 use super::{Name, Seat, Side};
 use crate::counters::Counters;
+use crate::network::Held;
 
 pub(crate) struct Endpoint {
     pub(super) name: Name,
@@ -55,6 +56,8 @@ pub(crate) struct Endpoint {
     call_due: bool,
     probe_due: bool,
     reset_due: bool,
+    /// Whether its worker stands still, and is told nothing.
+    pub(super) held: Held,
     /// When the agenda looks at it next.
     pub(crate) armed: Option<Timestamp>,
 }
@@ -176,6 +179,7 @@ impl Endpoint {
             call_due: true,
             probe_due: false,
             reset_due: false,
+            held: Held::No,
             armed: None,
         }
     }
@@ -353,6 +357,23 @@ impl Endpoint {
         self.token = None;
         self.sending.end();
         self.limit = Some(tools.now.after(self.linger));
+        self.discard_received(tools.counters);
+    }
+
+    /// Its worker is no more. What the system has taken is sent on; if something was received and
+    /// not read, the peer is told that it was for nothing, as systems do (RFC 2525, 2.17).
+    pub(crate) fn abandon(&mut self, tools: &mut Tools<'_>) {
+        let closed = matches!(self.holder, Holder::Closing(_));
+        self.holder = Holder::Nobody;
+        self.token = None;
+        if self.stage != Stage::Joined || (!closed && self.receiving.available() > 0) {
+            return self.break_off(tools);
+        }
+        let unsent = self.sending.discard_queue() as u64;
+        tools.counters.streams.bytes_unsent += unsent;
+        tools.counters.stream_bytes.waiting -= unsent;
+        self.sending.end();
+        self.limit = None;
         self.discard_received(tools.counters);
     }
 

@@ -9,6 +9,7 @@ use slab::Slab;
 use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Token};
 
 use super::Seat;
+use crate::network::Held;
 
 /// All listeners, by slot.
 pub(crate) struct Listeners {
@@ -28,6 +29,8 @@ pub(crate) struct Listener {
     pub(super) options: TcpOptions,
     /// Whether its task was told that it is open.
     pub(super) told: bool,
+    /// Whether its worker stands still.
+    pub(super) held: Held,
     /// Ends that are being connected, or wait to be taken in.
     pub(super) waiting: BTreeSet<u32>,
 }
@@ -72,6 +75,7 @@ impl Listeners {
             sharing: listen.sharing,
             options: listen.options,
             told: false,
+            held: Held::No,
             waiting: BTreeSet::new(),
         });
         let slot = u32::try_from(slot).expect("fewer than 2^32 listeners");
@@ -95,6 +99,22 @@ impl Listeners {
             }
         }
         listener.waiting
+    }
+
+    /// The listeners of a worker.
+    pub(crate) fn of_worker(&self, worker: u32) -> Vec<ListenerId> {
+        let ids = self.by_id.keys().copied();
+        ids.filter(|&(owner, _)| owner == worker)
+            .map(|(_, id)| id)
+            .collect()
+    }
+
+    /// Has what comes for the listeners of a worker wait, or no longer.
+    pub(super) fn hold(&mut self, worker: u32, held: Held) {
+        let listeners = self.all.iter_mut();
+        for (_, listener) in listeners.filter(|(_, listener)| listener.seat.worker == worker) {
+            listener.held = held;
+        }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Listener> {

@@ -164,12 +164,18 @@ impl Sending {
 
     /// Throws away what the system has not taken. Says how many bytes that were.
     pub(super) fn discard(&mut self) -> usize {
-        let count = self.room.queued();
-        self.queue.clear();
-        self.room.leave(count);
+        let count = self.discard_queue();
         self.resend = false;
         self.probe = false;
         self.retry.stop();
+        count
+    }
+
+    /// The same, and what the system has taken is still sent.
+    pub(super) fn discard_queue(&mut self) -> usize {
+        let count = self.room.queued();
+        self.queue.clear();
+        self.room.leave(count);
         count
     }
 

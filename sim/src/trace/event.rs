@@ -205,21 +205,6 @@ impl TraceEvent {
                 write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
             }
             TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
-            TraceKind::BusCarried | TraceKind::BusLost | TraceKind::Bus => {
-                match text(first) {
-                    Some(text) => write!(f, ": {text}")?,
-                    None => write!(f, " #{first:016x}")?,
-                }
-                if self.kind == TraceKind::BusCarried {
-                    write!(f, ", arrives {}", Timestamp::from_nanos(third))?;
-                }
-                Ok(())
-            }
-            TraceKind::WorkerStopped => write!(
-                f,
-                " with {first} task(s); {second} input(s) and {third} message(s) are lost"
-            ),
-            TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -230,7 +215,18 @@ impl TraceEvent {
             | TraceKind::PeerLeft
             | TraceKind::WorkerStarted
             | TraceKind::Close => Ok(()),
+            TraceKind::BusCarried => {
+                write_text(f, first, text)?;
+                write!(f, ", arrives {}", Timestamp::from_nanos(third))
+            }
+            TraceKind::WorkerStopped => write!(
+                f,
+                " with {first} task(s); {second} input(s) and {third} message(s) are lost"
+            ),
+            TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Network
+            | TraceKind::Bus
+            | TraceKind::BusLost
             | TraceKind::Spawn
             | TraceKind::Command
             | TraceKind::Open
@@ -242,10 +238,7 @@ impl TraceEvent {
             | TraceKind::Stream
             | TraceKind::Control
             | TraceKind::Answer
-            | TraceKind::Untold => match text(first) {
-                Some(text) => write!(f, ": {text}"),
-                None => write!(f, " #{first:016x}"),
-            },
+            | TraceKind::Untold => write_text(f, first, text),
         }
     }
 }
@@ -312,6 +305,18 @@ impl TraceEvent {
             let arrival = Timestamp::from_nanos(third);
             write!(f, " to device #{first}, {bytes} B, arrives {arrival}")
         }
+    }
+}
+
+/// A `Debug` text, or its hash if nobody knows the text.
+fn write_text(
+    f: &mut impl Write,
+    hash: u64,
+    text: impl FnOnce(u64) -> Option<String>,
+) -> fmt::Result {
+    match text(hash) {
+        Some(text) => write!(f, ": {text}"),
+        None => write!(f, " #{hash:016x}"),
     }
 }
 

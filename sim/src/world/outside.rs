@@ -15,6 +15,8 @@ use crate::node::NodeId;
 use crate::tcp::{Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
+use super::desk::Desk;
+
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
@@ -22,9 +24,10 @@ pub(super) struct Outside<A: App> {
     pub(super) tcp: Tcp,
     pub(super) buses: Buses<A>,
     /// By node.
-    pub(super) desks: Vec<Desk>,
+    pub(super) desks: Vec<Desk<A>>,
     pub(super) trace: Trace,
     pub(super) reports: Vec<Reported<A>>,
+    pub(super) reports_made: u64,
     pub(super) ended: Vec<Ended>,
     pub(super) spawn_failures: Vec<SpawnFailure>,
     pub(super) tolerant: bool,
@@ -43,6 +46,15 @@ pub(super) enum Event<A: App> {
         worker: u32,
         input: Box<WorkerInput<A>>,
     },
+    /// From the controller, for a worker that takes it when it can.
+    Control {
+        worker: u32,
+        input: Box<WorkerInput<A>>,
+    },
+    /// What has come from the controller may be given.
+    ControlTurn {
+        worker: u32,
+    },
     /// Taken from, and given back to, [`Outside::spare`].
     Flight(Box<Flight>),
     Packet(Box<PacketFlight>),
@@ -59,18 +71,6 @@ pub(super) enum Event<A: App> {
     BusRoom(BusPath),
 }
 
-/// What is known of a node apart from its workers.
-pub(super) struct Desk {
-    /// By index: the numbers of its workers among all workers, those that are no more included.
-    pub(super) seats: Vec<u32>,
-}
-
-impl Desk {
-    pub(super) const fn new() -> Self {
-        Self { seats: Vec::new() }
-    }
-}
-
 /// What a task has reported.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -83,6 +83,8 @@ pub struct Reported<A: App> {
     pub task: TaskId,
     /// What.
     pub report: A::Report,
+    /// Counts the reports of the world.
+    pub(super) number: u64,
 }
 
 /// A task that is no more.
@@ -126,6 +128,7 @@ impl<A: App> Outside<A> {
             desks: Vec::new(),
             trace: Trace::new(),
             reports: Vec::new(),
+            reports_made: 0,
             ended: Vec::new(),
             spawn_failures: Vec::new(),
             tolerant: false,
@@ -169,37 +172,42 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
         let place = self.place;
         match output {
             WorkerOutput::Network(command) => self.network(command),
-            WorkerOutput::Report { task, report } => {
-                let text = self.outside.trace.text(&report);
-                self.outside
-                    .trace
-                    .task(place, TraceKind::Report, task, text);
-                self.outside.reports.push(Reported {
-                    at: place.at,
-                    node: NodeId::new(place.node),
-                    task,
-                    report,
-                });
-            }
+            WorkerOutput::Report { task, report } => self.report(task, report),
             WorkerOutput::Started { task, parent } => {
-                let parent = parent.map_or(0, |parent| parent.to_words()[1]);
+                let word = parent.map_or(0, |parent| parent.to_words()[1]);
                 self.outside
                     .trace
-                    .task(place, TraceKind::Started, task, parent);
+                    .task(place, TraceKind::Started, task, word);
+                self.tell_controller(|| WorkerOutput::Started { task, parent });
             }
-            WorkerOutput::SpawnFailed { parent, error } => self.spawn_failed(parent, error),
-            WorkerOutput::Ended { task, end } => self.ended(task, end),
+            WorkerOutput::SpawnFailed { parent, error } => {
+                self.tell_controller(|| WorkerOutput::SpawnFailed {
+                    parent,
+                    error: error.clone(),
+                });
+                self.spawn_failed(parent, error);
+            }
+            WorkerOutput::Ended { task, end } => {
+                self.tell_controller(|| WorkerOutput::Ended {
+                    task,
+                    end: end.clone(),
+                });
+                self.ended(task, end);
+            }
             WorkerOutput::Stale(stale) => {
                 self.outside
                     .trace
                     .task(place, TraceKind::Stale, stale.task, 0);
+                self.tell_controller(|| WorkerOutput::Stale(stale));
             }
             WorkerOutput::Untold { task, event } => {
                 let text = self.outside.trace.text(&event);
                 self.outside
                     .trace
                     .task(place, TraceKind::Untold, task, text);
+                self.tell_controller(|| WorkerOutput::Untold { task, event });
             }
+            WorkerOutput::Control(output) => self.answer_controller(output),
             unknown => {
                 panic!("the simulator is older than the worker: it does not know {unknown:?}")
             }
@@ -334,7 +342,7 @@ impl<A: App> Sink<'_, A> {
         })
     }
 
-    fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {
+    pub(super) fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {
         let text = self.outside.trace.text(&error);
         self.outside
             .trace

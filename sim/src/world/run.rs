@@ -147,10 +147,7 @@ impl<A: App> World<A> {
 
     fn happen(&mut self, due: Due<Event<A>>) {
         match due {
-            Due::Deadline { worker } => {
-                self.seats[worker as usize].turns += 1;
-                self.give(worker, WorkerInput::Timeout);
-            }
+            Due::Deadline { worker } => self.take_turn(worker),
             Due::End { slot } => {
                 if let Some((worker, event)) = self.outside.attend(slot) {
                     self.give(worker, WorkerInput::Network(event));
@@ -158,6 +155,8 @@ impl<A: App> World<A> {
                 }
             }
             Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
+            Due::Event(Event::Control { worker, input }) => self.control_arrives(worker, *input),
+            Due::Event(Event::ControlTurn { worker }) => self.control_turn(worker),
             Due::Event(Event::Packet(flight)) => {
                 let device = flight.to.device;
                 for packet in self.outside.arrive_packet(*flight) {
@@ -181,6 +180,20 @@ impl<A: App> World<A> {
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
         }
+    }
+
+    /// The deadline of a worker has passed.
+    fn take_turn(&mut self, number: u32) {
+        let seat = &mut self.seats[number as usize];
+        if seat.held {
+            return self.resume(number);
+        }
+        if seat.abort_at.is_some_and(|at| at <= self.outside.now) {
+            seat.abort_at = None;
+            return self.give(number, WorkerInput::Abort);
+        }
+        seat.turns += 1;
+        self.give(number, WorkerInput::Timeout);
     }
 
     /// Gives a worker one input, and notes its deadline.
@@ -216,10 +229,10 @@ impl<A: App> World<A> {
 
     /// Has the agenda know the deadline of a worker. An entry for an earlier moment may stay: what
     /// is due is looked up when it comes.
-    fn arm(&mut self, number: u32) {
+    pub(super) fn arm(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         let now = self.outside.now;
-        let wanted = seat.wants_timeout();
+        let wanted = seat.wants_turn();
         if wanted.is_none_or(|wanted| wanted > now) {
             seat.turns = 0;
         }
@@ -245,7 +258,7 @@ impl<A: App> World<A> {
             return false;
         }
         seat.armed = None;
-        let due = seat.wants_timeout().is_some_and(|wanted| wanted <= at);
+        let due = seat.wants_turn().is_some_and(|wanted| wanted <= at);
         if !due {
             self.arm(worker);
         }
@@ -269,7 +282,7 @@ impl<A: App> World<A> {
             };
             let seat = &mut self.seats[worker as usize];
             let armed = seat.armed == Some(at);
-            if armed && seat.wants_timeout().is_some_and(|wanted| wanted <= at) {
+            if armed && seat.wants_turn().is_some_and(|wanted| wanted <= at) {
                 return;
             }
             self.outside.agenda.discard_first();

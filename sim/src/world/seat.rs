@@ -19,28 +19,46 @@ pub(super) struct Seat<A: App> {
     pub(super) turns: u32,
     /// It is given nothing before.
     pub(super) stalled_until: Timestamp,
-    /// Whether its inputs are to wait: it is stalled, or some wait already.
+    /// Whether its inputs are to wait: it is stalled, or some of those that came meanwhile wait
+    /// still.
     pub(super) held: bool,
+    /// When its tasks are removed if it has not stopped by then.
+    pub(super) abort_at: Option<Timestamp>,
     /// Whether something is to be looked at after each input.
     pub(super) watched: bool,
     /// Set once it is to be gone when it has stopped.
     pub(super) leaving: bool,
+    /// Since when it is there.
+    pub(super) since: Timestamp,
     /// Inputs it was given.
     pub(super) inputs: u64,
+    pub(super) controls: Controls,
     pub(super) bus: BusSeen,
     pub(super) backlog: Backlog<A>,
+}
+
+/// What a controller has asked of a worker that the worker has not taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Controls {
+    /// On their way or waiting.
+    pub(super) underway: usize,
+    pub(super) underway_most: usize,
+    /// Whether the agenda has a turn for those that wait.
+    pub(super) attended: bool,
 }
 
 /// What waits until a worker takes it.
 pub(super) struct Backlog<A: App> {
     /// What came while it was stalled.
     pub(super) inputs: VecDeque<WorkerInput<A>>,
+    /// From the controller.
+    pub(super) controls: VecDeque<WorkerInput<A>>,
     /// Queues of the bus whose first item it does not take now.
     pub(super) senders: VecDeque<BusPath>,
 }
 
 impl<A: App> Seat<A> {
-    pub(super) fn new(worker: Worker<A>, node: u32, index: u16) -> Self {
+    pub(super) fn new(worker: Worker<A>, node: u32, index: u16, now: Timestamp) -> Self {
         Self {
             worker: Some(worker),
             node,
@@ -49,21 +67,35 @@ impl<A: App> Seat<A> {
             turns: 0,
             stalled_until: Timestamp::EPOCH,
             held: false,
+            abort_at: None,
             watched: false,
             leaving: false,
+            since: now,
             inputs: 0,
+            controls: Controls::default(),
             bus: BusSeen::default(),
-            backlog: Backlog {
-                inputs: VecDeque::new(),
-                senders: VecDeque::new(),
-            },
+            backlog: Backlog::default(),
         }
     }
 
-    /// When the worker can next be given a timeout.
-    pub(super) fn wants_timeout(&self) -> Option<Timestamp> {
-        let deadline = self.worker.as_ref()?.poll_timeout()?;
-        Some(deadline.at.max(self.stalled_until))
+    /// When something is to be done without an input from outside: a timeout, the end of a stall,
+    /// or the removal of its tasks.
+    pub(super) fn wants_turn(&self) -> Option<Timestamp> {
+        let deadline = self.worker.as_ref()?.poll_timeout();
+        if self.held {
+            return Some(self.stalled_until);
+        }
+        let at = deadline.map(|deadline| deadline.at);
+        match (at, self.abort_at) {
+            (Some(at), Some(abort_at)) => Some(at.min(abort_at)),
+            (at, abort_at) => at.or(abort_at),
+        }
+    }
+
+    /// Whether anything is to be looked at after each input.
+    pub(super) fn is_to_be_watched(&self) -> bool {
+        let backlog = &self.backlog;
+        self.leaving || !backlog.senders.is_empty() || !backlog.controls.is_empty()
     }
 
     /// Notes what has changed on the bus within the worker.
@@ -76,8 +108,23 @@ impl<A: App> Seat<A> {
         }
     }
 
+    /// The share of its time that it is busy. Being given inputs takes no time here, but for stalls.
+    pub(super) const fn utilization(&self) -> f64 {
+        if self.held { 1.0 } else { 0.0 }
+    }
+
     /// How many tasks live here.
     pub(super) fn tasks(&self) -> usize {
         self.worker.as_ref().map_or(0, Worker::tasks)
+    }
+}
+
+impl<A: App> Default for Backlog<A> {
+    fn default() -> Self {
+        Self {
+            inputs: VecDeque::new(),
+            controls: VecDeque::new(),
+            senders: VecDeque::new(),
+        }
     }
 }

@@ -212,7 +212,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Has the agenda know the deadline of an end.
-    fn arm_end(&mut self, slot: u32) {
+    pub(super) fn arm_end(&mut self, slot: u32) {
         if let Some(end) = self.tcp.ends.get_mut(slot as usize)
             && let Some(wanted) = end.poll_timeout()
         {
@@ -225,7 +225,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Has something happen to an end, and sees to what follows.
-    fn change<R: Default>(
+    pub(super) fn change<R: Default>(
         &mut self,
         slot: u32,
         change: impl FnOnce(&mut Endpoint, &mut Tools<'_>) -> R,
@@ -288,7 +288,7 @@ impl<A: App> Outside<A> {
         self.change(slot, |_, _| ());
     }
 
-    fn refuse_end(&mut self, slot: u32) {
+    pub(super) fn refuse_end(&mut self, slot: u32) {
         self.network.counters.streams.refused += 1;
         self.change(slot, Endpoint::reset);
     }

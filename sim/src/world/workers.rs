@@ -1,12 +1,21 @@
-//! How workers come and go.
+//! How workers come and go, stand still, and fail.
 
-use stillpoint::{App, Entity, WorkerConfig, WorkerInput};
+use core::time::Duration;
+
+use stillpoint::{
+    App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
+    WorkerConfig, WorkerFailure, WorkerInput, WorkerSummary,
+};
 
 use super::World;
-use super::outside::Sink;
+use super::outside::{Outside, Sink, SpawnFailure};
 use super::seat::Seat;
 use crate::bus::{BusPath, Carried};
-use crate::trace::Place;
+use crate::counters::DropCause;
+use crate::network::Held;
+use crate::node::NodeId;
+use crate::tcp::Endpoint;
+use crate::trace::{Place, TraceKind};
 
 /// When a worker joins the others of its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +27,51 @@ pub(super) enum Joining {
 }
 
 impl<A: App> World<A> {
-    /// Makes a worker of a node, and has the others know of it.
-    pub(super) fn add_seat(&mut self, node: u32, index: u16, joining: Joining) {
+    /// Has a worker stand still for this long, as a thread that gets no processor or a task that
+    /// does not return would: it is given nothing before then. What comes meanwhile waits, in order;
+    /// the queues of the bus to it fill up, and so do the receive buffers of its sockets. Its host
+    /// goes on: segments are acknowledged and sent again.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node or worker. One that is no more is no reason.
+    pub fn stall_worker(&mut self, node: NodeId, worker: u16, stall: Duration) {
+        let number = self.seat_number(node, worker);
+        let seat = &mut self.seats[number as usize];
+        if seat.worker.is_none() {
+            return;
+        }
+        seat.stalled_until = seat.stalled_until.max(self.outside.now.after(stall));
+        seat.held = true;
+        let word = seat.stalled_until.as_nanos();
+        let place = self.place(number);
+        self.outside
+            .trace
+            .push(place, TraceKind::Stalled, 0, [word, 0, 0]);
+        self.outside.hold(number, Held::Yes);
+        self.arm(number);
+    }
+
+    /// Has a worker fail, at once, as if its backend could do nothing more. Its tasks are gone
+    /// without a word, and in none of the lists of what has ended; its sockets and devices are
+    /// closed; on its streams the peer gets what the host had taken, and then their end, or a reset
+    /// if something received was not read. What waits in its queues is lost and counted. The other
+    /// workers are told once all that it had sent is handed in, and the controller gets
+    /// [`ControllerEvent::WorkerStopped`]. What follows is up to
+    /// [`NodeBuilder::when_worker_fails`](crate::NodeBuilder::when_worker_fails).
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node or worker. One that is no more is no reason.
+    pub fn kill_worker(&mut self, node: NodeId, worker: u16) {
+        let number = self.seat_number(node, worker);
+        self.vacate(number, Some(WorkerFailure::Killed));
+    }
+
+    /// Makes one more worker of a node, has the others know of it, and gives its index.
+    pub(super) fn add_seat(&mut self, node: u32, joining: Joining) -> Result<u16, ControlError> {
+        let desk = &mut self.outside.desks[node as usize];
+        let index = desk.plane.next_worker()?;
         let (name, known) = self
             .nodes
             .get_index(node as usize)
@@ -33,13 +85,20 @@ impl<A: App> World<A> {
         config.buffers = self.buffers.clone();
         self.outside.agenda.add_worker(config.entity);
         self.outside.network.add_worker();
-        let seat = Seat::new((known.make)(config), node, index);
+        let seat = Seat::new((known.make)(config), node, index, self.outside.now);
         let number = u32::try_from(self.seats.len()).ok();
         let number = number.filter(|&number| number < 1 << 30);
         let number = number.expect("fewer than 2^30 workers");
         self.seats.push(seat);
-        let others = self.outside.desks[node as usize].seats.clone();
-        self.outside.desks[node as usize].seats.push(number);
+        let others = desk.seats.clone();
+        desk.seats.push(number);
+        desk.plane.worker_started(index);
+        if joining == Joining::Later {
+            let place = self.place(number);
+            self.outside
+                .trace
+                .push(place, TraceKind::WorkerStarted, 0, [0; 3]);
+        }
         for other in others {
             let seat = &self.seats[other as usize];
             if seat.worker.is_none() {
@@ -55,40 +114,235 @@ impl<A: App> World<A> {
                 Joining::Later => self.outside.push_carried(path, Carried::Joined),
             }
         }
+        Ok(index)
+    }
+
+    fn place(&self, number: u32) -> Place {
+        let seat = &self.seats[number as usize];
+        Place {
+            at: self.outside.now,
+            node: seat.node,
+            worker: seat.index,
+        }
     }
 
     /// Has a worker know another before anything happens.
     fn introduce(&mut self, number: u32, other: u16) {
-        let seat = &mut self.seats[number as usize];
-        let place = Place {
-            at: self.outside.now,
-            node: seat.node,
-            worker: seat.index,
-        };
+        let place = self.place(number);
         let mut sink = Sink {
             outside: &mut self.outside,
             place,
             worker: number,
         };
-        if let Some(worker) = &mut seat.worker {
+        if let Some(worker) = &mut self.seats[number as usize].worker {
             worker.handle_input(place.at, WorkerInput::PeerJoined(other), &mut sink);
         }
     }
 
+    /// The stall of a worker is over: gives it what came meanwhile, one input at a time.
+    pub(super) fn resume(&mut self, number: u32) {
+        let seat = &mut self.seats[number as usize];
+        seat.held = false;
+        if let Some(input) = seat.backlog.inputs.pop_front() {
+            self.give(number, input);
+            let seat = &mut self.seats[number as usize];
+            seat.held = seat.worker.is_some();
+        } else {
+            self.outside.hold(number, Held::No);
+            self.look_after(number);
+        }
+        self.arm(number);
+    }
+
     /// Something is for a worker that is no more.
+    #[cold]
     pub(super) fn miss(&mut self, number: u32, input: WorkerInput<A>) {
-        let _ = number;
-        drop(input);
+        let place = self.place(number);
+        let node = NodeId::new(place.node);
+        let outside = &mut self.outside;
+        if let WorkerInput::Network(event) = &input {
+            outside.miss_event(event);
+        } else if let WorkerInput::Spawn(_) = input {
+            let worker = place.worker;
+            outside.spawn_failures.push(SpawnFailure {
+                at: place.at,
+                node,
+                worker,
+                parent: None,
+                error: SpawnError::WorkerGone { worker },
+            });
+        } else if let WorkerInput::Command { task, .. } = input {
+            outside.trace.task(place, TraceKind::Stale, task, 0);
+        } // The controller knows of the rest, and nobody else waits for an answer.
     }
 
     /// Sees to what waits for a worker that has worked on.
     #[cold]
     pub(super) fn look_after(&mut self, number: u32) {
         let seat = &self.seats[number as usize];
+        let Some(worker) = &seat.worker else {
+            return;
+        };
+        if seat.leaving && worker.is_stopped() {
+            return self.vacate(number, None);
+        }
         if !seat.held {
+            self.wake_controls(number);
             self.wake_senders(number);
         }
         let seat = &mut self.seats[number as usize];
-        seat.watched = seat.leaving || !seat.backlog.senders.is_empty();
+        seat.watched = seat.is_to_be_watched();
+    }
+
+    /// Has a worker be gone once it has stopped.
+    pub(super) fn have_leave(&mut self, node: u32, worker: u16) {
+        if let Some(number) = self.outside.seat(node, worker) {
+            let seat = &mut self.seats[number as usize];
+            seat.leaving = true;
+            seat.watched = true;
+        }
+    }
+
+    /// Begins a shutdown of a node, if none has begun. What lives on at `abort_at` is removed then.
+    pub(super) fn begin_shutdown(&mut self, node: u32, abort_at: Option<Timestamp>) {
+        let desk = &mut self.outside.desks[node as usize];
+        let phase = desk.plane.shutdown();
+        let workers: Vec<u16> = desk.plane.workers().collect();
+        for worker in workers {
+            self.have_leave(node, worker);
+            if let (Some(at), Some(number)) = (abort_at, self.outside.seat(node, worker)) {
+                let seat = &mut self.seats[number as usize];
+                seat.abort_at = Some(seat.abort_at.map_or(at, |before| before.min(at)));
+                self.arm(number);
+            }
+        }
+        if let Some(phase) = phase {
+            self.outside.tell_phase(node, phase);
+        }
+    }
+
+    /// A worker is no more: nothing of it stays, the others are told, and the controller does what
+    /// its policy says.
+    pub(super) fn vacate(&mut self, number: u32, failure: Option<WorkerFailure>) {
+        let seat = &mut self.seats[number as usize];
+        seat.note_bus(&mut self.outside.network.counters);
+        let Some(worker) = seat.worker.take() else {
+            return;
+        };
+        let (node, index) = (seat.node, seat.index);
+        let within = core::mem::take(&mut seat.bus.waiting);
+        let backlog = core::mem::take(&mut seat.backlog);
+        (seat.held, seat.watched, seat.abort_at) = (false, false, None);
+        let mut summary = WorkerSummary::new(index);
+        summary.tasks_lost = worker.tasks();
+        summary.inputs_lost = seat.controls.underway as u64;
+        summary.messages_lost = self.close_queues(node, index);
+        summary.failure = failure;
+        self.outside.lose_messages(within + summary.messages_lost);
+        for input in backlog.inputs {
+            self.miss(number, input);
+        }
+        self.outside.close_all(node, number);
+        let words = [
+            summary.tasks_lost as u64,
+            summary.inputs_lost,
+            within + summary.messages_lost,
+        ];
+        let place = self.place(number);
+        self.outside
+            .trace
+            .push(place, TraceKind::WorkerStopped, 0, words);
+        let desk = &mut self.outside.desks[node as usize];
+        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
+        self.react(node, index, reaction);
+        self.outside.go_through_phases(node);
+        self.outside.desks[node as usize].tidy();
+        // What a task does when it is dropped is its own affair, and the world is whole by now.
+        drop(worker);
+    }
+
+    /// Closes the queues to a worker, and says how many messages were in them. The others are told
+    /// behind what it had sent them.
+    fn close_queues(&mut self, node: u32, index: u16) -> u64 {
+        let seats = self.outside.desks[node as usize].seats.clone();
+        let mut lost = 0;
+        for other in seats {
+            let seat = &self.seats[other as usize];
+            let (from, to) = (index, seat.index);
+            if from == to {
+                continue;
+            }
+            let path = BusPath { node, from, to };
+            lost += self.outside.buses.close(path.back());
+            if seat.worker.is_some() {
+                self.outside.push_carried(path, Carried::Left);
+            }
+        }
+        lost
+    }
+
+    fn react(&mut self, node: u32, failed: u16, reaction: Reaction) {
+        match reaction {
+            Reaction::GoOn => {}
+            Reaction::Stop => self.begin_shutdown(node, None),
+            Reaction::Restart => {
+                let added = self.add_seat(node, Joining::Later);
+                let event = match added {
+                    Ok(worker) => ControllerEvent::WorkerStarted {
+                        worker,
+                        instead_of: Some(failed),
+                    },
+                    Err(error) => ControllerEvent::RestartFailed {
+                        worker: failed,
+                        message: error.to_string(),
+                    },
+                };
+                self.outside.desks[node as usize].plane.push_event(event);
+            }
+        }
+    }
+}
+
+impl<A: App> Outside<A> {
+    /// A worker takes nothing, or goes on: so do its sockets and streams.
+    fn hold(&mut self, number: u32, held: Held) {
+        self.network.hold(number, held);
+        for slot in self.tcp.hold(number, held) {
+            self.arm_end(slot);
+        }
+    }
+
+    /// Closes all that a worker has open, as its host does when a thread's descriptors go.
+    fn close_all(&mut self, node: u32, number: u32) {
+        self.network.close_all(node, number);
+        for listener in self.tcp.listeners.of_worker(number) {
+            for slot in self.tcp.listeners.remove(number, listener) {
+                self.refuse_end(slot);
+            }
+        }
+        for (stream, slot) in self.tcp.streams_of(number) {
+            self.tcp.forget(number, stream);
+            self.change(slot, Endpoint::abandon);
+        }
+    }
+
+    /// What was handed to a worker that was no more has not been delivered after all.
+    fn miss_event(&mut self, event: &NetworkEvent) {
+        let counters = &mut self.network.counters;
+        if let NetworkEvent::Datagrams { run, .. } = event {
+            let count = run.count() as u64;
+            counters.delivered -= count;
+            counters.dropped.add(DropCause::Closed, count);
+        } else if let NetworkEvent::Packet { .. } = event {
+            counters.packets.delivered -= 1;
+            counters.packets.dropped.add(DropCause::Closed, 1);
+        }
+    }
+
+    /// Messages that were sent are received by nobody.
+    fn lose_messages(&mut self, messages: u64) {
+        let counters = &mut self.network.counters;
+        counters.bus_waiting -= messages;
+        counters.bus.lost += messages;
     }
 }

@@ -28,7 +28,8 @@ pub enum Act {
     Subscribe(u8),
     Unsubscribe(u8),
     BecomeAgent,
-    /// Numbers from 0 on, or from where the last of this kind has ended.
+    /// Numbers from 0 on, or from where the last of this kind has ended. Those that may be dropped
+    /// overtake others that came back, and are [`HASTY`] more.
     Send {
         to: TaskId,
         count: u64,
@@ -110,6 +111,7 @@ pub struct Puppet<const PHASE: u8> {
     role: Role,
     itself: Option<TaskId>,
     sent: u64,
+    asked: usize,
     talks: bool,
     every: Option<Duration>,
     next_at: Option<Timestamp>,
@@ -125,6 +127,7 @@ impl<const PHASE: u8> Puppet<PHASE> {
             role,
             itself: None,
             sent: 0,
+            asked: 0,
             talks: false,
             every: None,
             next_at: None,
@@ -134,6 +137,18 @@ impl<const PHASE: u8> Puppet<PHASE> {
         }
     }
 
+    /// How many messages wait for room.
+    pub fn waiting(&self) -> usize {
+        self.returned.len()
+    }
+
+    /// How many of its requests were neither answered nor have failed.
+    pub fn unanswered(&self) -> usize {
+        let heard = self.heard.iter();
+        let over = heard.filter(|(_, heard)| matches!(heard, Heard::Reply(_) | Heard::Failed(_)));
+        self.asked - over.count()
+    }
+
     fn act(&mut self, now: Timestamp, act: Act) {
         let outbox = &mut self.outbox;
         match act {
@@ -141,8 +156,9 @@ impl<const PHASE: u8> Puppet<PHASE> {
             Act::Unsubscribe(channel) => outbox.unsubscribe(channel),
             Act::BecomeAgent => outbox.become_agent(),
             Act::Send { to, count, no_room } => {
+                let first = if no_room == NoRoom::Drop { HASTY } else { 0 };
                 for number in self.sent..self.sent + count {
-                    outbox.send_to(to, number, no_room);
+                    outbox.send_to(to, first + number, no_room);
                 }
                 self.sent += count;
             }
@@ -153,6 +169,7 @@ impl<const PHASE: u8> Puppet<PHASE> {
             } => outbox.publish(channel, number, no_room),
             Act::Broadcast(number) => outbox.broadcast(number, NoRoom::Wait),
             Act::Ask { to, number, within } => {
+                self.asked += 1;
                 outbox.request(to, Token(number), number, now.after(within));
             }
             Act::TalkToItself => {
@@ -254,6 +271,9 @@ impl<const PHASE: u8> Task for Puppet<PHASE> {
         Some(Deadline::new(self.next_at?, "tick"))
     }
 }
+
+/// What messages are more that may be dropped.
+pub const HASTY: u64 = 1 << 32;
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -368,7 +368,13 @@ impl<A: App> Bus<A> {
             peer.waiting.push(asking.task);
             peer.await_room(worker, asking.outputs);
         }
-        self.tell(asking, BusEvent::NoRoom { worker, command });
+        let task = asking.task;
+        let event = BusEvent::NoRoom { worker, command };
+        if asking.pending.push(Pending::Bus { task, event }).is_ok() {
+            *self.returning.entry(task).or_default() += 1;
+        } else {
+            self.counters.untold += 1;
+        }
     }
 
     /// Tells the task something, as an input of its own.

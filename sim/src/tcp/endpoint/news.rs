@@ -3,6 +3,7 @@
 use stillpoint::{ListenerId, NetworkError, NetworkEvent, Reading, StreamId, Token};
 
 use super::{Endpoint, Holder, Stage, Tools};
+use crate::network::Held;
 
 /// What its worker is to be told next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,9 @@ impl Endpoint {
     }
 
     pub(super) fn news(&self) -> Option<News> {
+        if self.held == Held::Yes {
+            return None;
+        }
         match self.holder {
             Holder::Listener { id, ready, .. } => {
                 (ready && self.stage == Stage::Joined).then_some(News::Incoming(id))

@@ -75,6 +75,8 @@ pub struct Person {
     /// Lines that the server says were missed.
     pub missed: u32,
     pub too_fast: u32,
+    /// Lines that the server says were not said, for the bus had no room.
+    pub unsaid: u32,
     /// All that was read, if nobody has joined a room by itself.
     pub transcript: RefCell<Vec<Vec<u8>>>,
 }
@@ -309,6 +311,7 @@ impl Person {
             ["you", "are", "in", room] if room == self.room => self.stage = Stage::InRoom,
             ["you", "missed", count, _] => self.missed += count.parse::<u32>().expect("a count"),
             ["too", "fast:", ..] => self.too_fast += 1,
+            ["not", "said:", ..] => self.unsaid += 1,
             [_, "joined" | "left"] | [_, "is", "now", _] => self.notices += 1,
             _ => {}
         }

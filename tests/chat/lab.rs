@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use stillpoint::{App, Keepalive, Spawned, Spawner, TaskId, TcpListen, TcpOptions, Token};
-use stillpoint_sim::{Failure, Link, NodeId, World};
+use stillpoint_sim::{BusLink, Failure, Link, NodeId, World};
 
 use super::crowd::{Ask, Crowd, CrowdConfig, Person};
 use crate::chat::{Door, DoorConfig, Name, Report, Said, Stats};
@@ -43,6 +43,8 @@ pub struct Plan {
     /// Rooms that people choose from; 0: they join none by themselves.
     pub rooms: u64,
     pub link: Link,
+    /// The bus between the doors.
+    pub bus: BusLink,
     /// Buffers of people's systems, in bytes.
     pub buffers: u32,
     pub door: DoorConfig,
@@ -57,6 +59,7 @@ impl Plan {
             people: 4,
             rooms: 0,
             link: Link::new(ms(1)..=ms(9)),
+            bus: BusLink::default(),
             buffers: 65_536,
             door: door(16_384, 65_536),
         }
@@ -92,6 +95,7 @@ impl<'a> Place<'a> {
         let server = world
             .node("server", [10, 0, 0, 1])
             .workers(plan.workers)
+            .bus(plan.bus.clone())
             .spawner(spawn);
         for worker in 0..plan.workers {
             let mut config = plan.door;
@@ -220,6 +224,10 @@ impl<'a> Place<'a> {
                 (door.stats().open, door.rooms(), door.kept_bytes()),
                 (0, 0, 0)
             );
+        }
+        for status in self.world.controller(self.server).status() {
+            assert_eq!(status.subscriptions, 0);
+            assert_eq!(status.resources, 1, "what is open besides the listener");
         }
         assert_eq!(self.world.buffers_in_use(), 0);
         Ok(())

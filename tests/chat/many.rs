@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use stillpoint::Reading;
-use stillpoint_sim::{Failure, Link, World, check, self_check};
+use stillpoint_sim::{BusLink, Failure, Link, World, check, self_check};
 
 use crate::chat::Stats;
 use crate::chat::allowance::Allowance;
@@ -19,6 +19,7 @@ fn plan() -> Plan {
         people: 50,
         rooms: 12,
         link: Link::new(ms(1)..=ms(20)).loss(0.02).reorder(0.02, ms(20)),
+        bus: BusLink::default(),
         buffers: 65_536,
         door: door(16_384, 65_536),
     }
@@ -65,11 +66,14 @@ fn said(place: &Place<'_>) -> u64 {
 #[test]
 fn every_line_reaches_everybody_in_the_room_once_and_in_order() {
     check("every_line", 0..4, |world: &mut World<Lab>| {
-        let mut place = Place::new(world, &plan())?;
+        let mut plan = plan();
+        // Who is told to be in a room is heard and hears at once, however slow the bus is.
+        plan.bus = BusLink::new(ms(0)..=ms(400));
+        let mut place = Place::new(world, &plan)?;
         let mut doors = place.doors().map(|door| door.stats().open);
         assert!(doors.all(|open| open > 20), "each has some");
         drop(doors);
-        talk(&mut place, 5, Duration::from_secs(10))?;
+        talk(&mut place, 5, Duration::from_secs(1))?;
         let (heard, missed) = all_is_heard(&place);
         assert_eq!((said(&place), missed), (1_000, 0));
         let stats = place.stats();
@@ -136,6 +140,32 @@ fn who_talks_too_fast_is_not_heard_more_often_than_it_may() {
         }
         let read: u64 = place.people().map(|person| u64::from(person.heard)).sum();
         assert_eq!(read, heard);
+        place.everybody_leaves()
+    });
+}
+
+#[test]
+fn what_the_bus_has_no_room_for_is_said_to_nobody_and_its_speaker_knows() {
+    check("full_bus", 0..4, |world: &mut World<Lab>| {
+        let mut plan = plan();
+        plan.rooms = 4;
+        plan.bus = BusLink::new(ms(10)..=ms(100)).queue_max(20);
+        let mut place = Place::new(world, &plan)?;
+        talk(&mut place, 5, Duration::from_secs(1))?;
+        let stats = place.stats();
+        let unsaid: u32 = place.people().map(|person| person.unsaid).sum();
+        assert_eq!((u64::from(unsaid), stats.too_fast), (stats.unsaid, 0));
+        assert!(unsaid > 10, "only {unsaid} lines had no room");
+        for (room, people) in rooms(&place) {
+            let taken: u32 = people
+                .iter()
+                .map(|person| person.said - person.unsaid)
+                .sum();
+            for person in people {
+                let expected = taken - (person.said - person.unsaid);
+                assert_eq!(person.heard, expected, "{} in {room}", person.name);
+            }
+        }
         place.everybody_leaves()
     });
 }

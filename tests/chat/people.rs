@@ -186,36 +186,39 @@ fn a_slow_reader_is_told_how_many_lines_it_missed() {
     (plan.door, plan.buffers) = (door(4_096, 2_048), 2_048);
     story("slow reader", &plan, |place| {
         ada_and_bob(place)?;
-        let (person, paused) = (1, Reading::Paused);
-        place.ask(
-            0,
-            Ask::Read {
-                person,
-                reading: paused,
-            },
-        );
-        for number in 1..=60 {
-            let rest = "x".repeat(300);
-            place.say(0, format!("{number} {rest}\n"))?;
+        let (person, mut said, mut missed) = (1, 0, 0);
+        for round in 0..2 {
+            let reading = Reading::Paused;
+            place.ask(0, Ask::Read { person, reading });
+            for number in 0..60 {
+                // There may be room for short ones, but they are not to come before what was missed.
+                said += 1;
+                let rest = "x".repeat(if number % 4 == 3 { 1 } else { 400 });
+                place.say(0, format!("{said} {rest}\n"))?;
+            }
+            let kept: usize = place.doors().map(|door| door.kept_bytes()).sum();
+            assert_eq!(kept, 0);
+            let reading = Reading::Flowing;
+            place.ask(0, Ask::Read { person, reading });
+            place.world.run_for(Duration::from_secs(10))?;
+            said += 1;
+            place.say(0, format!("{said} is after it\n"))?;
+            let bob = &place.crowd(0).people[1];
+            let newly = bob.missed - missed;
+            assert!(
+                (20..60).contains(&newly),
+                "{newly} of 60 missed in round {round}"
+            );
+            missed = bob.missed;
+            assert_eq!((bob.heard + missed, bob.gaps), (said, missed));
+            assert_eq!(u64::from(missed), place.stats().missed);
+            let read = place.read(1);
+            let last = [
+                format!("* you missed {newly} lines"),
+                format!("Ada: {said} is after it"),
+            ];
+            assert_eq!(read[read.len() - 2..], last);
         }
-        let kept: usize = place.doors().map(|door| door.kept_bytes()).sum();
-        assert_eq!(kept, 0);
-        let missed = place.stats().missed;
-        assert!((20..60).contains(&missed), "{missed} of 60 lines missed");
-        // A third one is not disturbed, and there is no end to the story for the slow one.
-        let reading = Reading::Flowing;
-        place.ask(0, Ask::Read { person, reading });
-        place.world.run_for(Duration::from_secs(10))?;
-        place.say(0, "61 is after it\n")?;
-        let bob = &place.crowd(0).people[1];
-        assert_eq!(u64::from(bob.missed), missed);
-        assert_eq!(
-            (u64::from(bob.heard) + missed, u64::from(bob.gaps)),
-            (61, missed)
-        );
-        let read = place.read(1);
-        assert_eq!(read[read.len() - 2], format!("* you missed {missed} lines"));
-        assert_eq!(read[read.len() - 1], "Ada: 61 is after it");
         Ok(())
     });
 }

@@ -236,9 +236,11 @@ impl<A: App> World<A> {
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
         summary.inputs_lost = seat.controls.underway as u64;
-        summary.messages_lost = self.close_queues(node, index);
+        let lost = self.close_queues(node, index);
+        summary.bus = *worker.bus_counters();
+        summary.bus.lost += lost;
         summary.failure = failure;
-        self.outside.lose_messages(within + summary.messages_lost);
+        self.outside.lose_messages(within + lost);
         for input in backlog.inputs {
             self.miss(number, input);
         }
@@ -246,7 +248,7 @@ impl<A: App> World<A> {
         let words = [
             summary.tasks_lost as u64,
             summary.inputs_lost,
-            within + summary.messages_lost,
+            within + lost,
         ];
         let place = self.place(number);
         self.outside

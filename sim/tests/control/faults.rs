@@ -137,7 +137,7 @@ fn a_worker_that_is_killed_is_reported_with_all_that_is_lost() {
     assert_eq!(summary.worker, 1);
     assert_eq!(summary.failure, Some(WorkerFailure::Killed));
     assert_eq!((summary.tasks_lost, summary.inputs_lost), (2, 2));
-    assert_eq!(summary.messages_lost, 6);
+    assert_eq!(summary.bus.lost, 6);
     assert_eq!(world.counters().bus.lost, 6);
     let gone = events.iter().filter(|event| match event {
         ControllerEvent::SpawnFailed {

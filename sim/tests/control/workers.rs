@@ -66,7 +66,7 @@ fn a_worker_that_is_removed_lets_its_tasks_finish_and_is_gone() {
     });
     let summary = stopped.unwrap();
     assert_eq!((summary.worker, &summary.failure), (1, &None));
-    assert_eq!((summary.tasks_lost, summary.messages_lost), (0, 0));
+    assert_eq!((summary.tasks_lost, summary.bus.lost), (0, 0));
 
     // Whoever writes to it now is told, and the others go on.
     world.command(node, one, send(two, 4));

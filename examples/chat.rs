@@ -37,8 +37,9 @@ struct Options {
     /// People who may come in by each worker
     #[arg(long, default_value_t = 5_000, value_parser = people)]
     people: usize,
-    /// Bytes that each person may leave unread beyond what the system keeps; more is missed
-    #[arg(long, default_value_t = 16_384, value_parser = queue)]
+    /// Bytes that may wait for each person beyond what the system has taken; what is said beyond that
+    /// is missed. Even who reads fast needs twice what is said in one turn of a worker
+    #[arg(long, default_value_t = 262_144, value_parser = queue)]
     queue: usize,
     /// Seconds after which who says nothing has to leave
     #[arg(long, default_value_t = 3_600)]

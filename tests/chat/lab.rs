@@ -177,6 +177,13 @@ impl<'a> Place<'a> {
         lines.iter().map(text).collect()
     }
 
+    /// All of the first crowd have read what there is.
+    pub fn read_all(&self) {
+        for person in 0..self.crowd(0).people.len() {
+            self.read(person);
+        }
+    }
+
     /// What all doors have counted.
     pub fn stats(&self) -> Stats {
         let mut total = Stats::default();

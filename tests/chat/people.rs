@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use stillpoint::Reading;
-use stillpoint_sim::{Failure, check};
+use stillpoint_sim::{BusLink, Failure, check};
 
-use crate::crowd::Ask;
+use crate::crowd::{Ask, Crowd, Stage};
 use crate::lab::{Lab, Place, Plan, door, ms};
 
 type World = stillpoint_sim::World<Lab>;
@@ -15,9 +15,11 @@ fn story(name: &str, plan: &Plan, tell: impl Fn(&mut Place<'_>) -> Result<(), Fa
     check(name, 0..5, |world: &mut World| {
         let mut place = Place::new(world, plan)?;
         for person in 0..plan.people {
-            let welcome = place.read(person);
-            assert!(welcome[0].starts_with("* welcome, guest-0-"), "{welcome:?}");
+            let welcome = place.crowd(0).people[person].transcript.borrow();
+            let welcome = [welcome[0].escape_ascii().to_string()];
+            assert!(welcome[0].starts_with("* welcome, guest-"), "{welcome:?}");
         }
+        place.read_all();
         tell(&mut place)?;
         place.everybody_leaves()
     });
@@ -84,6 +86,37 @@ fn commands_are_answered() {
         place.say(0, "/help\n")?;
         assert_eq!(place.read(0).len(), 4);
         Ok(())
+    });
+}
+
+#[test]
+fn who_is_told_to_be_in_a_room_hears_what_is_said_at_other_doors() {
+    check("other door", 0..10, |world: &mut World| {
+        let mut plan = Plan::small();
+        (plan.workers, plan.bus) = (2, BusLink::new(ms(100)..=ms(400)));
+        let mut place = Place::new(world, &plan)?;
+        let doors: Vec<String> = (0..4).map(|person| place.read(person).remove(0)).collect();
+        let door = |person: usize| doors[person].split('-').nth(1);
+        let Some(other) = (1..4).find(|&other| door(other) != door(0)) else {
+            return place.everybody_leaves(); // All came in by the same door.
+        };
+        place.say(0, "/nick Ada\n/join r0\n")?;
+        let bytes = b"/join r0\n".to_vec();
+        place.ask(
+            0,
+            Ask::Send {
+                person: other,
+                bytes,
+            },
+        );
+        let (node, task) = place.crowds[0];
+        place.world.run_until(ms(5_000), |world| {
+            let crowd = world.task::<Crowd>(node, task).unwrap();
+            crowd.people[other].stage == Stage::InRoom
+        })?;
+        place.say(0, "hello\n")?;
+        assert_eq!(place.read(other), ["* you are in r0", "Ada: hello"]);
+        place.everybody_leaves()
     });
 }
 
@@ -212,7 +245,15 @@ fn a_slow_reader_is_told_how_many_lines_it_missed() {
             missed = bob.missed;
             assert_eq!((bob.heard + missed, bob.gaps), (said, missed));
             assert_eq!(u64::from(missed), place.stats().missed);
+            // First what it heard, without a gap; then how many it missed; then what is new.
             let read = place.read(1);
+            let first = said - 60;
+            for (number, line) in (first..).zip(&read[..read.len() - 2]) {
+                assert!(
+                    line.starts_with(&format!("Ada: {number} ")),
+                    "{number}: {line}"
+                );
+            }
             let last = [
                 format!("* you missed {newly} lines"),
                 format!("Ada: {said} is after it"),

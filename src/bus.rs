@@ -149,14 +149,16 @@ pub enum BusEvent<C, M> {
     Agent(TaskId),
     /// There was no room, and nothing was done: here it is again. Everything else that this task
     /// sends to the same worker and would rather wait for comes back, too, until
-    /// [`BusEvent::Room`].
+    /// [`BusEvent::Room`], which is told after all that came back: whoever sends it again at once
+    /// has it back at once.
     NoRoom {
         /// The worker whose queue is full.
         worker: u16,
         /// What was asked for.
         command: BusCommand<C, M>,
     },
-    /// There is room in the queue to this worker.
+    /// There is room in the queue to this worker. Those who wait are told in turn, and may take it
+    /// before anybody else.
     Room {
         /// Which.
         worker: u16,
@@ -302,7 +304,7 @@ pub struct BusCounters {
     pub stale: u64,
     /// Published or sent to workers where nobody was to have them.
     pub unheard: u64,
-    /// In the queues of a worker that is no more.
+    /// In the queues of a worker that is no more, or that was told to abort.
     pub lost: u64,
     /// Requests that were put.
     pub requests: u64,

@@ -21,6 +21,12 @@ pub struct SpawnId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub(crate) u64);
 
+#[cfg(feature = "poll")]
+impl CommandId {
+    /// One whose answer nobody waits for.
+    pub(crate) const UNTRACKED: Self = Self(u64::MAX);
+}
+
 /// Whom a command is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "one or the other")]

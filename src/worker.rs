@@ -111,8 +111,16 @@ pub struct Worker<A: App> {
 /// How far the worker is with stopping. The next task is the first at or after a group and slot.
 #[derive(Debug, Clone, Copy)]
 enum Stopping {
-    /// The next task of this phase is to be told to finish.
-    Telling { phase: u8, group: u16, slot: u32 },
+    /// The next task of this phase is to be told to finish, or of one before it that was not told
+    /// already.
+    Telling {
+        told: Option<u8>,
+        phase: u8,
+        group: u16,
+        slot: u32,
+        /// The phase that is to be told next.
+        then: Option<u8>,
+    },
     /// All of this phase were told, and some may live.
     Told { phase: u8 },
     /// The next task is to be removed.
@@ -271,8 +279,7 @@ impl<A: App> Worker<A> {
         self.bus.write_status(status);
         status.queues.pending = self.pending.len();
         status.queues.pending_most = self.pending.longest();
-        status.buffers_live = self.config.buffers.live();
-        status.buffers_free = self.config.buffers.free();
+        (status.buffers_live, status.buffers_free) = self.config.buffers.counts();
         status.lateness.share(self.groups.lateness());
     }
 
@@ -293,6 +300,8 @@ impl<A: App> Worker<A> {
         self.start(outputs);
         self.remove_all(outputs);
         self.state.enter(WorkerState::Waiting);
+        self.bus.end_turn();
+        self.settle_returned(outputs);
     }
 
     fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
@@ -463,6 +472,7 @@ impl<A: App> Worker<A> {
         while let Some(Stopping::Removing { group, slot }) = self.stopping {
             let Some(task) = self.groups.next_from(group, slot) else {
                 let Some(pending) = self.pending.pop() else {
+                    self.bus.drop_all();
                     self.stopping = Some(Stopping::Removed);
                     return;
                 };

@@ -13,8 +13,26 @@ mod model;
 #[path = "core/probe.rs"]
 mod probe;
 
+#[path = "core/cluster.rs"]
+mod cluster;
+#[path = "core/puppet.rs"]
+mod puppet;
+
 #[path = "core/property.rs"]
 mod property;
+
+#[path = "core/bus.rs"]
+mod bus;
+#[path = "core/bus_fairness.rs"]
+mod bus_fairness;
+#[path = "core/bus_interest.rs"]
+mod bus_interest;
+#[path = "core/bus_requests.rs"]
+mod bus_requests;
+#[path = "core/bus_room.rs"]
+mod bus_room;
+#[path = "core/bus_stop.rs"]
+mod bus_stop;
 
 #[path = "core/children.rs"]
 mod children;
@@ -24,6 +42,8 @@ mod drain;
 mod identity;
 #[path = "core/isolation.rs"]
 mod isolation;
+#[path = "core/status.rs"]
+mod status;
 #[path = "core/streams.rs"]
 mod streams;
 #[path = "core/time.rs"]

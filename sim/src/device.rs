@@ -178,6 +178,13 @@ impl Devices {
         }
     }
 
+    /// Whether a worker has one open.
+    pub(crate) fn has_queue_of(&self, worker: u32) -> bool {
+        let devices = self.devices.iter();
+        let mut queues = devices.flat_map(|device| &device.queues);
+        queues.any(|queue| queue.worker == worker)
+    }
+
     /// Closes all queues of a device, and says which these were.
     pub(crate) fn remove(&mut self, number: usize) -> Vec<Queue> {
         let queues = core::mem::take(&mut self.devices[number].queues);

@@ -116,6 +116,32 @@
 //! Not modelled: congestion windows and pacing, selective and delayed acknowledgements, path MTU,
 //! urgent data, and the time that TIME-WAIT takes.
 //!
+//! # Workers, the bus, and the controller
+//!
+//! A node may have several workers. They share its addresses, and nothing else but the bus: each
+//! ordered pair of them has a queue, in which items keep their order. How long an item takes is drawn
+//! (200 ns to 20 µs, unless [`World::set_bus`] says otherwise), so the seed chooses how the workers
+//! interleave. A queue holds 4,096 items; whoever finds it full is told once half of it is free.
+//!
+//! Being given an input takes a worker no time. One that goes on at once again and again, because a
+//! task writes to itself for ever, say, takes a microsecond for each turn behind the first 4,096, so
+//! that time goes on for the others.
+//!
+//! [`World::controller`] does what an application's controller does in production: it places tasks,
+//! tracks spawns and commands, publishes, adds and removes workers, and leads a shutdown through its
+//! phases, in virtual time. What decides there is the same [`ControlPlane`](stillpoint::ControlPlane).
+//! [`World::spawn`], [`World::command`] and [`World::shutdown`] are for scenarios that need none of it.
+//!
+//! # Faults of workers
+//!
+//! - [`World::stall_worker`] has one stand still for a while. What comes meanwhile waits, its queues
+//!   and receive buffers fill up, and nothing is lost that would not be lost on a host.
+//! - [`World::kill_worker`] has one fail for good. What waits in its queues is lost and counted, its
+//!   descriptors are closed, the others are told behind all that it had sent them, and
+//!   [`NodeBuilder::when_worker_fails`] says what follows.
+//!
+//! After both, as always, every message is accounted for: see [`Counters::bus`].
+//!
 //! # What makes a run repeatable, and what would not
 //!
 //! Tasks must not ask the outside: no clock, no system randomness, no iteration over a hash table

@@ -41,6 +41,10 @@ use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
 ///
+/// A node may have several workers, with a [bus](World::set_bus) between them and a
+/// [controller](World::controller) over them; they can [stand still](World::stall_worker), and
+/// [fail](World::kill_worker).
+///
 /// Whoever builds a scenario wrongly (two nodes of one name, a worker that is not there) gets a
 /// panic that says so. What a scenario finds out is a [`Failure`](crate::Failure).
 pub struct World<A: App> {

@@ -7,6 +7,8 @@
 
 #[path = "control/faults.rs"]
 mod faults;
+#[path = "control/network.rs"]
+mod network;
 #[path = "control/property.rs"]
 mod property;
 #[path = "common/puppet.rs"]

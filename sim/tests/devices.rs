@@ -453,6 +453,17 @@ fn what_is_in_a_packet_is_part_of_the_trace_hash() {
 }
 
 #[test]
+fn the_devices_of_a_killed_worker_are_closed() {
+    let mut world = World::new(1);
+    let node = opened(&mut world, 1, tun("10.0.1.1"));
+    world.kill_worker(node, 0);
+    let packet = ipv4("10.0.1.1", "10.0.1.2", 7, b"for nobody");
+    world.inject_packet(node, "tun0", Packet::new(packet));
+    world.run_until_idle(ms(1)).unwrap();
+    assert_eq!(world.counters().packets.dropped.by(DropCause::NoRoute), 1);
+}
+
+#[test]
 #[should_panic(expected = "no device `tun7` on node `n1`")]
 fn a_device_that_never_was_is_a_mistake_of_the_scenario() {
     let mut world = World::new(1);

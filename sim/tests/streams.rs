@@ -9,6 +9,8 @@
 mod property;
 #[path = "streams/talker.rs"]
 mod talker;
+#[path = "streams/workers.rs"]
+mod workers;
 
 use core::time::Duration;
 use std::collections::BTreeSet;

@@ -15,7 +15,7 @@ use super::clock::SystemClock;
 use super::config::RuntimeConfig;
 use super::doorbell::Doorbell;
 use super::launch::{Launch, launcher};
-use super::lines::{Event, Mailbox, StopSignal, Told};
+use super::lines::{Event, Mailbox, StopSignal, Stopped, Told};
 use super::remote::{Directory, Remote};
 use super::ring::{RingReceiver, RingSender};
 use crate::backend::sockets::SocketBackend;
@@ -25,7 +25,7 @@ use crate::backend::{
 };
 use crate::control::{
     CommandId, CommandTarget, ControlError, ControlInput, ControlPlane, ControllerEvent, Load,
-    Placement, SpawnId, SpawnState, WorkerSummary,
+    Placement, SpawnId, SpawnState,
 };
 use crate::net::NetworkError;
 use crate::status::WorkerStatus;
@@ -122,8 +122,10 @@ pub struct Controller<A: App> {
     /// Set while whoever rings makes the descriptor readable.
     armed: bool,
     interrupted: Arc<AtomicBool>,
-    stopped: Receiver<WorkerSummary>,
-    stopped_sender: Sender<WorkerSummary>,
+    /// How many events come before an interrupt that was met.
+    interrupt_after: Option<usize>,
+    stopped: Receiver<Stopped<A>>,
+    stopped_sender: Sender<Stopped<A>>,
     launch: Launch<A>,
     boards: Arc<Boards>,
     directory: Arc<Directory<A>>,
@@ -191,6 +193,7 @@ impl<A: App> Controller<A> {
             signal,
             armed: false,
             interrupted: Arc::default(),
+            interrupt_after: None,
             stopped,
             stopped_sender,
             launch: launcher(spawn, make),
@@ -238,7 +241,7 @@ impl<A: App> Controller<A> {
             self.weigh();
         }
         self.check_unanswered()?;
-        let worker = self.plane.place(placement)?;
+        let worker = self.place(placement)?;
         self.check_room(worker)?;
         let (id, input) = self.plane.spawn(worker, spawn);
         self.tell(worker, Told::Other(Box::new(input)))?;
@@ -357,6 +360,19 @@ impl<A: App> Controller<A> {
         }
     }
 
+    /// Chooses a worker that is there, also if no event has said yet that another is not.
+    fn place(&mut self, placement: Placement) -> Result<u16, ControlError> {
+        loop {
+            let worker = self.plane.place(placement)?;
+            let is_pinned = matches!(placement, Placement::Pinned(_));
+            if is_pinned || !self.handle(worker)?.control.is_abandoned() {
+                return Ok(worker);
+            }
+            // It takes nothing any more, so it need not be told.
+            drop(self.plane.remove_worker(worker)?);
+        }
+    }
+
     fn check_unanswered(&self) -> Result<(), ControlError> {
         let unanswered_max = self.config.unanswered_max;
         if self.plane.unanswered() >= unanswered_max {
@@ -370,7 +386,11 @@ impl<A: App> Controller<A> {
         if handle.control.is_abandoned() {
             return Err(ControlError::Stopped { worker });
         }
-        if handle.control.room() == 0 {
+        self.check_full(worker)
+    }
+
+    fn check_full(&self, worker: u16) -> Result<(), ControlError> {
+        if self.handle(worker)?.control.room() == 0 {
             let inputs_max = self.config.inputs_max;
             return Err(ControlError::Full { worker, inputs_max });
         }
@@ -402,6 +422,9 @@ impl<A: App> Controller<A> {
                 .unwrap_or(ControlError::Stopped { worker }));
         };
         let handle = &mut self.workers[place];
+        if handle.control.is_abandoned() {
+            return Err(ControlError::Stopped { worker });
+        }
         if handle.control.push(told).is_err() {
             let inputs_max = self.config.inputs_max;
             return Err(ControlError::Full { worker, inputs_max });
@@ -415,17 +438,30 @@ impl<A: App> Controller<A> {
         message: A::Message,
         input: impl Fn(A::Message) -> ControlInput<A>,
     ) -> Result<(), ControlError> {
-        let workers: Vec<u16> = self.plane.workers().collect();
+        // Who has stopped without an event having said so needs nothing any more.
+        let here = |handle: &&Handle<A>| !handle.control.is_abandoned();
+        let here = self.workers.iter().filter(here);
+        let workers: Vec<u16> = here.map(|handle| handle.index).collect();
         for &worker in &workers {
-            self.check_room(worker)?;
+            self.check_full(worker)?;
         }
         let Some((&last, others)) = workers.split_last() else {
             return Err(ControlError::NoWorkers);
         };
         for &worker in others {
-            self.tell(worker, Told::Other(Box::new(input(message.clone()))))?;
+            self.tell_if_there(worker, input(message.clone()));
         }
-        self.tell(last, Told::Other(Box::new(input(message))))
+        self.tell_if_there(last, input(message));
+        Ok(())
+    }
+
+    /// Tells a worker something, unless it has just stopped.
+    fn tell_if_there(&mut self, worker: u16, input: ControlInput<A>) {
+        let told = self.tell(worker, Told::Other(Box::new(input)));
+        debug_assert!(
+            matches!(told, Ok(()) | Err(ControlError::Stopped { .. })),
+            "there was room a moment ago"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::Receiver;
 use super::doorbell::Doorbell;
 use super::ring::{RingReceiver, RingSender};
 use crate::bus::BusItem;
-use crate::control::{ControlInput, ControlOutput};
+use crate::control::{CommandId, ControlInput, ControlOutput, WorkerSummary};
 use crate::id::TaskId;
 use crate::task::App;
 use crate::worker::WorkerOutput;
@@ -28,6 +28,13 @@ pub(super) enum Told<A: App> {
 pub(super) enum Event<A: App> {
     Report { task: TaskId, report: A::Report },
     Other(Box<WorkerOutput<A>>),
+}
+
+/// What a worker leaves behind.
+pub(super) struct Stopped<A: App> {
+    pub(super) summary: WorkerSummary,
+    /// What its controller is to hear and there was no room for.
+    pub(super) last_words: Vec<Event<A>>,
 }
 
 /// A worker's ends of all that leads to it and away from it.
@@ -68,6 +75,7 @@ impl<A: App> Lines<A> {
 /// What a worker's controller is to hear.
 pub(super) struct Events<A: App> {
     ring: RingSender<Event<A>>,
+    events_max: usize,
     /// Answers that the controller waits for and for which there was no room. Bounded by what it
     /// may have asked for.
     held: VecDeque<Event<A>>,
@@ -78,9 +86,10 @@ pub(super) struct Events<A: App> {
 }
 
 impl<A: App> Events<A> {
-    pub(super) const fn new(ring: RingSender<Event<A>>) -> Self {
+    pub(super) const fn new(ring: RingSender<Event<A>>, events_max: usize) -> Self {
         Self {
             ring,
+            events_max,
             held: VecDeque::new(),
             asked_for: BTreeSet::new(),
             dropped: 0,
@@ -95,7 +104,15 @@ impl<A: App> Events<A> {
     }
 
     pub(super) fn push(&mut self, output: WorkerOutput<A>) {
+        if is_untracked(&output) {
+            return;
+        }
         let awaited = self.is_awaited(&output);
+        // What nobody has asked for leaves half of the places to reports.
+        if !awaited && self.ring.room() <= self.events_max / 2 {
+            self.dropped += 1;
+            return;
+        }
         let event = Event::Other(Box::new(output));
         let event = if self.held.is_empty() {
             match self.ring.push(event) {
@@ -135,6 +152,11 @@ impl<A: App> Events<A> {
         self.held.len()
     }
 
+    /// Nothing comes any more. What waits, in order, behind what is in the ring.
+    pub(super) fn end(&mut self) -> Vec<Event<A>> {
+        self.held.drain(..).collect()
+    }
+
     /// Sends what was held, as far as there is room.
     pub(super) fn send_held(&mut self) {
         let _: bool = self.ring.room_came();
@@ -156,11 +178,21 @@ impl<A: App> Events<A> {
     }
 
     fn flush(&mut self) {
-        if !self.held.is_empty() {
+        // Room may have come after the last one that waited for it was gone.
+        if !self.held.is_empty() || !self.ring.may_sleep() {
             self.send_held();
         }
         self.ring.flush();
     }
+}
+
+/// Whether it answers a command that nobody keeps track of.
+const fn is_untracked<A: App>(output: &WorkerOutput<A>) -> bool {
+    matches!(
+        output,
+        WorkerOutput::Control(ControlOutput::Commanded { id, .. })
+            if id.0 == CommandId::UNTRACKED.0
+    )
 }
 
 /// The lines to the other workers, by index.
@@ -237,13 +269,14 @@ impl<A: App> PeerLine<A> {
         }
     }
 
-    fn end(mut self) -> u64 {
+    /// Ends it. How many messages nobody takes, as far as this side is the last to end.
+    pub(super) fn end(mut self) -> u64 {
         let mut lost = 0;
         while let Some(item) = self.inbound.pop() {
             lost += item.messages();
         }
-        // Whoever sends on counts what it sends to nobody.
-        let _: usize = self.inbound.end();
+        // Whoever sends on counts what it sends to nobody. If it has ended meanwhile, we do.
+        self.inbound.end(|item| lost += item.messages());
         lost + self.outbound.end()
     }
 }

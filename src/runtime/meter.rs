@@ -60,7 +60,7 @@ impl Meter {
         self.slept = true;
     }
 
-    /// A wait is over.
+    /// A wait is over, and whatever came of it is about to be dealt with.
     pub(super) fn woke(&mut self, now: Timestamp) {
         if self.slept {
             self.slept = false;
@@ -72,9 +72,13 @@ impl Meter {
         self.woke_at = now;
     }
 
-    /// How much was found waiting.
-    pub(super) fn found(&mut self, control: usize, bus_in: usize) {
+    /// How much of the controller's was found waiting.
+    pub(super) fn found_control(&mut self, control: usize) {
         self.control_most = self.control_most.max(control);
+    }
+
+    /// How much from other workers was found waiting.
+    pub(super) fn found_bus(&mut self, bus_in: usize) {
         self.bus_in_most = self.bus_in_most.max(bus_in);
     }
 
@@ -125,9 +129,8 @@ impl Meter {
         runner.utilization = self.utilization;
         runner.loop_latency.share(&self.loop_latency);
         runner.events_dropped = lines.events.dropped;
-        self.posted.asleep_since = self.slept.then_some(now);
         self.posted.window_start = self.window_start;
         self.posted.window_busy = self.window_busy;
-        self.board.swap(&mut self.posted);
+        self.board.swap(&mut self.posted, self.slept);
     }
 }

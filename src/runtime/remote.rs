@@ -10,7 +10,13 @@ use crate::control::{CommandId, CommandTarget, ControlError, ControlInput};
 use crate::task::App;
 
 /// Who can be reached, by index.
-pub(super) struct Directory<A: App>(RwLock<Vec<(u16, Door<A>)>>);
+pub(super) struct Directory<A: App>(RwLock<Doors<A>>);
+
+struct Doors<A: App> {
+    open: Vec<(u16, Door<A>)>,
+    /// How many workers there have been. Their indexes are below that.
+    known: u32,
+}
 
 /// The way to one worker.
 struct Door<A: App> {
@@ -26,25 +32,28 @@ impl<A: App> Directory<A> {
         bell: Arc<Doorbell>,
     ) {
         let mut doors = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        doors.push((worker, Door { inputs, bell }));
+        doors.open.push((worker, Door { inputs, bell }));
+        doors.known = u32::from(worker) + 1;
     }
 
     pub(super) fn remove(&self, worker: u16) {
         let mut doors = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        doors.retain(|(index, _)| *index != worker);
+        doors.open.retain(|(index, _)| *index != worker);
     }
 
     fn indexes(&self) -> Vec<u16> {
         let doors = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        doors.iter().map(|&(index, _)| index).collect()
+        doors.open.iter().map(|&(index, _)| index).collect()
     }
 
     fn send(&self, worker: u16, input: ControlInput<A>) -> Result<(), ControlError> {
         let doors = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let door = doors.iter().find(|(index, _)| *index == worker);
-        let (_, door) = door.ok_or(ControlError::NoSuchWorker {
-            worker,
-            workers: doors.len(),
+        let door = doors.open.iter().find(|(index, _)| *index == worker);
+        let (_, door) = door.ok_or(if u32::from(worker) < doors.known {
+            ControlError::Stopped { worker }
+        } else {
+            let workers = doors.open.len();
+            ControlError::NoSuchWorker { worker, workers }
         })?;
         door.inputs
             .try_send(Box::new(input))
@@ -62,7 +71,10 @@ impl<A: App> Directory<A> {
 
 impl<A: App> Default for Directory<A> {
     fn default() -> Self {
-        Self(RwLock::new(Vec::new()))
+        Self(RwLock::new(Doors {
+            open: Vec::new(),
+            known: 0,
+        }))
     }
 }
 
@@ -87,8 +99,7 @@ impl<A: App> Remote<A> {
         command: A::Command,
     ) -> Result<(), ControlError> {
         let to = to.into();
-        // The controller has asked for no command of this number, and passes the answer over.
-        let id = CommandId(u64::MAX);
+        let id = CommandId::UNTRACKED;
         self.0
             .send(to.worker(), ControlInput::Command { id, to, command })
     }

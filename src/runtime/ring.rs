@@ -231,10 +231,16 @@ impl<T> RingReceiver<T> {
         self.ends.one_ended.load(Ordering::Acquire)
     }
 
-    /// Ends it. Returns how many messages it leaves that nobody will take: none if there is a
-    /// producer, which counts them then.
-    pub(super) fn end(mut self) -> usize {
-        self.finish()
+    /// Ends it, and hands over what is left if there is no producer any more. Returns how many
+    /// messages that was: none if there is a producer, which counts them then.
+    pub(super) fn end(mut self, mut take: impl FnMut(T)) -> usize {
+        let left = self.finish();
+        for _ in 0..left {
+            if let Ok(message) = self.queue.pop() {
+                take(message);
+            }
+        }
+        left
     }
 
     #[cold]

@@ -28,7 +28,7 @@ fn a_million_messages_arrive_once_and_in_order() {
                     assert_eq!(consumer.take(&mut receiver), Some(expected));
                 }
                 assert_eq!(consumer.take(&mut receiver), None);
-                assert_eq!(receiver.end(), 0);
+                assert_eq!(receiver.end(drop), 0);
             });
         });
     }
@@ -46,7 +46,7 @@ fn what_a_consumer_leaves_is_counted() {
             });
             let consuming = scope.spawn(|| {
                 let messages = core::iter::from_fn(|| consumer.take(&mut receiver));
-                (messages.take(taken_max).count(), receiver.end())
+                (messages.take(taken_max).count(), receiver.end(drop))
             });
             (producing.join().unwrap(), consuming.join().unwrap())
         });
@@ -126,7 +126,7 @@ fn what_is_left_is_dropped_with_the_ring() {
     let message = Arc::new(());
     let (mut sender, receiver) = ring(4, awake(), awake());
     sender.push(Arc::clone(&message)).unwrap();
-    assert_eq!(receiver.end(), 0, "the producer counts");
+    assert_eq!(receiver.end(drop), 0, "the producer counts");
     assert_eq!(sender.lost(), 1);
     sender.push(Arc::clone(&message)).unwrap();
     assert_eq!(Arc::strong_count(&message), 3);

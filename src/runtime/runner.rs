@@ -36,13 +36,18 @@ pub(super) fn run<A: App, B: Backend>(
     let mut now = clock.now();
     while !worker.is_stopped() {
         let until = wait_until(worker, backend, clock, lines, meter, now);
+        let mut is_awake = false;
         now = backend.wait(until, clock, &mut |now, event, port| {
+            if !core::mem::replace(&mut is_awake, true) {
+                meter.woke(now);
+            }
             let input = WorkerInput::Network(event);
             worker.handle_input(now, input, &mut Outputs::new(port, lines));
         })?;
         lines.bell.awake();
-        meter.woke(now);
-        meter.found(lines.control.len(), lines.peers.waiting());
+        if !is_awake {
+            meter.woke(now);
+        }
         turn += 1;
         let mut to = Delivery {
             worker: &mut *worker,
@@ -131,6 +136,7 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
             if !self.worker.takes_control() {
                 return;
             }
+            self.meter.found_control(self.lines.control.len());
             let input = match self.lines.control.pop() {
                 Some(Told::Command { task, command }) => WorkerInput::Command { task, command },
                 Some(Told::Other(input)) => WorkerInput::Control(*input),
@@ -152,6 +158,7 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
     /// A batch from each other worker, beginning with another one each time.
     fn take_bus(&mut self, turn: usize) {
         let count = self.lines.peers.0.len();
+        self.meter.found_bus(self.lines.peers.waiting());
         for place in 0..count {
             let (from, line) = &mut self.lines.peers.0[(turn + place) % count];
             let from = *from;

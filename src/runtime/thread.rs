@@ -10,7 +10,7 @@ use super::board::Board;
 use super::clock::SystemClock;
 use super::config::RuntimeConfig;
 use super::doorbell::Doorbell;
-use super::lines::Lines;
+use super::lines::{Lines, Stopped};
 use super::meter::Meter;
 use super::runner;
 use crate::backend::{Backend, BackendConfig, BackendError, pin_to_core};
@@ -19,8 +19,9 @@ use crate::control::{WorkerFailure, WorkerSummary};
 use crate::group::panic_message;
 use crate::status::WorkerStatus;
 use crate::task::App;
-use crate::time::Clock;
-use crate::worker::{Spawned, Spawner, Worker};
+use crate::time::{Clock, Timestamp};
+use crate::transmit::TransmitBuffer;
+use crate::worker::{Spawned, Spawner, Worker, WorkerInput, WorkerOutput, WorkerOutputs};
 
 /// One worker's thread, before it runs.
 pub(super) struct Thread<A: App> {
@@ -28,7 +29,7 @@ pub(super) struct Thread<A: App> {
     pub(super) config: Arc<RuntimeConfig>,
     pub(super) lines: Lines<A>,
     pub(super) board: Arc<Board>,
-    pub(super) stopped: Sender<WorkerSummary>,
+    pub(super) stopped: Sender<Stopped<A>>,
     pub(super) controller_bell: Arc<Doorbell>,
     pub(super) ready: Sender<Result<(), NotReady>>,
     pub(super) clock: SystemClock,
@@ -90,21 +91,55 @@ impl<A: App> Thread<A> {
         };
         summary.counters = backend.counters();
         summary.tasks_lost = worker.tasks();
+        if summary.failure.is_some() {
+            abort(&mut worker);
+        }
         let mut status = WorkerStatus::default();
         worker.write_status(&mut status);
         // Sockets are closed and tasks dropped before anybody hears that the worker has stopped.
-        drop((worker, backend));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop((worker, backend))));
+        if let (Err(panic), None) = (dropped, &summary.failure) {
+            let message = panic_message(panic.as_ref());
+            summary.failure = Some(WorkerFailure::Panicked { message });
+        }
         meter.lost += lines.peers.end();
         summary.bus = status.bus;
         summary.bus.lost += meter.lost;
         lines.events.send_held();
-        summary.events_dropped = lines.events.dropped + lines.events.len() as u64;
+        let last_words = lines.events.end();
+        summary.events_dropped = lines.events.dropped;
         while lines.control.pop().is_some() {
             summary.inputs_lost += 1;
         }
         summary.inputs_lost += lines.remote.try_iter().count() as u64;
         drop(lines);
-        drop(self.stopped.send(summary));
+        drop(self.stopped.send(Stopped {
+            summary,
+            last_words,
+        }));
         self.controller_bell.ring();
+    }
+}
+
+/// Removes the tasks of a worker that has failed, one by one, so that one that panics when it is
+/// dropped does not take the thread with it. What waits in the worker is counted as lost.
+fn abort<A: App>(worker: &mut Worker<A>) {
+    let aborted = catch_unwind(AssertUnwindSafe(|| {
+        worker.handle_input(Timestamp::EPOCH, WorkerInput::Abort, &mut Nobody);
+    }));
+    // After a fault of its own it may not be able to do even that. Its end is reported as such.
+    drop(aborted);
+}
+
+/// Takes what a worker that has failed gives out.
+struct Nobody;
+
+impl<A: App> WorkerOutputs<A> for Nobody {
+    fn lend(&mut self) -> TransmitBuffer<'_> {
+        TransmitBuffer::new(&mut [])
+    }
+
+    fn push(&mut self, output: WorkerOutput<A>) {
+        drop(output);
     }
 }

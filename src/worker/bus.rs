@@ -50,9 +50,14 @@ pub(super) struct Bus<A: App> {
     requests: Requests,
     /// Tasks of this worker that wait for room in its own lane.
     waiting: FifoSet<TaskId>,
-    /// How many commands are about to come back to a task for want of room. It hears of room behind
-    /// them, or it would never hear of room for the last ones.
-    returning: BTreeMap<TaskId, u32>,
+    /// Tasks that wait until fewer of their own messages are in the own lane, by group and slot.
+    over_share: BTreeMap<(u16, u32), TaskId>,
+    /// What is on its way back for want of room, by who has sent it and where to.
+    returning: BTreeMap<(TaskId, u16), Returning>,
+    /// Who is being given something back, and where it was for.
+    giving_back: Option<(TaskId, u16)>,
+    /// Who is being told of room, and where it is.
+    turn: Option<(TaskId, u16)>,
     /// Subscriptions that all workers know of, to be told.
     confirmed: FifoSet<(TaskId, A::Channel)>,
     /// The workers that a message goes to; kept for its memory.
@@ -77,7 +82,9 @@ struct Peer<A: App> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Here,
-    /// It has left; some of what it sent, or of those who wait for it, is still to be dealt with.
+    /// It has left; some of what it sent is still to be dealt with.
+    Leaving,
+    /// It has left; some who wait for room there are still to be told.
     Left,
 }
 
@@ -89,6 +96,16 @@ enum Room {
     Awaited,
     /// There is.
     Known,
+}
+
+/// Commands of one task that are to be given back to it, for want of room in one queue. It is told
+/// of room only after all of them: else it would not know what to send again, and never hear of
+/// room once it does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Returning {
+    commands: usize,
+    /// Whether its turn has come meanwhile.
+    has_turn: bool,
 }
 
 /// Where an item comes from.
@@ -114,7 +131,10 @@ impl<A: App> Bus<A> {
             subscriptions: Subscriptions::new(),
             requests: Requests::new(config.index, config.requests_max),
             waiting: FifoSet::new(),
+            over_share: BTreeMap::new(),
             returning: BTreeMap::new(),
+            giving_back: None,
+            turn: None,
             confirmed: FifoSet::new(),
             targets: Vec::new(),
             counters: BusCounters {
@@ -167,7 +187,7 @@ impl<A: App> Bus<A> {
     /// Whether there is something to do at once.
     pub(super) fn is_busy(&self) -> bool {
         let peer_is_busy = |peer: &Peer<A>| {
-            !peer.lane.is_clear() || (peer.room == Room::Known && !peer.waiting.is_empty())
+            !peer.lane.is_clear() || peer.has_turns() || (peer.owes() && peer.room != Room::Awaited)
         };
         !self.own.is_clear()
             || !self.controller.is_clear()
@@ -235,20 +255,39 @@ impl<A: App> Bus<A> {
         let Some(peer) = self.peer_mut(index) else {
             return;
         };
-        peer.presence = Presence::Left;
+        peer.presence = Presence::Leaving;
         peer.room = Room::Known;
         for confirmed in self.subscriptions.forget_peer(index) {
             self.confirmed.push(confirmed);
         }
-        self.requests.fail_all_to(index, now);
-        self.bury();
+        self.bury(now);
     }
 
-    /// Forgets the workers that have left and of which nothing is left to do.
-    pub(super) fn bury(&mut self) {
-        self.peers.retain(|(_, peer)| {
-            peer.presence == Presence::Here || !peer.lane.is_clear() || !peer.waiting.is_empty()
+    /// Forgets the workers that have left and of which nothing is left to do. What they were asked
+    /// and have not answered fails as soon as all that they sent is dealt with.
+    pub(super) fn bury(&mut self, now: Timestamp) {
+        let Self {
+            peers, requests, ..
+        } = self;
+        peers.retain_mut(|(index, peer)| {
+            if peer.presence == Presence::Leaving && peer.lane.is_clear() {
+                peer.presence = Presence::Left;
+                requests.fail_all_to(*index, now);
+            }
+            peer.presence != Presence::Left || !peer.waiting.is_empty()
         });
+    }
+
+    /// The worker is to stop at once: what waits in its lanes is lost.
+    pub(super) fn drop_all(&mut self) {
+        let peers = self.peers.iter_mut().map(|(_, peer)| &mut peer.lane);
+        for lane in peers.chain([&mut self.own, &mut self.controller]) {
+            self.counters.lost += lane.items.iter().map(Item::messages).sum::<u64>();
+            lane.items.clear();
+            lane.published = None;
+        }
+        self.shares.clear();
+        self.returning.clear();
     }
 
     /// A task is no more: so are its subscriptions and requests, and what it was asked fails.
@@ -265,7 +304,10 @@ impl<A: App> Bus<A> {
             self.unsubscribe(task, channel, outputs);
         }
         self.waiting.remove(&task);
-        self.returning.remove(&task);
+        let place = (task.group, task.key.slot);
+        if self.over_share.get(&place) == Some(&task) {
+            self.over_share.remove(&place);
+        }
         for (_, peer) in &mut self.peers {
             peer.waiting.remove(&task);
         }
@@ -289,47 +331,68 @@ impl<A: App> Bus<A> {
         &mut self,
         outputs: &mut impl WorkerOutputs<A>,
     ) -> Option<(TaskId, u16)> {
-        let waiting = if self.has_own_room() {
-            self.waiting.len()
-        } else {
-            0
-        };
-        for _ in 0..waiting {
-            let task = self.waiting.pop()?;
-            let has_all = !self.returning.contains_key(&task);
-            if has_all && self.share(task) <= self.messages_per_task_max / 2 {
+        while self.has_own_room()
+            && let Some(task) = self.waiting.pop()
+        {
+            if self.is_next(task, self.worker) {
                 return Some((task, self.worker));
             }
-            self.waiting.push(task);
         }
-        for (index, peer) in &mut self.peers {
-            if peer.room != Room::Known || peer.waiting.is_empty() {
+        for place in 0..self.peers.len() {
+            let (index, peer) = &mut self.peers[place];
+            let index = *index;
+            if !peer.has_turns() {
                 continue;
             }
-            if peer.presence == Presence::Here && outputs.bus_room(*index) == 0 {
-                peer.room = Room::Awaited;
-                outputs.want_bus_room(*index);
+            if peer.presence == Presence::Here && outputs.bus_room(index) == 0 {
+                peer.await_room(index, outputs);
                 continue;
             }
-            for _ in 0..peer.waiting.len() {
-                let task = peer.waiting.pop()?;
-                if !self.returning.contains_key(&task) {
-                    return Some((task, *index));
+            while let Some(task) = self.peers[place].1.waiting.pop() {
+                if self.is_next(task, index) {
+                    return Some((task, index));
                 }
-                peer.waiting.push(task);
             }
         }
         None
     }
 
-    /// A command that there was no room for has come back to its task.
-    pub(super) fn has_returned(&mut self, task: TaskId) {
-        if let Some(count) = self.returning.get_mut(&task) {
-            *count -= 1;
-            if *count == 0 {
-                self.returning.remove(&task);
-            }
+    /// Whether a task may be told of room at once. Else it is as soon as it has back what it is
+    /// to send again.
+    fn is_next(&mut self, task: TaskId, worker: u16) -> bool {
+        let returning = self.returning.get_mut(&(task, worker));
+        returning.is_none_or(|returning| {
+            returning.has_turn = true;
+            false
+        })
+    }
+
+    /// A task is about to be given a command back.
+    pub(super) const fn begin_to_give_back(&mut self, task: TaskId, worker: u16) {
+        self.giving_back = Some((task, worker));
+    }
+
+    /// It was. Who is to be told of room now.
+    pub(super) fn gave_back(&mut self) -> Option<(TaskId, u16)> {
+        let key = self.giving_back.take()?;
+        let returning = self.returning.get_mut(&key)?;
+        returning.commands -= 1;
+        if returning.commands > 0 {
+            return None;
         }
+        let has_turn = returning.has_turn;
+        self.returning.remove(&key);
+        has_turn.then_some(key)
+    }
+
+    /// A task is about to be told of room.
+    pub(super) const fn begin_turn(&mut self, task: TaskId, worker: u16) {
+        self.turn = Some((task, worker));
+    }
+
+    /// It has taken what it wanted.
+    pub(super) const fn end_turn(&mut self) {
+        self.turn = None;
     }
 
     /// The next task that is to hear that all workers know of its subscription.
@@ -374,11 +437,20 @@ impl<A: App> Bus<A> {
 
     /// Tells the other workers whether there is interest in a channel here.
     fn announce(&mut self, channel: A::Channel, outputs: &mut impl WorkerOutputs<A>) {
-        for place in 0..self.peers.len() {
-            let (index, peer) = &mut self.peers[place];
+        for (_, peer) in &mut self.peers {
             if peer.presence == Presence::Here {
-                let index = *index;
                 peer.owed.insert(channel);
+            }
+        }
+        self.pay_all(outputs);
+    }
+
+    /// Tells all other workers what they are owed, as far as there is room.
+    pub(super) fn pay_all(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        for place in 0..self.peers.len() {
+            let (index, peer) = &self.peers[place];
+            if peer.owes() && peer.room != Room::Awaited {
+                let index = *index;
                 self.pay(index, outputs);
             }
         }
@@ -396,7 +468,7 @@ impl<A: App> Bus<A> {
             return true;
         };
         let (_, peer) = &mut peers[place];
-        while !peer.owed.is_empty() || !peer.owed_known.is_empty() {
+        while peer.owes() {
             if outputs.bus_room(index) == 0 {
                 peer.await_room(index, outputs);
                 return false;
@@ -468,6 +540,17 @@ impl<A: App> Bus<A> {
 }
 
 impl<A: App> Peer<A> {
+    /// Whether it is to be told something, if it is there to hear it.
+    fn owes(&self) -> bool {
+        let nothing = self.owed.is_empty() && self.owed_known.is_empty();
+        self.presence == Presence::Here && !nothing
+    }
+
+    /// Whether there is room for those who wait for it, as far as is known.
+    fn has_turns(&self) -> bool {
+        self.room == Room::Known && !self.waiting.is_empty()
+    }
+
     /// Has the driver say when there is room.
     fn await_room(&mut self, index: u16, outputs: &mut impl WorkerOutputs<A>) {
         if self.room != Room::Awaited {

@@ -92,6 +92,7 @@ impl<A: App> Worker<A> {
         let batch_max = self.config.batch_max;
         if self.bus.is_busy() {
             self.turn = self.turn.wrapping_add(1);
+            self.bus.pay_all(outputs);
             let sources = self.bus.sources();
             for place in 0..sources {
                 let source = self.bus.source((self.turn + place) % sources);
@@ -102,13 +103,13 @@ impl<A: App> Worker<A> {
                     }
                 }
             }
-            self.bus.bury();
             for _ in 0..batch_max {
                 let Some((task, worker)) = self.bus.poll_room(outputs) else {
                     break;
                 };
-                self.try_give(task, Input::Bus(BusEvent::Room { worker }), outputs);
+                self.give_room(task, worker, outputs);
             }
+            self.bus.bury(self.now);
             for _ in 0..batch_max {
                 let Some((task, channel)) = self.bus.poll_confirmed() else {
                     break;
@@ -129,6 +130,21 @@ impl<A: App> Worker<A> {
         }
     }
 
+    /// A task may have been given something back. Tells it of room, if that was the last and its
+    /// turn has come meanwhile.
+    pub(super) fn settle_returned(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        if let Some((task, worker)) = self.bus.gave_back() {
+            self.give_room(task, worker, outputs);
+        }
+    }
+
+    /// Tells a task of room, which is its own to take first as long as it is told.
+    fn give_room(&mut self, task: TaskId, worker: u16, outputs: &mut impl WorkerOutputs<A>) {
+        self.bus.begin_turn(task, worker);
+        self.try_give(task, Input::Bus(BusEvent::Room { worker }), outputs);
+        self.bus.end_turn();
+    }
+
     /// Gives what came of a step to its task. `false` if the lane is clear.
     fn give_step(
         &mut self,
@@ -138,15 +154,20 @@ impl<A: App> Worker<A> {
         let (to, event, otherwise) = match step {
             Step::Clear => return false,
             Step::Done => return true,
+            Step::Undelivered { from, to } => {
+                self.pending.tell_undelivered(from, to);
+                return true;
+            }
             Step::Give {
                 to,
                 event,
                 otherwise,
             } => (to, event, otherwise),
         };
-        if self.try_give(to, Input::Bus(event), outputs) {
-            self.bus.counters.delivered += 1;
-        } else {
+        // Counted before, since a panic in the driver takes nothing back.
+        self.bus.counters.delivered += 1;
+        if !self.try_give(to, Input::Bus(event), outputs) {
+            self.bus.counters.delivered -= 1;
             self.bus
                 .unreachable(to, otherwise, self.now, &mut self.pending, outputs);
         }
@@ -155,38 +176,51 @@ impl<A: App> Worker<A> {
 
     /// Tells the tasks of a phase to finish, and of those before.
     pub(super) fn begin_to_stop(&mut self, phase: u8) {
-        let later = match self.stopping {
-            None => true,
-            Some(
-                Stopping::Telling { phase: before, .. }
-                | Stopping::Told { phase: before }
-                | Stopping::Ended { phase: before },
-            ) => phase > before,
-            Some(Stopping::Removing { .. } | Stopping::Removed) => false,
-        };
-        if later {
-            self.stopping = Some(Stopping::Telling {
-                phase,
-                group: 0,
-                slot: 0,
-            });
+        match &mut self.stopping {
+            None => self.stopping = Some(Stopping::telling(None, phase)),
+            Some(Stopping::Told { phase: told } | Stopping::Ended { phase: told }) => {
+                if phase > *told {
+                    self.stopping = Some(Stopping::telling(Some(*told), phase));
+                }
+            }
+            // Each task is told once, so those of the phase before come first.
+            Some(Stopping::Telling {
+                phase: before,
+                then,
+                ..
+            }) => {
+                if phase > *before {
+                    *then = (*then).max(Some(phase));
+                }
+            }
+            Some(Stopping::Removing { .. } | Stopping::Removed) => {}
         }
     }
 
     /// Tells some more tasks to finish.
     pub(super) fn stop_some(&mut self, outputs: &mut impl WorkerOutputs<A>) {
         for _ in 0..self.config.batch_max {
-            let Some(Stopping::Telling { phase, group, slot }) = self.stopping else {
+            let Some(Stopping::Telling {
+                told,
+                phase,
+                group,
+                slot,
+                then,
+            }) = self.stopping
+            else {
                 return;
             };
-            let next = self.groups.next_in_phase(phase, group, slot);
-            self.stopping = Some(match next {
-                Some(task) => Stopping::Telling {
+            let next = self.groups.next_in_phase(told, phase, group, slot);
+            self.stopping = Some(match (next, then) {
+                (Some(task), _) => Stopping::Telling {
+                    told,
                     phase,
                     group: task.group,
                     slot: task.key.slot.saturating_add(1),
+                    then,
                 },
-                None => Stopping::Told { phase },
+                (None, Some(then)) => Stopping::telling(Some(phase), then),
+                (None, None) => Stopping::Told { phase },
             });
             if let Some(task) = next {
                 self.give(task, Input::Shutdown, outputs);
@@ -222,11 +256,25 @@ impl<A: App> Worker<A> {
                 self.try_give(task, Input::Network(event), outputs);
             }
             Pending::Bus { task, event } => {
-                if let BusEvent::NoRoom { .. } = event {
-                    self.bus.has_returned(task);
+                if let BusEvent::NoRoom { worker, .. } = event {
+                    self.bus.begin_to_give_back(task, worker);
                 }
                 self.try_give(task, Input::Bus(event), outputs);
+                self.settle_returned(outputs);
             }
+        }
+    }
+}
+
+impl Stopping {
+    /// Begins to tell the tasks of a phase, and those of the phases before it that were not told.
+    const fn telling(told: Option<u8>, phase: u8) -> Self {
+        Self::Telling {
+            told,
+            phase,
+            group: 0,
+            slot: 0,
+            then: None,
         }
     }
 }

@@ -160,15 +160,21 @@ impl<A: App> Groups<A> {
 
     /// The first task at or after this group and slot.
     pub(super) fn next_from(&self, group: u16, slot: u32) -> Option<TaskId> {
-        self.next_in_phase(u8::MAX, group, slot)
+        self.next_in_phase(None, u8::MAX, group, slot)
     }
 
     /// The first task at or after this group and slot that is to go in this shutdown phase, or
-    /// before.
-    pub(super) fn next_in_phase(&self, phase: u8, group: u16, slot: u32) -> Option<TaskId> {
+    /// before, but after the phase that was told last.
+    pub(super) fn next_in_phase(
+        &self,
+        told: Option<u8>,
+        phase: u8,
+        group: u16,
+        slot: u32,
+    ) -> Option<TaskId> {
         let slots = core::iter::once(slot).chain(core::iter::repeat(0));
         let rest = self.groups.iter().skip(usize::from(group)).zip(slots);
-        rest.filter(|(group, _)| group.phase() <= phase)
+        rest.filter(|(group, _)| group.phase() <= phase && Some(group.phase()) > told)
             .find_map(|(group, slot)| group.next_from(slot))
     }
 

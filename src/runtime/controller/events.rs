@@ -42,7 +42,13 @@ impl<A: App> Controller<A> {
         let until = self.now().after(timeout);
         while self.spawn_state(spawn) == SpawnState::Underway {
             match self.take_new() {
-                Some(event) => self.stash.push_back(event),
+                // Of events there may be no end.
+                Some(event) => {
+                    self.stash.push_back(event);
+                    if self.now() >= until {
+                        break;
+                    }
+                }
                 None if !self.sleep(Some(until)) => break,
                 None => {}
             }
@@ -113,27 +119,40 @@ impl<A: App> Controller<A> {
             if let Some(event) = self.plane.poll_event() {
                 return Some(event);
             }
-            if let Some(event) = self.take_from_workers() {
-                return Some(event);
-            }
-            if self.plane.has_events() {
+            // First, since there may be no end of what other workers have to say.
+            if let Ok(stopped) = self.stopped.try_recv() {
+                self.bury(stopped);
                 continue;
             }
-            match self.stopped.try_recv() {
-                Ok(summary) => self.bury(summary),
-                Err(_) if self.interrupted.swap(false, Ordering::AcqRel) => {
-                    return Some(ControllerEvent::Interrupted);
-                }
-                Err(_) => return None,
+            if !self.is_interrupt_due()
+                && let Some(event) = self.take_from_workers()
+            {
+                return Some(event);
             }
+            let interrupt = self.interrupt_after.take();
+            return interrupt.map(|_| ControllerEvent::Interrupted);
         }
     }
 
+    /// Whether an interrupt is to be told: after the events that were there when it was met.
+    fn is_interrupt_due(&mut self) -> bool {
+        if let Some(left) = self.interrupt_after {
+            self.interrupt_after = Some(left.saturating_sub(1));
+        } else if self.interrupted.load(Ordering::Relaxed)
+            && self.interrupted.swap(false, Ordering::AcqRel)
+        {
+            let waiting = self.workers.iter().map(|worker| worker.events.len());
+            self.interrupt_after = Some(waiting.sum());
+        }
+        self.interrupt_after == Some(0)
+    }
+
     /// Takes one event from one worker after the other: a batch from each. `None` if there is
-    /// none, or the control plane has one to tell of.
+    /// none.
     fn take_from_workers(&mut self) -> Option<ControllerEvent<A>> {
         // Each worker is looked at once, and the one whose turn it is twice.
-        for _ in 0..=self.workers.len() {
+        let mut turns = 0;
+        while turns <= self.workers.len() {
             let handle = self.workers.get_mut(self.turn)?;
             let event = if self.turn_left > 0 {
                 handle.events.pop()
@@ -150,12 +169,16 @@ impl<A: App> Controller<A> {
                     let worker = handle.index;
                     self.plane.handle_output(worker, *output);
                     self.go_through_phases();
-                    return self.plane.poll_event();
+                    // Not all that a worker says is news for the application.
+                    if let Some(event) = self.plane.poll_event() {
+                        return Some(event);
+                    }
                 }
                 None => {
                     handle.events.flush();
                     self.turn = (self.turn + 1) % self.workers.len();
                     self.turn_left = BATCH_MAX;
+                    turns += 1;
                 }
             }
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{
     App, Board, ControlError, Controller, ControllerEvent, Doorbell, Duration, Handle, Mailbox,
-    PoisonError, StartError, StopSignal, WorkerSummary,
+    PoisonError, StartError, StopSignal,
 };
-use crate::control::Reaction;
-use crate::runtime::lines::{Event, Events, Lines, Mail, Outbound, PeerLine, Peers, Stop};
+use crate::control::{Reaction, WorkerSummary};
+use crate::runtime::lines::{Event, Events, Lines, Mail, Outbound, PeerLine, Peers, Stop, Stopped};
 use crate::runtime::ring::ring;
 use crate::runtime::thread::{NotReady, Thread};
 
@@ -96,8 +96,12 @@ impl<A: App> Controller<A> {
             match self.wait(Some(left)) {
                 Some(ControllerEvent::WorkerStopped(stopped)) => summary.workers.push(*stopped),
                 Some(event) => summary.events.push(event),
-                None if self.workers.is_empty() || left.is_zero() => return,
+                None if self.workers.is_empty() => return,
                 None => {}
+            }
+            // Also if there is no end of events.
+            if left.is_zero() {
+                return;
             }
         }
     }
@@ -134,10 +138,11 @@ impl<A: App> Controller<A> {
     pub(super) fn launch_worker(&mut self) -> Result<u16, StartError> {
         let worker = self.plane.next_worker()?;
         let bell = Arc::new(Doorbell::new());
-        let (controls, events) = (self.config.inputs_max, self.config.events_max);
+        let (controls, events_max) = (self.config.inputs_max, self.config.events_max);
         let controller_bell = || Arc::clone(&self.bell);
         let (control, control_end) = ring(controls, controller_bell(), Arc::clone(&bell));
-        let (events_end, events) = ring::<Event<A>>(events, Arc::clone(&bell), controller_bell());
+        let (events_end, events) =
+            ring::<Event<A>>(events_max, Arc::clone(&bell), controller_bell());
         let (remote, remote_end) = crossbeam_channel::bounded(self.config.remote_inputs_max);
         let (ready, is_ready) = crossbeam_channel::bounded(1);
         let (mailbox, stop) = (Arc::new(Mailbox::new()), Arc::new(StopSignal::new()));
@@ -152,7 +157,7 @@ impl<A: App> Controller<A> {
                 mailbox: Arc::clone(&mailbox),
                 stop: Arc::clone(&stop),
                 stopping: Stop::No,
-                events: Events::new(events_end),
+                events: Events::new(events_end, events_max),
                 peers: Peers(Vec::new()),
             },
             board: Arc::clone(&board),
@@ -209,7 +214,11 @@ impl<A: App> Controller<A> {
 
     /// A worker has stopped: takes its last words, joins its thread, tells the others, and does
     /// what the policy says.
-    pub(super) fn bury(&mut self, summary: WorkerSummary) {
+    pub(super) fn bury(&mut self, stopped: Stopped<A>) {
+        let Stopped {
+            mut summary,
+            last_words,
+        } = stopped;
         let worker = summary.worker;
         let place = self
             .workers
@@ -219,7 +228,8 @@ impl<A: App> Controller<A> {
         };
         let mut handle = self.workers.remove(place);
         self.turn = 0;
-        while let Some(event) = handle.events.pop() {
+        let mut last_words = last_words.into_iter();
+        while let Some(event) = handle.events.pop().or_else(|| last_words.next()) {
             match event {
                 Event::Report { task, report } => {
                     let event = ControllerEvent::Report { task, report };
@@ -230,6 +240,12 @@ impl<A: App> Controller<A> {
         }
         // The thread catches its own panics, so there is nothing to hear here.
         drop(handle.thread.join());
+        summary.inputs_lost += handle.control.end() as u64;
+        for mail in handle.mailbox.take() {
+            if let Mail::Joined { line, .. } = mail {
+                summary.bus.lost += line.end();
+            }
+        }
         self.directory.remove(worker);
         let mut boards = self.boards.write().unwrap_or_else(PoisonError::into_inner);
         boards.retain(|(index, _)| *index != worker);

@@ -2,7 +2,7 @@
 
 use super::requests::Put;
 use super::subscriptions::Subscribed;
-use super::{Bus, Presence};
+use super::{Bus, Presence, Room};
 use crate::bus::{BusCommand, BusEvent, BusItem, Destination, Item, NoRoom, RequestError};
 use crate::id::{RequestId, TaskId};
 use crate::net::Token;
@@ -255,7 +255,8 @@ impl<A: App> Bus<A> {
             self.counters.requests_failed += 1;
             let requests_max = self.requests.requests_max();
             let error = RequestError::TooMany { requests_max };
-            return self.tell(asking, BusEvent::RequestFailed { to, token, error });
+            self.tell(asking, BusEvent::RequestFailed { to, token, error });
+            return;
         };
         if admitted {
             let item = Item::Request {
@@ -286,7 +287,8 @@ impl<A: App> Bus<A> {
     ) {
         let (task, worker) = (asking.task, request.worker);
         if !self.requests.may_answer(task, request, asking.now) {
-            return self.tell(asking, BusEvent::StaleRequest(request));
+            self.tell(asking, BusEvent::StaleRequest(request));
+            return;
         }
         if worker != self.worker && !self.is_here(worker) {
             self.counters.stale += 1;
@@ -321,20 +323,33 @@ impl<A: App> Bus<A> {
         no_room: NoRoom,
     ) -> bool {
         let task = asking.task;
-        let own = worker == self.worker;
-        let waiting = if own {
-            Some(&self.waiting)
-        } else {
-            self.peer(worker).map(|peer| &peer.waiting)
-        };
         // Whoever waits has to be told of room first, so that nothing overtakes what came back.
-        let waits = waiting.is_some_and(|waiting| waiting.contains(&task));
-        if no_room == NoRoom::Wait && waits {
-            false
-        } else if own {
-            self.has_own_room() && self.share(task) < self.messages_per_task_max
+        if no_room == NoRoom::Wait && self.waits(task, worker) {
+            return false;
+        }
+        // What others wait for is theirs to take.
+        let has_turn = self.turn == Some((task, worker));
+        if worker == self.worker {
+            self.has_own_room()
+                && self.share(task) < self.messages_per_task_max
+                && (has_turn || self.waiting.is_empty())
         } else {
             self.has_room_to(worker, asking.outputs)
+                && (has_turn || self.peer(worker).is_none_or(|peer| !peer.has_turns()))
+        }
+    }
+
+    /// Whether a task is to be told of room in the queue to a worker.
+    fn waits(&self, task: TaskId, worker: u16) -> bool {
+        if self.returning.contains_key(&(task, worker)) {
+            return true;
+        }
+        if worker == self.worker {
+            let over_share = self.over_share.get(&(task.group, task.key.slot));
+            over_share == Some(&task) || self.waiting.contains(&task)
+        } else {
+            let peer = self.peer(worker);
+            peer.is_some_and(|peer| peer.waiting.contains(&task))
         }
     }
 
@@ -362,27 +377,34 @@ impl<A: App> Bus<A> {
         command: Command<A>,
     ) {
         self.counters.refused += 1;
-        if worker == self.worker {
-            self.waiting.push(asking.task);
-        } else if let Some(peer) = self.peer_mut(worker) {
-            peer.waiting.push(asking.task);
-            peer.await_room(worker, asking.outputs);
-        }
         let task = asking.task;
-        let event = BusEvent::NoRoom { worker, command };
-        if asking.pending.push(Pending::Bus { task, event }).is_ok() {
-            *self.returning.entry(task).or_default() += 1;
-        } else {
-            self.counters.untold += 1;
+        let key = (task, worker);
+        let returning = self.returning.get(&key);
+        if returning.is_some_and(|returning| returning.has_turn) {
+            // It is told of room anyway.
+        } else if worker == self.worker {
+            if self.share(task) < self.messages_per_task_max {
+                self.waiting.push(task);
+            } else {
+                self.over_share.insert((task.group, task.key.slot), task);
+            }
+        } else if let Some(peer) = self.peer_mut(worker) {
+            peer.waiting.push(task);
+            if peer.room != Room::Known {
+                peer.await_room(worker, asking.outputs);
+            }
+        }
+        if self.tell(asking, BusEvent::NoRoom { worker, command }) {
+            self.returning.entry(key).or_default().commands += 1;
         }
     }
 
-    /// Tells the task something, as an input of its own.
-    fn tell<O>(&mut self, asking: &mut Asking<'_, A, O>, event: Event<A>) {
+    /// Tells the task something, as an input of its own. `false` if it cannot be told.
+    fn tell<O>(&mut self, asking: &mut Asking<'_, A, O>, event: Event<A>) -> bool {
         let task = asking.task;
-        if asking.pending.push(Pending::Bus { task, event }).is_err() {
-            self.counters.untold += 1;
-        }
+        let told = asking.pending.push(Pending::Bus { task, event }).is_ok();
+        self.counters.untold += u64::from(!told);
+        told
     }
 }
 

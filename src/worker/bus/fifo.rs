@@ -19,10 +19,6 @@ impl<T: Ord + Copy> FifoSet<T> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -82,7 +78,6 @@ mod tests {
                         model.retain(|&kept| kept != entry);
                     }
                 }
-                prop_assert_eq!(set.len(), model.len());
                 prop_assert_eq!(set.is_empty(), model.is_empty());
                 prop_assert_eq!(set.contains(&entry), model.contains(&entry));
             }

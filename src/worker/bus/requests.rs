@@ -125,12 +125,16 @@ impl Requests {
         until: Timestamp,
         now: Timestamp,
     ) -> bool {
-        while self.asked.len() >= self.requests_max {
-            // Those whose time is up are of no use to anybody.
+        // Those whose time is up are of no use to anybody: two go for each that comes, so there
+        // never are many.
+        for _ in 0..2 {
             match self.asked_by_end.first() {
                 Some(&(end, ended)) if end < now => self.forget_asked(ended),
-                Some(_) | None => return false,
+                Some(_) | None => break,
             }
+        }
+        if self.asked.len() >= self.requests_max {
+            return false;
         }
         self.asked.insert(request, (to, until));
         self.asked_by_task.insert((to, request));

@@ -22,6 +22,8 @@ pub(in crate::worker) enum Step<C, M> {
         /// What follows if it is no more.
         otherwise: Unreachable,
     },
+    /// A task is to be told that a message of its own did not arrive.
+    Undelivered { from: TaskId, to: TaskId },
 }
 
 /// Who is to hear that a task is no more.
@@ -215,20 +217,17 @@ impl<A: App> Bus<A> {
         match item {
             Item::Failed { request, error } => self.requests.fail(request, error, now),
             Item::Undelivered { from, to } => {
-                return Step::Give {
-                    to: from,
-                    event: BusEvent::Undelivered { to, messages: 1 },
-                    otherwise: Unreachable::Nobody,
-                };
+                return Step::Undelivered { from, to };
             }
             Item::Interest {
                 channel,
                 interest,
                 number,
             } => {
-                if self.is_here(index) {
-                    self.subscriptions.set_remote(index, channel, interest);
+                if !self.is_here(index) {
+                    return Step::Done; // It has left, and wants nothing any more.
                 }
+                self.subscriptions.set_remote(index, channel, interest);
                 if interest == crate::bus::Interest::Some
                     && let Some(peer) = self.peer_mut(index)
                 {
@@ -335,6 +334,12 @@ impl<A: App> Bus<A> {
         if let (From::Own, Some(from)) = (source, from) {
             let share = self.share_mut(from);
             *share = share.saturating_sub(1);
+            // Whoever is in the slot now has the share of who was there before.
+            if *share <= self.messages_per_task_max / 2
+                && let Some(waiting) = self.over_share.remove(&(from.group, from.key.slot))
+            {
+                self.waiting.push(waiting);
+            }
         }
     }
 }

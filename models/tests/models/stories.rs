@@ -64,7 +64,7 @@ pub(crate) fn rings_after_the_end_of_the_owner_harm_nobody() {
         sleeper.install();
         let _may_block = sleeper.bell.sleep(|| receiver.is_empty());
         let taken = usize::from(receiver.pop().is_some());
-        taken + receiver.end()
+        taken + receiver.end(drop)
     });
     for message in 0..2 {
         sender.push(message).unwrap();
@@ -143,7 +143,7 @@ pub(crate) fn what_is_sent_is_taken_or_counted_as_lost() {
         lost
     });
     let taken = usize::from(receiver.pop().is_some());
-    let lost = receiver.end() + producer.join().unwrap();
+    let lost = receiver.end(drop) + producer.join().unwrap();
     assert!(taken + lost >= 2, "neither taken nor counted");
     assert!(taken + lost <= 2, "taken and counted, or counted twice");
 }

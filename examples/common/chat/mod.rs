@@ -4,6 +4,10 @@
 //! line once, whoever hears it and wherever. What is kept for anybody is bounded: a line that is
 //! not complete, and what fits into the queue of the stream. Lines that a slow reader has no room
 //! for are not kept but counted, and the reader is told how many.
+//!
+//! A line for which the bus has no room goes to nobody, and its speaker is told: better that than
+//! some who hear it and others who do not. Notices are dropped where there is no room. Names of
+//! people are not checked: two may have the same.
 #![allow(dead_code, reason = "the tests use more of this than the example")]
 #![allow(unreachable_pub, reason = "a module of several programs")]
 #![allow(

@@ -157,7 +157,7 @@ impl<A: App> ControlPlane<A> {
                 indexes.find(|&worker| worker > self.last_placed).or(first)
             }
             Placement::LeastLoaded => open
-                .min_by_key(|(_, entry)| entry.weight())
+                .min_by(|(_, one), (_, other)| one.weight().total_cmp(&other.weight()))
                 .map(|(&worker, _)| worker),
             Placement::Key(key) => open
                 .max_by_key(|&(&worker, _)| xxh3_64_with_seed(&worker.to_le_bytes(), key))
@@ -440,14 +440,16 @@ impl<A: App> ControlPlane<A> {
 }
 
 impl Entry {
-    /// The less, the rather a task is placed here.
-    fn weight(&self) -> (u32, usize) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of one, in tenths"
-        )]
-        let tenths = (self.load.utilization.clamp(0.0, 1.0) * 10.0) as u32;
-        (tenths, self.load.tasks.max(self.started) + self.underway)
+    /// How busy it is likely to be with one more task: each of those it has had a share of what was
+    /// measured, and each one more is expected to take as much. The less, the rather a task is
+    /// placed here.
+    fn weight(&self) -> f64 {
+        let measured = self.load.tasks.max(1) as f64;
+        let tasks = (self.load.tasks.max(self.started) + self.underway) as f64;
+        let busy = self.load.utilization.clamp(0.0, 1.0) * (tasks + 1.0) / measured;
+        busy + tasks * IDLE_TASK
     }
 }
+
+/// What a task counts that has not been seen to do anything, as a share of a worker's time.
+const IDLE_TASK: f64 = 0.001;

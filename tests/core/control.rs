@@ -89,31 +89,27 @@ fn tasks_are_placed_on_one_worker_after_the_other_whoever_comes_and_goes() {
 }
 
 #[test]
-fn the_least_busy_worker_is_chosen_and_among_equals_the_one_with_the_fewest_tasks() {
+fn the_least_busy_worker_is_chosen_and_among_idle_ones_the_one_with_the_fewest_tasks() {
     let mut plane = plane(3);
     let least = Placement::LeastLoaded;
     assert_eq!(plane.place(least), Ok(0), "among equals the first");
-    for (worker, at) in [(0, load(0.95, 0)), (1, load(0.34, 10)), (2, load(0.31, 5))] {
+    for (worker, at) in [(0, load(0.95, 1)), (1, load(0.0, 9)), (2, load(0.0, 5))] {
         plane.set_load(worker, at);
     }
-    assert_eq!(
-        plane.place(least),
-        Ok(2),
-        "a tenth of the time is no difference"
-    );
+    assert_eq!(plane.place(least), Ok(2), "the idle one with the fewest");
     // Those on their way count, and those that have started since the load was seen.
     let (first, _) = plane.spawn(2, Birth::default());
-    for _ in 0..3 {
+    for _ in 0..4 {
         plane.spawn(2, Birth::default());
     }
-    assert_eq!(plane.place(least), Ok(2));
-    plane.spawn(2, Birth::default());
     assert_eq!(plane.place(least), Ok(1));
     plane.forget_spawn(first);
+    assert_eq!(plane.place(least), Ok(1), "9 on both");
+    plane.spawn(1, Birth::default());
     assert_eq!(plane.place(least), Ok(2));
     let ids = tasks(1, 12);
-    plane.set_load(2, load(0.3, 6));
-    plane.set_load(1, load(0.3, 0));
+    plane.set_load(2, load(0.0, 6));
+    plane.set_load(1, load(0.0, 0));
     assert_eq!(plane.place(least), Ok(1));
     for &task in &ids {
         started(&mut plane, 1, task);
@@ -134,6 +130,34 @@ fn the_least_busy_worker_is_chosen_and_among_equals_the_one_with_the_fewest_task
         );
     }
     assert_eq!(plane.place(least), Ok(1));
+}
+
+#[test]
+fn a_task_placed_is_expected_to_keep_its_worker_as_busy_as_those_there_do() {
+    let mut plane = plane(2);
+    let least = Placement::LeastLoaded;
+    // Ten heavy tasks against a hundred light ones, equally busy by now.
+    plane.set_load(0, load(0.5, 10));
+    plane.set_load(1, load(0.5, 100));
+    let placed: Vec<u16> = (0..11)
+        .map(|_| {
+            let worker = plane.place(least).unwrap();
+            plane.spawn(worker, Birth::default());
+            worker
+        })
+        .collect();
+    let light = placed.iter().filter(|&&worker| worker == 1).count();
+    assert!((8..=10).contains(&light), "{placed:?}");
+    // A moment's difference sends not all to one.
+    plane.set_load(0, load(0.12, 10));
+    plane.set_load(1, load(0.09, 10));
+    let mut counts = [0; 2];
+    for _ in 0..20 {
+        let worker = plane.place(least).unwrap();
+        plane.spawn(worker, Birth::default());
+        counts[usize::from(worker)] += 1;
+    }
+    assert!(counts.iter().all(|&count| count >= 5), "{counts:?}");
 }
 
 #[test]

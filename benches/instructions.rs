@@ -25,9 +25,12 @@ use stillpoint::{
     WorkerOutputs,
 };
 
+#[path = "instructions/bus.rs"]
+mod bus;
+
 const SIZES: [u32; 3] = [1, 1_000, 100_000];
 const OPERATIONS: u32 = 1_000;
-const CASES: [Case; 4] = [
+const CASES: [Case; 8] = [
     Case {
         name: "datagram",
         description: "one datagram in, one transmit out",
@@ -47,6 +50,26 @@ const CASES: [Case; 4] = [
         name: "insert-remove",
         description: "one task is inserted, started and removed",
         run: inserts,
+    },
+    Case {
+        name: "command",
+        description: "one command in, one report out",
+        run: |tasks| bus::messages(tasks, bus::Counted::Command),
+    },
+    Case {
+        name: "message-within",
+        description: "one command in, one message to a task of the worker",
+        run: |tasks| bus::messages(tasks, bus::Counted::Within),
+    },
+    Case {
+        name: "message-out",
+        description: "one command in, one message to another worker",
+        run: |tasks| bus::messages(tasks, bus::Counted::Out),
+    },
+    Case {
+        name: "message-in",
+        description: "one message from another worker",
+        run: |tasks| bus::messages(tasks, bus::Counted::In),
     },
 ];
 
@@ -75,14 +98,14 @@ fn main() {
         std::process::exit(1);
     }
     println!("instructions per operation, among so many tasks of one group, mean of {OPERATIONS}");
-    println!("{:52}{:>9}{:>9}{:>9}", "", SIZES[0], SIZES[1], SIZES[2]);
+    println!("{:56}{:>9}{:>9}{:>9}", "", SIZES[0], SIZES[1], SIZES[2]);
     for Case {
         name, description, ..
     } in CASES
     {
         let counted = SIZES.map(|tasks| count(name, tasks));
         println!(
-            "{description:52}{:>9}{:>9}{:>9}",
+            "{description:56}{:>9}{:>9}{:>9}",
             counted[0], counted[1], counted[2]
         );
     }

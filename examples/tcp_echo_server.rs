@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use clap::Parser;
+use common::metrics;
 use common::output::{fail, line, table};
 use common::serve::{start, wait_for_interrupt};
 use common::tcp_echo::{self, Report, ServerStats, Spawn, TcpEcho};
@@ -37,6 +38,9 @@ struct Options {
     /// Bytes that each connection may keep beyond what the system has taken
     #[arg(long, default_value_t = 262_144)]
     queue: usize,
+    /// Address and port to serve metrics on, for Prometheus and for the example `top`
+    #[arg(long)]
+    metrics: Option<SocketAddr>,
     /// Print the statistics as one JSON object
     #[arg(long)]
     json: bool,
@@ -66,7 +70,12 @@ fn main() {
             None => return end(controller, &options),
         }
     }
-    wait_for_interrupt(&mut controller, |_| {});
+    metrics::serve(&mut controller, options.metrics, Spawn::Metrics);
+    wait_for_interrupt(&mut controller, |report| {
+        if let Report::Metrics(listening) = report {
+            metrics::tell(listening);
+        }
+    });
     end(controller, &options);
 }
 

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use clap::Parser;
 use common::echo::{self, Echo, Report, Spawn};
+use common::metrics;
 use common::output::{fail, line, table};
 use common::serve::{start, wait_for_interrupt};
 use serde_json::json;
@@ -31,6 +32,9 @@ struct Options {
     /// Worker threads; they share the port, each flow goes to one of them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
+    /// Address and port to serve metrics on, for Prometheus and for the example `top`
+    #[arg(long)]
+    metrics: Option<SocketAddr>,
     /// Print the statistics as one JSON object
     #[arg(long)]
     json: bool,
@@ -58,7 +62,12 @@ fn main() {
             None => return end(controller, &options),
         }
     }
-    wait_for_interrupt(&mut controller, |_| {});
+    metrics::serve(&mut controller, options.metrics, Spawn::Metrics);
+    wait_for_interrupt(&mut controller, |report| {
+        if let Report::Metrics(listening) = report {
+            metrics::tell(listening);
+        }
+    });
     end(controller, &options);
 }
 

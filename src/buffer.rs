@@ -323,7 +323,13 @@ impl BufferPool {
     /// Blocks of memory that wait to be used again.
     #[must_use]
     pub fn free(&self) -> usize {
-        self.0.lock().free.iter().map(Vec::len).sum()
+        self.counts().1
+    }
+
+    /// Both at one moment.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.0.lock();
+        (state.live, state.free.iter().map(Vec::len).sum())
     }
 }
 

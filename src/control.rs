@@ -21,6 +21,7 @@ pub struct SpawnId(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub(crate) u64);
 
+#[cfg(feature = "poll")]
 impl CommandId {
     /// One whose answer nobody waits for.
     pub(crate) const UNTRACKED: Self = Self(u64::MAX);

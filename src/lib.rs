@@ -14,9 +14,11 @@
 //! - [`Worker`], [`TaskGroup`]: what drives tasks, for those who bring their own event loop.
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
+//! - [`metrics`]: status as text for Prometheus, and a task that serves it.
 //!
-//! Both modules come with the first backend. Without features the crate is its core: pure, without
-//! I/O, threads, clock or system randomness, and without unsafe code.
+//! The first two modules come with the first backend, the third with the feature `metrics`. Without
+//! features the crate is its core: pure, without I/O, threads, clock or system randomness, and
+//! without unsafe code.
 #![deny(unsafe_code)]
 
 #[cfg(feature = "poll")]
@@ -31,6 +33,8 @@ mod device;
 mod entropy;
 mod group;
 mod id;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod net;
 mod room;
 #[cfg(feature = "poll")]

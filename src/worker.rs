@@ -279,8 +279,7 @@ impl<A: App> Worker<A> {
         self.bus.write_status(status);
         status.queues.pending = self.pending.len();
         status.queues.pending_most = self.pending.longest();
-        status.buffers_live = self.config.buffers.live();
-        status.buffers_free = self.config.buffers.free();
+        (status.buffers_live, status.buffers_free) = self.config.buffers.counts();
         status.lateness.share(self.groups.lateness());
     }
 

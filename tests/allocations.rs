@@ -8,14 +8,11 @@
     clippy::wildcard_enum_match_arm,
     reason = "clients are threads; the enums are non-exhaustive"
 )]
-#![cfg(feature = "poll")]
+#![cfg(all(feature = "metrics", feature = "poll"))]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -29,9 +26,12 @@ use stillpoint::{
     Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
+#[path = "support/allocator.rs"]
+mod allocator;
 #[path = "../examples/common/mod.rs"]
 mod common;
 
+use allocator::ALLOCATIONS;
 use common::{echo, tcp_echo};
 
 #[test]
@@ -325,48 +325,3 @@ fn resident_kib() -> u64 {
 
 /// What nothing takes on a working machine, however loaded.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-thread_local! {
-    /// Allocations of this thread.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counted.
-struct Counted;
-
-#[global_allocator]
-static ALLOCATOR: Counted = Counted;
-
-impl Counted {
-    fn count() {
-        // Nothing is dropped with the thread, so it is there to its end.
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    }
-}
-
-// SAFETY: all calls go to the system's allocator as they are, so they keep its promises. The count
-// is a plain cell of the thread: it neither allocates nor panics.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::count();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::count();
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::count();
-        // SAFETY: as above; `block` came from `System`, like all of ours.
-        unsafe { System.realloc(block, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-}

@@ -1,4 +1,5 @@
 //! The TCP echo server and its clients, as the examples run them, on nodes of the simulator.
+#![cfg(all(feature = "metrics", feature = "poll"))]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 #![allow(
     clippy::wildcard_enum_match_arm,

@@ -17,7 +17,7 @@ use crate::common::tcp_echo::{Report, Spawn, TcpEcho, spawn};
 pub(crate) enum Server {
     Ours {
         address: SocketAddr,
-        _controller: Controller<TcpEcho>,
+        _controller: Box<Controller<TcpEcho>>,
     },
     Tokio(Loop),
 }
@@ -46,7 +46,7 @@ impl Server {
             {
                 return Self::Ours {
                     address,
-                    _controller: controller,
+                    _controller: Box::new(controller),
                 };
             }
         }

@@ -16,6 +16,7 @@ use stillpoint::{
     Spawned, Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
 };
 
+use super::metrics::Metrics;
 use super::stats::ClientStats;
 
 /// The application: echo servers and their clients.
@@ -37,6 +38,8 @@ pub enum Spawn {
     Server(UdpOpen),
     /// A client.
     Client(ClientConfig),
+    /// A server of metrics.
+    Metrics(Metrics),
 }
 
 /// What tasks tell their controller.
@@ -51,6 +54,8 @@ pub enum Report {
     },
     /// A client is done.
     Done(Box<ClientStats>),
+    /// Where the metrics are.
+    Metrics(Result<SocketAddr, NetworkError>),
 }
 
 /// The one `match` that an application owes its workers.
@@ -61,6 +66,7 @@ pub fn spawn(spawn: Spawn, spawner: Spawner<'_, Echo>) -> Spawned {
             Ok(client) => spawner.insert(client),
             Err(reason) => spawner.refuse(reason),
         },
+        Spawn::Metrics(metrics) => spawner.insert(metrics.server::<Echo>(Report::Metrics)),
     }
 }
 

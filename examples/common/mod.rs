@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of several programs")]
 
 pub mod echo;
+pub mod metrics;
 pub mod output;
 pub mod ping;
 #[cfg(feature = "poll")]

@@ -9,6 +9,17 @@ pub fn line(text: impl Display) {
     drop(writeln!(stdout().lock(), "{text}"));
 }
 
+/// The same, for who prints without end and wants to know when nobody reads any more.
+pub fn try_line(text: impl Display) -> std::io::Result<()> {
+    writeln!(stdout().lock(), "{text}")
+}
+
+/// Prints as it is, at once.
+pub fn write(text: impl Display) {
+    let mut out = stdout().lock();
+    drop(write!(out, "{text}").and_then(|()| out.flush()));
+}
+
 /// Prints a table of two columns under a title.
 pub fn table(title: &str, rows: &[(&str, String)]) {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

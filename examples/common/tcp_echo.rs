@@ -17,6 +17,7 @@ use stillpoint::{
     TransmitBuffer,
 };
 
+use super::metrics::Metrics;
 use super::stats::TcpClientStats;
 
 /// The application: echo servers and their clients.
@@ -38,6 +39,8 @@ pub enum Spawn {
     Server(TcpListen),
     /// A client.
     Client(ClientConfig),
+    /// A server of metrics.
+    Metrics(Metrics),
 }
 
 /// What tasks tell their controller.
@@ -59,6 +62,8 @@ pub enum Report {
     },
     /// A client is done.
     Done(Box<TcpClientStats>),
+    /// Where the metrics are.
+    Metrics(Result<SocketAddr, NetworkError>),
 }
 
 /// What a server knows beyond its worker's counters.
@@ -80,6 +85,7 @@ pub fn spawn(spawn: Spawn, spawner: Spawner<'_, TcpEcho>) -> Spawned {
             Ok(client) => spawner.insert(client),
             Err(reason) => spawner.refuse(reason),
         },
+        Spawn::Metrics(metrics) => spawner.insert(metrics.server::<TcpEcho>(Report::Metrics)),
     }
 }
 

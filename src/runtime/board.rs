@@ -1,6 +1,7 @@
 //! Where a worker's thread puts its status, for others to read without asking it.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -10,14 +11,16 @@ use crate::time::{Clock, Timestamp};
 
 /// The last status of one worker. The lock is held for as long as it takes to copy it.
 #[derive(Debug)]
-pub(super) struct Board(Mutex<Posted>);
+pub(super) struct Board {
+    posted: Mutex<Posted>,
+    /// Whether the worker has slept ever since.
+    asleep: AtomicBool,
+}
 
-/// A status, and whether its worker has slept since.
+/// A status, and what goes on when it is posted.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Posted {
     pub(super) status: WorkerStatus,
-    /// Since when it sleeps, if it does.
-    pub(super) asleep_since: Option<Timestamp>,
     /// When the present window of utilization began, and how long it was busy in it.
     pub(super) window_start: Timestamp,
     pub(super) window_busy: Duration,
@@ -29,39 +32,41 @@ impl Board {
         let mut posted = Posted::default();
         posted.status.worker = worker;
         posted.status.at = now;
-        posted.asleep_since = Some(now);
-        Self(Mutex::new(posted))
+        Self {
+            posted: Mutex::new(posted),
+            asleep: AtomicBool::new(true),
+        }
     }
 
-    /// Puts a new status there, and gives the one before, for its memory.
-    pub(super) fn swap(&self, posted: &mut Posted) {
+    /// Puts a new status there, of a worker that goes to sleep or works on, and gives the one
+    /// before, for its memory.
+    pub(super) fn swap(&self, posted: &mut Posted, asleep: bool) {
         core::mem::swap(&mut *self.lock(), posted);
+        self.asleep.store(asleep, Ordering::Relaxed);
     }
 
     /// Notes that the worker sleeps no more.
     pub(super) fn woke(&self) {
-        self.lock().asleep_since = None;
+        self.asleep.store(false, Ordering::Relaxed);
     }
 
-    /// What it says at `now`.
+    /// What it says at `now`. A worker that falls asleep or wakes up meanwhile may be taken for one
+    /// that did so a moment earlier or later.
     fn read(&self, now: Timestamp) -> WorkerStatus {
         let posted = self.lock().clone();
-        posted.at(now)
+        posted.at(now, self.asleep.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Posted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Posted {
     /// The status as it is at `now`: since it was posted, the worker has slept or worked on.
-    fn at(mut self, now: Timestamp) -> WorkerStatus {
+    fn at(mut self, now: Timestamp, asleep: bool) -> WorkerStatus {
         let since = now.since(self.status.at);
-        let busy = match self.asleep_since {
-            Some(asleep) => asleep.since(self.status.at),
-            None => since,
-        };
+        let busy = if asleep { Duration::ZERO } else { since };
         let runner = &mut self.status.runner;
         runner.wall += since;
         runner.busy += busy;
@@ -136,9 +141,8 @@ mod tests {
     fn a_worker_that_sleeps_on_is_not_busy() {
         let mut posted = posted_at(ms(1_000));
         posted.status.runner.utilization = 1.0;
-        posted.asleep_since = Some(posted.status.at);
         posted.window_start = posted.status.at;
-        let status = posted.at(Timestamp::EPOCH.after(ms(2_000)));
+        let status = posted.at(Timestamp::EPOCH.after(ms(2_000)), true);
         assert_eq!(status.runner.utilization, 0.0);
         assert_eq!(status.runner.wall, ms(2_000));
         assert_eq!(status.runner.busy, ms(0));
@@ -148,7 +152,7 @@ mod tests {
     fn a_worker_that_does_not_come_back_is_busy() {
         let mut posted = posted_at(ms(1_000));
         posted.window_start = posted.status.at;
-        let status = posted.at(Timestamp::EPOCH.after(ms(3_000)));
+        let status = posted.at(Timestamp::EPOCH.after(ms(3_000)), false);
         assert_eq!(status.runner.utilization, 1.0);
         assert_eq!(status.runner.busy, ms(2_000));
     }
@@ -158,7 +162,7 @@ mod tests {
         let mut posted = posted_at(ms(1_000));
         posted.status.runner.utilization = 0.5;
         posted.window_start = posted.status.at;
-        let status = posted.at(Timestamp::EPOCH.after(ms(1_010)));
+        let status = posted.at(Timestamp::EPOCH.after(ms(1_010)), false);
         assert_eq!(status.runner.utilization, 0.5);
     }
 }

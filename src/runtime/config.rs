@@ -26,7 +26,9 @@ pub struct RuntimeConfig {
     /// Inputs from [`Remote`](crate::runtime::Remote)s that may wait for one worker.
     pub remote_inputs_max: usize,
     /// Events from one worker that may wait for the controller. Reports that find no room are
-    /// dropped and counted; what the controller has asked for waits in the worker.
+    /// dropped and counted. What the controller has asked for waits in the worker; what nobody has
+    /// asked for, such as the start of a task that another one spawned, is dropped and counted as
+    /// soon as half of the places are taken.
     pub events_max: usize,
     /// Spawns and commands that may wait for their answers.
     pub unanswered_max: usize,

@@ -75,6 +75,7 @@ impl<A: App> Lines<A> {
 /// What a worker's controller is to hear.
 pub(super) struct Events<A: App> {
     ring: RingSender<Event<A>>,
+    events_max: usize,
     /// Answers that the controller waits for and for which there was no room. Bounded by what it
     /// may have asked for.
     held: VecDeque<Event<A>>,
@@ -85,9 +86,10 @@ pub(super) struct Events<A: App> {
 }
 
 impl<A: App> Events<A> {
-    pub(super) const fn new(ring: RingSender<Event<A>>) -> Self {
+    pub(super) const fn new(ring: RingSender<Event<A>>, events_max: usize) -> Self {
         Self {
             ring,
+            events_max,
             held: VecDeque::new(),
             asked_for: BTreeSet::new(),
             dropped: 0,
@@ -106,10 +108,16 @@ impl<A: App> Events<A> {
             return;
         }
         let awaited = self.is_awaited(&output);
+        // What nobody has asked for leaves half of the places to reports.
+        if !awaited && self.ring.room() <= self.events_max / 2 {
+            self.dropped += 1;
+            return;
+        }
         let event = Event::Other(Box::new(output));
         let event = if self.held.is_empty() {
             match self.ring.push(event) {
-                Ok(()) => return,
+                // At once: there may be a task later in this batch that does not return.
+                Ok(()) => return self.ring.flush(),
                 Err(event) => event,
             }
         } else {

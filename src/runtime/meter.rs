@@ -129,9 +129,8 @@ impl Meter {
         runner.utilization = self.utilization;
         runner.loop_latency.share(&self.loop_latency);
         runner.events_dropped = lines.events.dropped;
-        self.posted.asleep_since = self.slept.then_some(now);
         self.posted.window_start = self.window_start;
         self.posted.window_busy = self.window_busy;
-        self.board.swap(&mut self.posted);
+        self.board.swap(&mut self.posted, self.slept);
     }
 }

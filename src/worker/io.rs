@@ -150,7 +150,7 @@ pub enum SpawnError {
     /// The worker was told to stop.
     #[error("worker is stopping")]
     Stopping,
-    /// The application's own reason: see [`Spawner::refuse`].
+    /// The application's own reason: see [`Spawner::refuse`](crate::Spawner::refuse).
     #[error("refused: {reason}")]
     Refused {
         /// Which.

@@ -264,7 +264,8 @@ impl TraceEvent {
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }
-            TraceKind::Bus | TraceKind::PeerJoined | TraceKind::PeerLeft => {
+            TraceKind::Bus => write!(f, " from worker {}", self.words[1]),
+            TraceKind::PeerJoined | TraceKind::PeerLeft => {
                 write!(f, " worker {}", self.words[1])
             }
             TraceKind::Datagrams

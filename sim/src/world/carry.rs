@@ -371,6 +371,7 @@ impl<A: App> Outside<A> {
                 trace.push(place, TraceKind::Bus, 0, [text, u64::from(*from), 0]);
             }
             WorkerInput::BusRoom(worker) => trace.peer(place, TraceKind::BusRoom, *worker),
+            WorkerInput::PeerJoined(_) if self.introducing => {}
             WorkerInput::PeerJoined(worker) => trace.peer(place, TraceKind::PeerJoined, *worker),
             WorkerInput::PeerLeft(worker) => trace.peer(place, TraceKind::PeerLeft, *worker),
             WorkerInput::Control(input) => {

@@ -31,6 +31,8 @@ pub(super) struct Outside<A: App> {
     pub(super) ended: Vec<Ended>,
     pub(super) spawn_failures: Vec<SpawnFailure>,
     pub(super) tolerant: bool,
+    /// Whether a new worker is being told of the others, which is no event.
+    pub(super) introducing: bool,
     pub(super) failed: Option<Failure>,
     pub(super) buffers: BufferPool,
     /// Boxes to be used again, so that a flight allocates nothing.
@@ -132,6 +134,7 @@ impl<A: App> Outside<A> {
             ended: Vec::new(),
             spawn_failures: Vec::new(),
             tolerant: false,
+            introducing: false,
             failed: None,
             buffers,
             spare: Vec::new(),

@@ -8,7 +8,7 @@ use stillpoint::{
 };
 
 use super::World;
-use super::outside::{Outside, Sink, SpawnFailure};
+use super::outside::{Outside, SpawnFailure};
 use super::seat::Seat;
 use crate::bus::{BusPath, Carried};
 use crate::counters::DropCause;
@@ -126,17 +126,11 @@ impl<A: App> World<A> {
         }
     }
 
-    /// Has a worker know another before anything happens.
+    /// Has a worker know another before anything happens: that is no event.
     fn introduce(&mut self, number: u32, other: u16) {
-        let place = self.place(number);
-        let mut sink = Sink {
-            outside: &mut self.outside,
-            place,
-            worker: number,
-        };
-        if let Some(worker) = &mut self.seats[number as usize].worker {
-            worker.handle_input(place.at, WorkerInput::PeerJoined(other), &mut sink);
-        }
+        self.outside.introducing = true;
+        self.give(number, WorkerInput::PeerJoined(other));
+        self.outside.introducing = false;
     }
 
     /// The stall of a worker is over: gives it what came meanwhile, one input at a time.
@@ -231,21 +225,26 @@ impl<A: App> World<A> {
         };
         let (node, index) = (seat.node, seat.index);
         let within = core::mem::take(&mut seat.bus.waiting);
+        let bus = seat.bus.counters;
         let backlog = core::mem::take(&mut seat.backlog);
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
         summary.inputs_lost = seat.controls.underway as u64;
-        let lost = within + self.close_queues(node, index);
-        summary.bus = *worker.bus_counters();
-        summary.bus.lost += lost;
+        let from_others = self.close_queues(node, index);
+        summary.bus = bus;
+        summary.bus.lost += within + from_others;
         summary.failure = failure;
-        self.outside.lose_messages(lost);
+        self.outside.lose_messages(within + from_others);
         for input in backlog.inputs {
             self.miss(number, input);
         }
         self.outside.close_all(node, number);
-        let words = [summary.tasks_lost as u64, summary.inputs_lost, lost];
+        let words = [
+            summary.tasks_lost as u64,
+            summary.inputs_lost,
+            within + from_others,
+        ];
         let place = self.place(number);
         self.outside
             .trace

@@ -3,7 +3,6 @@
 #![allow(unreachable_pub, reason = "shared by several test programs")]
 
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use stillpoint::{
     App, BusCommand, BusEvent, Deadline, Destination, Input, NoRoom, Outbox, Output, RequestError,
@@ -115,8 +114,8 @@ pub struct Puppet<const PHASE: u8> {
     talks: bool,
     every: Option<Duration>,
     next_at: Option<Timestamp>,
-    /// What came back for want of room.
-    returned: VecDeque<BusCommand<u8, u64>>,
+    /// What came back for want of room in the queue to a worker.
+    returned: Vec<(u16, BusCommand<u8, u64>)>,
     pub heard: Vec<(Timestamp, Heard)>,
     outbox: Outbox<Show>,
 }
@@ -131,7 +130,7 @@ impl<const PHASE: u8> Puppet<PHASE> {
             talks: false,
             every: None,
             next_at: None,
-            returned: VecDeque::new(),
+            returned: Vec::new(),
             heard: Vec::new(),
             outbox: Outbox::new(),
         }
@@ -214,11 +213,12 @@ impl<const PHASE: u8> Puppet<PHASE> {
             BusEvent::Subscribed(channel) => Heard::Subscribed(channel),
             BusEvent::Agent(agent) => Heard::Agent(agent),
             BusEvent::NoRoom { worker, command } => {
-                self.returned.push_back(command);
+                self.returned.push((worker, command));
                 Heard::NoRoom(worker)
             }
             BusEvent::Room { worker } => {
-                for command in self.returned.drain(..) {
+                let has_room = |(full, _): &mut (u16, _)| *full == worker;
+                for (_, command) in self.returned.extract_if(.., has_room) {
                     self.outbox.bus(command);
                 }
                 Heard::Room(worker)

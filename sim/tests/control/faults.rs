@@ -31,7 +31,7 @@ fn three(world: &mut World<Show>, policy: WhenWorkerFails) -> (NodeId, [TaskId; 
 /// What the controller was told of workers that have stopped.
 fn stopped(events: &[ControllerEvent<Show>]) -> Vec<&WorkerSummary> {
     let stopped = events.iter().filter_map(|event| match event {
-        ControllerEvent::WorkerStopped(summary) => Some(summary),
+        ControllerEvent::WorkerStopped(summary) => Some(&**summary),
         _ => None,
     });
     stopped.collect()

@@ -150,4 +150,9 @@ fn who_calls_a_stalled_listener_is_answered_by_its_host_and_taken_in_later() {
     world.run_for(ms(100)).unwrap();
     let ears = &only(&world, server).ears;
     assert_eq!((ears.len(), ears[1].since), (2, over));
+    assert!(ears.iter().all(|ear| ear.closed.is_none()));
+    let mut ears = world
+        .tasks::<Talker>(client)
+        .flat_map(|(_, task)| &task.ears);
+    assert!(ears.all(|ear| ear.closed.is_none()));
 }

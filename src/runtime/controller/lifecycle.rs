@@ -138,10 +138,11 @@ impl<A: App> Controller<A> {
     pub(super) fn launch_worker(&mut self) -> Result<u16, StartError> {
         let worker = self.plane.next_worker()?;
         let bell = Arc::new(Doorbell::new());
-        let (controls, events) = (self.config.inputs_max, self.config.events_max);
+        let (controls, events_max) = (self.config.inputs_max, self.config.events_max);
         let controller_bell = || Arc::clone(&self.bell);
         let (control, control_end) = ring(controls, controller_bell(), Arc::clone(&bell));
-        let (events_end, events) = ring::<Event<A>>(events, Arc::clone(&bell), controller_bell());
+        let (events_end, events) =
+            ring::<Event<A>>(events_max, Arc::clone(&bell), controller_bell());
         let (remote, remote_end) = crossbeam_channel::bounded(self.config.remote_inputs_max);
         let (ready, is_ready) = crossbeam_channel::bounded(1);
         let (mailbox, stop) = (Arc::new(Mailbox::new()), Arc::new(StopSignal::new()));
@@ -156,7 +157,7 @@ impl<A: App> Controller<A> {
                 mailbox: Arc::clone(&mailbox),
                 stop: Arc::clone(&stop),
                 stopping: Stop::No,
-                events: Events::new(events_end),
+                events: Events::new(events_end, events_max),
                 peers: Peers(Vec::new()),
             },
             board: Arc::clone(&board),

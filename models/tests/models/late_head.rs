@@ -41,7 +41,7 @@ mod queue {
     }
 }
 
-#[path = "../../src/runtime/ring.rs"]
+#[path = "../../../src/runtime/ring.rs"]
 mod ring;
 #[path = "stories.rs"]
 pub(crate) mod stories;

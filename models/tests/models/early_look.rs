@@ -33,7 +33,7 @@ mod doorbell {
     }
 }
 
-#[path = "../../src/runtime/ring.rs"]
+#[path = "../../../src/runtime/ring.rs"]
 mod ring;
 #[path = "stories.rs"]
 pub(crate) mod stories;

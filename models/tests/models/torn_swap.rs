@@ -45,9 +45,9 @@ mod sync {
     }
 }
 
-#[path = "../../src/runtime/doorbell.rs"]
+#[path = "../../../src/runtime/doorbell.rs"]
 mod doorbell;
-#[path = "../../src/runtime/ring.rs"]
+#[path = "../../../src/runtime/ring.rs"]
 mod ring;
 #[path = "stories.rs"]
 pub(crate) mod stories;

@@ -7,6 +7,7 @@
     clippy::wildcard_enum_match_arm,
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
+    clippy::print_stdout,
     reason = "these are tests"
 )]
 #![cfg(all(feature = "poll", target_os = "linux"))]

@@ -20,7 +20,7 @@ use crate::common::echo::{Echo, Report, Spawn, spawn};
 pub(crate) enum Server {
     Ours {
         address: SocketAddr,
-        _controller: Controller<Echo>,
+        _controller: Box<Controller<Echo>>,
     },
     Other(Loop),
 }
@@ -50,7 +50,7 @@ impl Server {
             {
                 return Self::Ours {
                     address,
-                    _controller: controller,
+                    _controller: Box::new(controller),
                 };
             }
         }

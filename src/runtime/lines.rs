@@ -116,7 +116,8 @@ impl<A: App> Events<A> {
         let event = Event::Other(Box::new(output));
         let event = if self.held.is_empty() {
             match self.ring.push(event) {
-                Ok(()) => return,
+                // At once: there may be a task later in this batch that does not return.
+                Ok(()) => return self.ring.flush(),
                 Err(event) => event,
             }
         } else {

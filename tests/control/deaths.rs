@@ -80,10 +80,11 @@ pub(crate) fn another_takes_the_place_of_the_dead_one(kind: Kind) {
         });
         assert_eq!(started, (new, Some(present)));
         let task = lab.puppet(new);
-        lab.act(task, |hands| hands.outbox.publish(1, 5, NoRoom::Wait));
-        assert_eq!(lab.message(steady), 5);
-        lab.act(steady, send(task, 6..7));
-        assert_eq!(lab.message(task), 6);
+        lab.act(steady, send(task, 5..6));
+        assert_eq!(lab.message(task), 5);
+        // So it has heard of the subscription, which comes first.
+        lab.act(task, |hands| hands.outbox.publish(1, 6, NoRoom::Wait));
+        assert_eq!(lab.message(steady), 6);
         present = new;
     }
 }

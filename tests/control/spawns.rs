@@ -119,7 +119,7 @@ pub(crate) fn where_load_is_least_tasks_spread_evenly(kind: Kind) {
         counts[usize::from(lab.started(spawn).worker())] += 1;
     }
     // Threads that others keep from running seem busy for a while.
-    assert!(counts.iter().all(|&count| count >= 10), "{counts:?}");
+    assert!(counts.iter().all(|&count| count <= 60), "{counts:?}");
     if lab.kind.is_simulated() {
         assert_eq!(counts, [30; 3]);
     }

@@ -202,7 +202,7 @@ impl Member {
             NoRoom::Drop
         };
         let mut act = random.below(100);
-        if shared.talk == Talk::Direct && act >= 80 && act < 98 {
+        if shared.talk == Talk::Direct && (80..98).contains(&act) {
             act = 0;
         }
         let channel = u8::try_from(random.below(16)).unwrap_or_default();

@@ -107,6 +107,34 @@ fn events_that_come_while_a_spawn_is_waited_for_are_kept() {
     });
 }
 
+/// The worker never comes to the end of the batch in which the task was made.
+#[test]
+fn the_start_of_a_task_that_does_not_return_is_heard_at_once() {
+    let mut controller = start(config(1));
+    let puppet = puppet_on(&mut controller, 0, Role::First);
+    while controller.poll().is_some() {}
+    let (open_gate, gate) = std::sync::mpsc::channel::<()>();
+    let (stands, is_still) = std::sync::mpsc::channel();
+    tell(&mut controller, puppet, move |_| {
+        stands.send(()).unwrap();
+        assert!(gate.recv().is_err(), "it is opened by its end");
+    });
+    is_still.recv_timeout(PATIENCE).unwrap();
+    // Both are in its queue once it goes on, and so are of one batch.
+    let spawn = controller.spawn(0, Role::First).unwrap();
+    let (open_second, second) = std::sync::mpsc::channel::<()>();
+    tell(&mut controller, puppet, move |_| {
+        assert!(second.recv().is_err(), "it is opened by its end");
+    });
+    let before = controller.now();
+    drop(open_gate);
+    let state = controller.wait_spawned(spawn, PATIENCE);
+    assert!(matches!(state, SpawnState::Started(_)), "{state:?}");
+    let waited = controller.now().since(before);
+    assert!(waited < PATIENCE / 2, "{waited:?}");
+    drop(open_second);
+}
+
 /// Asks for tasks that finish at once, amid more reports than there is room for.
 fn flood(controller: &mut Controller<Play>) -> Vec<SpawnId> {
     let puppet = puppet_on(controller, 0, Role::First);

@@ -65,6 +65,7 @@ in_every_world! {
     messages::a_message_to_a_task_that_is_no_more_is_told_to_its_sender,
     messages::a_new_task_in_the_place_of_an_old_one_gets_nothing_of_it,
     messages::a_message_to_a_worker_that_was_removed_is_told,
+    messages::what_a_worker_sent_before_it_was_removed_arrives,
     messages::a_worker_that_is_added_later_takes_part,
     messages::a_broadcast_reaches_the_agents_of_all_workers_once,
     messages::a_worker_has_one_agent_and_another_once_that_is_gone,
@@ -152,6 +153,7 @@ in_every_world! {
     deaths::a_worker_is_replaced_only_so_often,
     deaths::all_stop_if_that_is_wanted,
     deaths::what_was_asked_of_a_worker_that_dies_is_answered,
+    deaths::what_a_worker_sent_before_it_died_arrives,
     deaths::messages_to_and_from_a_worker_that_dies_are_counted,
     deaths::a_task_is_placed_where_somebody_is,
 }

@@ -113,6 +113,7 @@ impl Stress {
         };
         if weather == Weather::Rough {
             config.bus_queue_max = 4;
+            config.events_max = 16;
         }
         let killer = Killer::default();
         let kills = killer.clone();

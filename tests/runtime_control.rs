@@ -26,7 +26,7 @@ use core::time::Duration;
 use puppet::{Act, Hands, News, Play, Role, Told};
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, RuntimeConfig};
-use stillpoint::{ControllerEvent, SpawnState, TaskId};
+use stillpoint::{CommandTarget, ControlError, ControllerEvent, SpawnState, TaskId};
 
 fn config(workers: u16) -> RuntimeConfig {
     RuntimeConfig::new(BackendKind::default()).workers(workers)
@@ -79,6 +79,27 @@ fn said(controller: &mut Controller<Play>) -> u64 {
         } => Some(*number),
         _ => None,
     })
+}
+
+/// Waits until something is so, and takes no event.
+fn until(controller: &Controller<Play>, mut is_so: impl FnMut() -> bool) {
+    let limit = controller.now().after(PATIENCE);
+    while !is_so() {
+        assert!(controller.now() < limit, "not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until a worker is gone, and takes no event.
+fn wait_until_gone(controller: &Controller<Play>, worker: u16) {
+    let remote = controller.remote();
+    let (to, gone) = (
+        CommandTarget::Worker(worker),
+        ControlError::Stopped { worker },
+    );
+    until(controller, || {
+        remote.command(to, Act::new(|_| {})) == Err(gone)
+    });
 }
 
 /// A puppet that says more, and more often, than anybody can listen to.

@@ -159,6 +159,22 @@ pub(crate) fn what_was_asked_of_a_worker_that_dies_is_answered(kind: Kind) {
     assert_eq!(summary.inputs_lost > 0, !started);
 }
 
+pub(crate) fn what_a_worker_sent_before_it_died_arrives(kind: Kind) {
+    let mut lab = Lab::new(kind, 2);
+    let (receiver, sender) = (lab.puppet(0), lab.puppet(1));
+    lab.stage.stall(0);
+    lab.act(sender, send(receiver, 0..900));
+    lab.stage.kill(1);
+    lab.stopped(1);
+    lab.stage.release(0);
+    assert_eq!(lab.messages(receiver, 900), (0..900).collect::<Vec<_>>());
+    // Its end comes behind all of that.
+    lab.until("word of the end", |lab| {
+        lab.act(receiver, send(sender, 0..1));
+        lab.bus_counters().stale > 0
+    });
+}
+
 pub(crate) fn messages_to_and_from_a_worker_that_dies_are_counted(kind: Kind) {
     let mut lab = Lab::with(kind, 3, |limits| limits.bus_queue_max = 64);
     let (sender, dead, other) = (lab.puppet(0), lab.puppet(1), lab.puppet(2));

@@ -165,6 +165,19 @@ pub(crate) fn a_message_to_a_worker_that_was_removed_is_told(kind: Kind) {
     });
 }
 
+pub(crate) fn what_a_worker_sent_before_it_was_removed_arrives(kind: Kind) {
+    let mut lab = Lab::new(kind, 2);
+    let (receiver, sender) = (lab.puppet(0), lab.puppet(1));
+    lab.stage.stall(0);
+    // More than is taken from one worker at a time.
+    lab.act(sender, send(receiver, 0..900));
+    lab.stage.remove_worker(1).unwrap();
+    lab.stopped(1);
+    lab.stage.release(0);
+    assert_eq!(lab.messages(receiver, 900), (0..900).collect::<Vec<_>>());
+    assert_eq!(lab.bus_counters().lost, 0);
+}
+
 pub(crate) fn a_worker_that_is_added_later_takes_part(kind: Kind) {
     let mut lab = Lab::new(kind, 2);
     let (first, second) = (lab.puppet(0), lab.puppet(1));

@@ -7,7 +7,9 @@ use stillpoint::runtime::Controller;
 use stillpoint::{ControllerEvent, End, SpawnId, SpawnState};
 
 use super::puppet::{Act, News, Play, Role};
-use super::{PATIENCE, config, never_silent, next, puppet_on, said, start, tell};
+use super::{
+    PATIENCE, config, never_silent, next, puppet_on, said, start, tell, until, wait_until_gone,
+};
 
 #[test]
 #[cfg(feature = "mio")]
@@ -181,9 +183,7 @@ fn reports_that_nobody_takes_are_dropped_and_counted_and_lives_of_tasks_are_not(
     let mut controller = start(config);
     let spawns = flood(&mut controller);
     let status = controller.status_reader();
-    while status.read()[0].tasks() < 51 {
-        thread::yield_now();
-    }
+    until(&controller, || status.read()[0].tasks() == 51);
     controller.remove_worker(0).unwrap();
     assert_followed(&mut controller, &spawns, &End::Finished);
     let dropped = next(&mut controller, |event| match event {
@@ -201,12 +201,7 @@ fn a_workers_last_words_are_heard_after_its_end() {
     let mut controller = start(config);
     let spawns = flood(&mut controller);
     controller.remove_worker(0).unwrap();
-    let remote = controller.remote();
-    let to = stillpoint::CommandTarget::Worker(0);
-    // Until it has stopped.
-    while remote.command(to, Act::new(|_| {})).is_ok_and(|()| true) {
-        thread::yield_now();
-    }
+    wait_until_gone(&controller, 0);
     assert_followed(&mut controller, &spawns, &End::Finished);
 }
 
@@ -226,15 +221,11 @@ fn a_worker_that_got_rid_of_its_answers_sleeps() {
         .command_tracked(puppet, Act::new(|_| {}))
         .unwrap();
     let status = controller.status_reader();
-    while status.read()[0].queues.events == 0 {
-        thread::yield_now();
-    }
+    until(&controller, || status.read()[0].queues.events > 0);
     // There is room for it now, but less than half is free when it goes.
     assert_eq!(said(&mut controller), 0);
     tell(&mut controller, puppet, |_| {});
-    while status.read()[0].queues.events > 0 {
-        thread::yield_now();
-    }
+    until(&controller, || status.read()[0].queues.events == 0);
     while controller.poll().is_some() {}
     let loops = |controller: &Controller<Play>| controller.status()[0].runner.loops;
     let settled = controller.wait(Some(Duration::from_millis(100)));

@@ -8,13 +8,12 @@ use std::thread;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, RuntimeConfig};
 use stillpoint::{
-    CommandTarget, ControlError, ControllerEvent, End, Placement, Token, UdpOpen, WorkerFailure,
-    WorkerSummary,
+    ControlError, ControllerEvent, End, Placement, Token, UdpOpen, WorkerFailure, WorkerSummary,
 };
 
 use super::killable::{Killable, Killer};
 use super::puppet::{Act, News, Play, Role, Told, spawn};
-use super::{PATIENCE, config, next, puppet_on, start, tell};
+use super::{PATIENCE, config, next, puppet_on, start, tell, wait_until_gone};
 
 /// A runtime whose workers can be killed.
 fn mortal(config: RuntimeConfig) -> (Controller<Play>, Killer) {
@@ -31,15 +30,6 @@ fn stopped(controller: &mut Controller<Play>) -> WorkerSummary {
         ControllerEvent::WorkerStopped(summary) => Some((**summary).clone()),
         _ => None,
     })
-}
-
-/// Waits, without an event being taken, until a worker is gone.
-fn wait_until_gone(controller: &Controller<Play>, worker: u16) {
-    let remote = controller.remote();
-    let to = CommandTarget::Worker(worker);
-    while remote.command(to, Act::new(|_| {})) != Err(ControlError::Stopped { worker }) {
-        thread::yield_now();
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use stillpoint::runtime::Remote;
 use stillpoint::{CommandTarget, ControlError, ControllerEvent};
 
 use super::puppet::{Act, News, Play, Role, Told};
-use super::{PATIENCE, config, next, puppet_on, said, start, tell};
+use super::{PATIENCE, config, next, puppet_on, said, start, tell, until};
 
 /// Gives a command; again, as long as there is no room.
 fn insist(remote: &Remote<Play>, to: CommandTarget, number: u64) {
@@ -153,9 +153,7 @@ fn what_a_remote_asks_hides_no_event() {
     }
     remote.command(puppet, Act::say(1)).unwrap();
     let status = controller.status_reader();
-    while status.read()[0].counters().inputs < 12 {
-        thread::yield_now();
-    }
+    until(&controller, || status.read()[0].counters().inputs == 12);
     let event = controller.wait(Some(core::time::Duration::ZERO));
     assert!(
         matches!(event, Some(ControllerEvent::Report { .. })),

@@ -133,11 +133,19 @@ enum Stopping {
 
 impl<A: App> Worker<A> {
     /// A worker without tasks, that makes them with `spawn`.
+    ///
+    /// # Panics
+    ///
+    /// If a limit of messages or of batches is 0: nothing would ever be delivered.
     #[must_use]
     pub fn new(
         config: WorkerConfig,
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + 'static,
     ) -> Self {
+        assert!(
+            config.messages_max > 0 && config.messages_per_task_max > 0 && config.batch_max > 0,
+            "a worker that takes no messages, or nothing in a batch: {config:?}"
+        );
         Self {
             state: WorkerState::Waiting,
             groups: Groups::new(),

@@ -3,6 +3,10 @@
     clippy::wildcard_enum_match_arm,
     reason = "a test looks at what it is about; the enums of the library are never exhaustive"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the numbers of a test are small"
+)]
 
 #[path = "core/bench.rs"]
 mod bench;
@@ -13,6 +17,8 @@ mod model;
 #[path = "core/probe.rs"]
 mod probe;
 
+#[path = "core/bus_script.rs"]
+mod bus_script;
 #[path = "core/cluster.rs"]
 mod cluster;
 #[path = "core/puppet.rs"]
@@ -27,6 +33,10 @@ mod bus;
 mod bus_fairness;
 #[path = "core/bus_interest.rs"]
 mod bus_interest;
+#[path = "core/bus_panics.rs"]
+mod bus_panics;
+#[path = "core/bus_property.rs"]
+mod bus_property;
 #[path = "core/bus_requests.rs"]
 mod bus_requests;
 #[path = "core/bus_room.rs"]
@@ -36,6 +46,8 @@ mod bus_stop;
 
 #[path = "core/children.rs"]
 mod children;
+#[path = "core/control.rs"]
+mod control;
 #[path = "core/drain.rs"]
 mod drain;
 #[path = "core/identity.rs"]

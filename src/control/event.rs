@@ -174,8 +174,9 @@ pub enum Placement {
     Pinned(u16),
     /// On one worker after the other.
     RoundRobin,
-    /// On the worker that is least busy, to a tenth of its time; among equals on the one with the
-    /// fewest tasks, those on their way included.
+    /// On the worker that is likely to be least busy with one more task, going by how busy it was of
+    /// late with those it had; among idle ones on the one with the fewest, those on their way
+    /// included.
     LeastLoaded,
     /// On the worker that the key decides: the same as long as that worker is there. When workers
     /// come and go, only keys that have to move do (rendezvous hashing: Thaler and Ravishankar, 1998).

@@ -157,7 +157,7 @@ impl<A: App> ControlPlane<A> {
                 indexes.find(|&worker| worker > self.last_placed).or(first)
             }
             Placement::LeastLoaded => open
-                .min_by_key(|(_, entry)| entry.weight())
+                .min_by(|(_, one), (_, other)| one.weight().total_cmp(&other.weight()))
                 .map(|(&worker, _)| worker),
             Placement::Key(key) => open
                 .max_by_key(|&(&worker, _)| xxh3_64_with_seed(&worker.to_le_bytes(), key))
@@ -273,12 +273,13 @@ impl<A: App> ControlPlane<A> {
     /// to be told of it.
     pub fn poll_phase(&mut self) -> Option<u8> {
         let phase = self.stopping?;
-        let present = || self.workers.values().filter(|entry| !entry.leaving);
-        let over = present().all(|entry| entry.next_phase.is_some_and(|next| next > phase));
-        let next = present().filter_map(|entry| entry.next_phase).min()?;
-        if !over {
-            return None;
-        }
+        // A worker that is on its way out has ended all phases once it is gone.
+        let ended = |entry: &Entry| {
+            let next = entry.next_phase.filter(|_| !entry.leaving);
+            next.filter(|&next| next > phase)
+        };
+        let nexts = self.workers.values().map(ended);
+        let next = nexts.collect::<Option<Vec<u8>>>()?.into_iter().min()?;
         self.stopping = Some(next);
         self.stopping
     }
@@ -355,7 +356,8 @@ impl<A: App> ControlPlane<A> {
     /// answered is so now.
     pub fn worker_stopped(&mut self, now: Timestamp, summary: WorkerSummary) -> Reaction {
         let worker = summary.worker;
-        self.workers.remove(&worker);
+        let entry = self.workers.remove(&worker);
+        let was_leaving = entry.is_some_and(|entry| entry.leaving);
         let failed = summary.failure.is_some();
         self.events
             .push_back(ControllerEvent::WorkerStopped(Box::new(summary)));
@@ -392,7 +394,9 @@ impl<A: App> ControlPlane<A> {
                 spawn: Some(id),
             });
         }
-        if failed {
+        // One that was to be gone needs nobody in its place.
+        let restarts = matches!(self.when_worker_fails, WhenWorkerFails::Restart { .. });
+        if failed && !(was_leaving && restarts) {
             self.react(now)
         } else {
             Reaction::GoOn
@@ -436,14 +440,16 @@ impl<A: App> ControlPlane<A> {
 }
 
 impl Entry {
-    /// The less, the rather a task is placed here.
-    fn weight(&self) -> (u32, usize) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of one, in tenths"
-        )]
-        let tenths = (self.load.utilization.clamp(0.0, 1.0) * 10.0) as u32;
-        (tenths, self.load.tasks.max(self.started) + self.underway)
+    /// How busy it is likely to be with one more task: each of those it has had a share of what was
+    /// measured, and each one more is expected to take as much. The less, the rather a task is
+    /// placed here.
+    fn weight(&self) -> f64 {
+        let measured = self.load.tasks.max(1) as f64;
+        let tasks = (self.load.tasks.max(self.started) + self.underway) as f64;
+        let busy = self.load.utilization.clamp(0.0, 1.0) * (tasks + 1.0) / measured;
+        busy + tasks * IDLE_TASK
     }
 }
+
+/// What a task counts that has not been seen to do anything, as a share of a worker's time.
+const IDLE_TASK: f64 = 0.001;

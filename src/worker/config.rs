@@ -16,7 +16,8 @@ pub struct WorkerConfig {
     pub tasks_max: u32,
     /// Sockets, listeners, streams and devices that may be open at a time.
     pub resources_max: usize,
-    /// Inputs of the worker's own that may wait at a time.
+    /// Inputs of the worker's own that may wait at a time. Of these, a quarter may be messages that
+    /// come back to one task for want of room in one queue.
     pub pending_max: usize,
     /// Tasks ticked, and inputs of its own taken, for one [`WorkerInput::Timeout`](crate::WorkerInput::Timeout).
     pub batch_max: u32,

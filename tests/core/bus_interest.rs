@@ -111,6 +111,23 @@ fn a_worker_that_joins_learns_of_all_interests_before_anything_else() {
 }
 
 #[test]
+fn no_message_overtakes_what_a_worker_has_to_learn() {
+    let mut cluster = Cluster::new(1, 1);
+    let readers = [1, 2, 3].map(|channel| cluster.spawn(0, vec![Act::Subscribe(channel)]));
+    cluster.run();
+    cluster.join(5);
+    let greeter = cluster.spawn(5, vec![]);
+    cluster.step(Move::Carry(0, 5));
+    // There is room for one, and nobody has said so yet.
+    let then = vec![send(Whom::Channel(3))];
+    let greeting = Act::Send(Whom::Task(greeter), NoRoom::Wait, then);
+    cluster.tell(readers[0], vec![greeting]);
+    assert_eq!(cluster.counters(0).refused, 1);
+    cluster.run();
+    assert_eq!(cluster.notes(readers[2]).len(), 1);
+}
+
+#[test]
 fn interest_ends_everywhere_with_the_last_subscriber() {
     let mut cluster = Cluster::new(2, 2);
     let readers = [(); 2].map(|()| cluster.spawn(0, vec![Act::Subscribe(1)]));

@@ -4,7 +4,7 @@ use stillpoint::NoRoom;
 
 use super::bus::{send, sends};
 use super::cluster::{Cluster, Move};
-use super::puppet::{Act, Heard, Whom};
+use super::puppet::{Act, Birth, Heard, Whom};
 
 #[test]
 fn law_5_what_has_no_room_comes_back_whole_and_room_is_told_once_there_is() {
@@ -47,6 +47,20 @@ fn law_5_a_request_and_an_answer_without_room_come_back_too() {
     assert!(cluster.counters(0).refused >= 1 && cluster.counters(1).refused >= 1);
     let sum = cluster.all_counters();
     assert_eq!((sum.requests, sum.replies, sum.requests_failed), (2, 2, 0));
+}
+
+#[test]
+fn law_7_what_comes_back_to_one_task_leaves_room_for_what_others_are_told() {
+    let mut cluster = Cluster::with(2, 1, |config| {
+        config.pending_max = 16;
+    });
+    let reader = cluster.spawn(1, vec![]);
+    cluster.spawn(0, sends(Whom::Task(reader), 20, NoRoom::Wait));
+    let counters = cluster.counters(0);
+    assert_eq!(
+        (counters.sent, counters.refused, counters.untold),
+        (1, 19, 15)
+    );
 }
 
 #[test]
@@ -121,10 +135,10 @@ fn law_7_room_that_others_wait_for_is_theirs_to_take_first() {
             // It fills the queue at each of its timeouts, which come before anything else.
             let greedy = cluster.bear(
                 0,
-                super::puppet::Birth {
+                Birth {
                     start: vec![send(to), Act::After(1)],
                     timeout: vec![Act::Send(to, greed, vec![]), Act::After(1)],
-                    ..Default::default()
+                    ..Birth::default()
                 },
             );
             let patient = cluster.spawn(0, vec![send(to)]);
@@ -263,7 +277,8 @@ fn law_5_what_is_published_patiently_goes_to_all_or_comes_back() {
 
 #[test]
 fn law_5_a_command_that_cannot_be_given_back_is_counted_as_untold() {
-    let mut cluster = Cluster::with(2, 1, |config| config.pending_max = 2);
+    // A quarter of these.
+    let mut cluster = Cluster::with(2, 1, |config| config.pending_max = 8);
     let reader = cluster.spawn(1, vec![]);
     let writer = cluster.spawn(0, sends(Whom::Task(reader), 6, NoRoom::Wait));
     let counters = cluster.counters(0);
@@ -291,4 +306,46 @@ fn who_waits_for_room_at_a_worker_that_leaves_is_told_and_learns_the_rest() {
     assert_eq!(heard[3..], [Heard::Room(1), Heard::Undelivered(reader, 2)]);
     assert_eq!((cluster.wires.lost, cluster.counters(0).stale), (1, 2));
     assert_eq!(cluster.workers[&0].poll_timeout(), None);
+}
+
+#[test]
+fn law_7_whoever_hears_a_message_does_not_take_the_place_that_it_has_left_before_those_who_wait() {
+    let mut cluster = Cluster::with(1, 1, |config| {
+        config.messages_max = 1;
+        config.batch_max = 1;
+    });
+    let reader = cluster.spawn(0, vec![]);
+    // At each message it sends itself another, into the place that has just become free.
+    let mut again = vec![];
+    for _ in 0..50 {
+        again = vec![Act::Send(Whom::Me, NoRoom::Wait, again)];
+    }
+    cluster.spawn(0, again);
+    cluster.spawn(0, vec![send(Whom::Task(reader))]);
+    for _ in 0..4 {
+        cluster.tick(0);
+    }
+    assert_eq!(cluster.notes(reader).len(), 1);
+}
+
+#[test]
+fn room_that_one_has_no_use_for_goes_to_the_next() {
+    let mut cluster = Cluster::with(1, 1, |config| {
+        config.messages_max = 1;
+        config.batch_max = 1;
+        config.pending_max = 1;
+    });
+    let reader = cluster.spawn(0, vec![]);
+    let to = Whom::Task(reader);
+    let child = Birth {
+        start: vec![send(to)],
+        ..Birth::default()
+    };
+    cluster.spawn(0, vec![send(to), Act::Spawn(child)]);
+    // It is told of room, and not of what has none: the worker's own queue is full.
+    let idle = cluster.spawn(0, vec![send(to)]);
+    assert_eq!(cluster.counters(0).untold, 1);
+    cluster.run();
+    assert_eq!(cluster.heard(idle), [Heard::Started, Heard::Room(0)]);
+    assert_eq!(cluster.notes(reader), [0, 2]);
 }

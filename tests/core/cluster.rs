@@ -122,11 +122,12 @@ impl Cluster {
         let others: Vec<u16> = self.workers.keys().copied().collect();
         self.farewells
             .extend(others.iter().map(|&other| (index, other)));
-        // Its mail has nobody to go to, also from those who are no more themselves.
-        let to_it: Vec<(u16, u16)> = self.wires.queues.keys().copied().collect();
-        for key in to_it.into_iter().filter(|&(_, to)| to == index) {
-            if !others.contains(&key.0) {
-                self.wires.drop_queue(key);
+        self.wires.wanted.retain(|&(from, _)| from != index);
+        // What goes between two that are no more has nobody to go to.
+        let keys: Vec<(u16, u16)> = self.wires.queues.keys().copied().collect();
+        for (from, to) in keys {
+            if !others.contains(&from) && !others.contains(&to) {
+                self.wires.drop_queue((from, to));
             }
         }
     }
@@ -335,12 +336,6 @@ impl Cluster {
             self.wires.given.len(),
             self.wires.queues.values().map(VecDeque::len).sum::<usize>(),
         )
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.log.borrow_mut().closed = true;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -95,6 +95,8 @@ pub(crate) struct Birth {
     pub(crate) start: Vec<Act>,
     /// What it does at each timeout.
     pub(crate) timeout: Vec<Act>,
+    /// What it does whenever something comes back for want of room, besides sending it again later.
+    pub(crate) no_room: Vec<Act>,
     pub(crate) shutdown: Vec<Act>,
 }
 
@@ -104,6 +106,7 @@ impl Default for Birth {
             phase: 0,
             start: Vec::new(),
             timeout: Vec::new(),
+            no_room: Vec::new(),
             shutdown: vec![Act::Finish],
         }
     }
@@ -153,6 +156,8 @@ pub(crate) struct Written {
     pub(crate) form: Form,
     pub(crate) no_room: NoRoom,
     pub(crate) last_sent: u64,
+    /// When a request fails.
+    pub(crate) until: u64,
     pub(crate) clones: Arc<AtomicU32>,
 }
 
@@ -174,10 +179,10 @@ pub(crate) struct Log {
     pub(crate) sent: u64,
     /// What came back and waits with its writer to be sent again.
     pub(crate) returned: usize,
+    /// Who has subscribed to what, and has not ended.
+    pub(crate) subscribed: BTreeSet<(TaskId, u8)>,
     /// Who was given an input and is not drained.
     undrained: Option<TaskId>,
-    /// The test is over.
-    pub(crate) closed: bool,
 }
 
 pub(crate) type SharedLog = Rc<RefCell<Log>>;
@@ -263,7 +268,11 @@ impl<const PHASE: u8> Puppet<PHASE> {
                 let number = number_of(&command);
                 self.returned.push((worker, command));
                 self.log.borrow_mut().returned += 1;
-                (Heard::NoRoom(worker, number), Vec::new(), None)
+                (
+                    Heard::NoRoom(worker, number),
+                    self.birth.no_room.clone(),
+                    None,
+                )
             }
             BusEvent::Room { worker } => {
                 let all = core::mem::take(&mut self.returned);
@@ -303,6 +312,7 @@ impl<const PHASE: u8> Puppet<PHASE> {
             form,
             no_room,
             last_sent: 0,
+            until: 0,
             clones: Arc::clone(&clones),
         });
         Note {
@@ -315,6 +325,15 @@ impl<const PHASE: u8> Puppet<PHASE> {
     /// Asks something of the bus.
     fn bus(&self, command: Command) -> Output<Town> {
         let log = &mut *self.log.borrow_mut();
+        match command {
+            BusCommand::Subscribe(channel) => {
+                log.subscribed.insert((self.me(), channel));
+            }
+            BusCommand::Unsubscribe(channel) => {
+                log.subscribed.remove(&(self.me(), channel));
+            }
+            _ => {}
+        }
         if let Some(note) = note_of(&command) {
             log.sent += 1;
             log.written[note.number as usize].last_sent = log.sent;
@@ -346,6 +365,7 @@ impl<const PHASE: u8> Puppet<PHASE> {
                 };
                 let message = self.note(Form::Request, Some(to), no_room, then);
                 let at = self.now.as_nanos().saturating_add(wait);
+                self.log.borrow_mut().written[message.number as usize].until = at;
                 self.bus(BusCommand::Request {
                     to,
                     token: Token(message.number),
@@ -445,6 +465,11 @@ impl<const PHASE: u8> Drop for Puppet<PHASE> {
     fn drop(&mut self) {
         let log = &mut *self.log.borrow_mut();
         log.returned -= self.returned.len();
+        while let Some(me) = self.me
+            && let Some(&mine) = log.subscribed.range((me, 0)..=(me, u8::MAX)).next()
+        {
+            log.subscribed.remove(&mine);
+        }
         if log.undrained == self.me {
             log.undrained = None;
         }

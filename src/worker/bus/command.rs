@@ -394,7 +394,11 @@ impl<A: App> Bus<A> {
                 peer.await_room(worker, asking.outputs);
             }
         }
-        if self.tell(asking, BusEvent::NoRoom { worker, command }) {
+        // What comes back to one task must not take the room for what others are to be told.
+        let returning = self.returning.get(&key).map_or(0, |all| all.commands);
+        if returning >= (asking.pending.pending_max() / 4).max(1) {
+            self.counters.untold += 1;
+        } else if self.tell(asking, BusEvent::NoRoom { worker, command }) {
             self.returning.entry(key).or_default().commands += 1;
         }
     }

@@ -104,6 +104,11 @@ impl<A: App> Bus<A> {
                 message,
             } => {
                 self.left_own(source, Some(from));
+                if until < now {
+                    // It has failed already, and nobody needs to spend work on it.
+                    self.counters.stale += 1;
+                    return Step::Done;
+                }
                 if self.requests.admit(request, to, until, now) {
                     let event = BusEvent::Request {
                         from,

@@ -124,8 +124,8 @@ pub(crate) fn what_may_be_dropped_is_published_where_there_is_room(kind: Kind) {
         assert_eq!(lab.messages(free, 10), expected);
     }
     lab.stage.release(1);
-    let status = lab.status(0, |status| status.bus.dropped > 0);
-    assert_eq!(status.bus.sent + status.bus.dropped, 400);
+    let status = lab.status(0, |status| status.bus.sent + status.bus.dropped == 400);
+    assert!(status.bus.dropped > 0, "there is room for 64");
     let kept = usize::try_from(status.bus.sent - 200).unwrap();
     let kept = lab.messages(stuck, kept);
     assert_eq!(kept, (0..kept.len() as u64).collect::<Vec<_>>());

@@ -1,8 +1,9 @@
 //! What can be seen of workers while they run.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use histogram::{AtomicHistogram, Histogram};
 
@@ -174,22 +175,34 @@ impl RunnerStatus {
 
 /// How long something took, each time: a histogram whose buckets are at most an eighth wider than
 /// what they hold. Clones share it, and may be read while it is written.
-#[derive(Clone)]
-pub struct Durations(Arc<AtomicHistogram>);
+#[derive(Clone, Default)]
+pub struct Durations(Arc<Recorded>);
+
+#[derive(Default)]
+struct Recorded {
+    /// Those of no length at all.
+    zeros: AtomicU64,
+    /// The others. Made with the first of them, since in a simulation there may never be one.
+    histogram: OnceLock<AtomicHistogram>,
+}
+
+impl Recorded {
+    fn histogram(&self) -> &AtomicHistogram {
+        self.histogram.get_or_init(|| {
+            let histogram = AtomicHistogram::new(GROUPING_POWER, VALUE_POWER);
+            histogram.expect("fixed parameters that fit")
+        })
+    }
+}
 
 impl Durations {
     /// Longer durations than this, some 68 seconds, count as this long.
     pub const LONGEST: Duration = Duration::from_nanos((1 << VALUE_POWER) - 1);
 
     /// None yet.
-    ///
-    /// # Panics
-    ///
-    /// Never: the parameters are right.
     #[must_use]
     pub fn new() -> Self {
-        let histogram = AtomicHistogram::new(GROUPING_POWER, VALUE_POWER);
-        Self(Arc::new(histogram.expect("fixed parameters that fit")))
+        Self::default()
     }
 
     /// Becomes a clone of another, if it is not one already.
@@ -202,22 +215,35 @@ impl Durations {
     /// One more.
     #[inline]
     pub fn record(&self, duration: Duration) {
+        if duration.is_zero() {
+            self.0.zeros.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let nanos = duration.min(Self::LONGEST).as_nanos();
         // In range, since it is no more than the longest.
         let nanos = u64::try_from(nanos).unwrap_or_default();
-        let _: Result<(), histogram::Error> = self.0.increment(nanos);
+        let _: Result<(), histogram::Error> = self.0.histogram().increment(nanos);
+    }
+
+    /// All that was recorded until now.
+    fn load(&self) -> Histogram {
+        let mut all = self.0.histogram().load();
+        let zeros = self.0.zeros.load(Ordering::Relaxed);
+        // In range, as zero is.
+        let _: Result<(), histogram::Error> = all.add(0, zeros);
+        all
     }
 
     /// How many there were.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.load().as_slice().iter().sum()
+        self.load().as_slice().iter().sum()
     }
 
     /// What `quantile` of them, from 0 to 1, do not exceed. `None` if there were none.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
-        let histogram: Histogram = self.0.load();
+        let histogram = self.load();
         let bucket = histogram.quantile_bucket(quantile).ok()??;
         Some(Duration::from_nanos(bucket.end()))
     }
@@ -226,7 +252,7 @@ impl Durations {
     /// to within an eighth.
     #[must_use]
     pub fn at_most<const N: usize>(&self, limits: [Duration; N]) -> [u64; N] {
-        let histogram: Histogram = self.0.load();
+        let histogram = self.load();
         limits.map(|limit| {
             let limit = limit.as_nanos();
             let below = histogram
@@ -239,19 +265,13 @@ impl Durations {
     /// All of them together, to within an eighth.
     #[must_use]
     pub fn sum(&self) -> Duration {
-        let histogram: Histogram = self.0.load();
+        let histogram = self.load();
         let buckets = histogram.iter().filter(|bucket| bucket.count() > 0);
         let sum = buckets.map(|bucket| {
             let middle = bucket.start() + (bucket.end() - bucket.start()) / 2;
             u128::from(bucket.count()) * u128::from(middle)
         });
         Duration::from_nanos(u64::try_from(sum.sum::<u128>()).unwrap_or(u64::MAX))
-    }
-}
-
-impl Default for Durations {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -297,6 +317,19 @@ mod tests {
         let [most, all] = durations.at_most([Duration::from_micros(500), Duration::from_secs(1)]);
         assert!((440..=500).contains(&most), "{most}");
         assert_eq!(all, 1_000);
+    }
+
+    #[test]
+    fn what_takes_no_time_counts_too() {
+        let durations = Durations::new();
+        for _ in 0..3 {
+            durations.record(Duration::ZERO);
+        }
+        durations.record(Duration::from_millis(1));
+        assert_eq!(durations.count(), 4);
+        assert_eq!(durations.quantile(0.5), Some(Duration::ZERO));
+        assert!(durations.quantile(1.0) >= Some(Duration::from_millis(1)));
+        assert_eq!(durations.at_most([Duration::ZERO]), [3]);
     }
 
     #[test]

@@ -47,6 +47,7 @@ macro_rules! port_of {
         Port {
             resources: &mut $worker.resources,
             bus: &mut $worker.bus,
+            uses_bus: &mut $worker.uses_bus,
             now: $worker.now,
             pending: &mut $worker.pending,
             ending: &mut $worker.ending,
@@ -95,7 +96,10 @@ pub struct Worker<A: App> {
     state: WorkerState,
     groups: Groups<A>,
     resources: ResourceTable,
-    bus: Bus<A>,
+    /// Apart, so that many workers that do not use it lie close together.
+    bus: Box<Bus<A>>,
+    /// Whether anything was ever asked of it. Until then nobody looks at it.
+    uses_bus: bool,
     /// Counts batches from the bus, to begin with another source each time.
     turn: usize,
     pending: PendingQueue<A>,
@@ -150,7 +154,8 @@ impl<A: App> Worker<A> {
             state: WorkerState::Waiting,
             groups: Groups::new(),
             resources: ResourceTable::new(config.index, config.resources_max),
-            bus: Bus::new(&config),
+            bus: Box::new(Bus::new(&config)),
+            uses_bus: false,
             turn: 0,
             pending: PendingQueue::new(config.pending_max),
             spawn: Box::new(spawn),
@@ -178,7 +183,10 @@ impl<A: App> Worker<A> {
             WorkerInput::Timeout => self.timeout(outputs),
             WorkerInput::Bus { from, item } => self.bus_item(from, item, outputs),
             WorkerInput::BusRoom(worker) => self.bus.room_came(worker, outputs),
-            WorkerInput::PeerJoined(worker) => self.bus.join(worker, outputs),
+            WorkerInput::PeerJoined(worker) => {
+                self.uses_bus = true;
+                self.bus.join(worker, outputs);
+            }
             WorkerInput::PeerLeft(worker) => self.bus.leave(worker, self.now),
             WorkerInput::Control(input) => self.control(input, outputs),
             WorkerInput::Spawn(spawn) => self.spawn((None, None), spawn, outputs),
@@ -198,14 +206,15 @@ impl<A: App> Worker<A> {
         if self.state != WorkerState::Waiting {
             return Some(Deadline::new(self.now, "a drain that the driver broke off"));
         }
-        if !self.pending.is_empty() || self.bus.is_busy() {
+        if !self.pending.is_empty() || self.has_bus_work() {
             return Some(Deadline::new(self.now, "inputs of its own"));
         }
         if matches!(self.stopping, Some(Stopping::Telling { .. })) {
             return Some(Deadline::new(self.now, "shutdown"));
         }
         let first = self.groups.poll_timeout();
-        match self.bus.first_end() {
+        let first_end = self.uses_bus.then(|| self.bus.first_end()).flatten();
+        match first_end {
             Some(end) if first.is_none_or(|first| end < first.at) => {
                 Some(Deadline::new(end, "a request's answer"))
             }
@@ -227,7 +236,7 @@ impl<A: App> Worker<A> {
             && self.groups.tasks() == 0
             && self.resources.len() == 0
             && self.pending.is_empty()
-            && !self.bus.is_busy()
+            && !self.has_bus_work()
             && self.state == WorkerState::Waiting
     }
 
@@ -241,6 +250,13 @@ impl<A: App> Worker<A> {
     #[must_use]
     pub const fn resources(&self) -> usize {
         self.resources.len()
+    }
+
+    /// Whether it has ever known of another worker, or had a message.
+    #[must_use]
+    #[inline]
+    pub const fn uses_bus(&self) -> bool {
+        self.uses_bus
     }
 
     /// What became of the messages of its tasks.
@@ -295,6 +311,10 @@ impl<A: App> Worker<A> {
     #[must_use]
     pub const fn config(&self) -> &WorkerConfig {
         &self.config
+    }
+
+    fn has_bus_work(&self) -> bool {
+        self.uses_bus && self.bus.is_busy()
     }
 
     /// After a panic in the driver: takes the output that is still to come.

@@ -110,6 +110,7 @@ in_every_world! {
     workers::a_worker_that_never_was_is_named,
     workers::a_worker_that_was_removed_is_named_as_such,
     workers::a_worker_that_is_being_removed_gets_no_new_tasks,
+    workers::a_worker_that_is_being_removed_takes_commands_to_its_tasks,
     workers::an_index_is_never_given_twice,
     workers::workers_come_and_go_while_messages_flow,
     workers::a_full_queue_of_inputs_is_told_and_nothing_happens,

@@ -202,21 +202,6 @@ pub(crate) struct BusSeen {
 }
 
 impl BusSeen {
-    /// Whether a worker has ever had to do with the bus. Looks at what counts first, as it is asked
-    /// for each input.
-    #[inline]
-    pub(crate) const fn is_used(counters: &BusCounters) -> bool {
-        let BusCounters {
-            sent,
-            received,
-            stale,
-            unheard,
-            requests,
-            ..
-        } = counters;
-        *sent | *received | *stale | *unheard | *requests != 0
-    }
-
     pub(crate) fn of<A: App>(worker: &Worker<A>) -> Self {
         Self {
             counters: *worker.bus_counters(),

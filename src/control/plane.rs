@@ -148,7 +148,7 @@ impl<A: App> ControlPlane<A> {
         let open = self.workers.iter().filter(|(_, entry)| !entry.leaving);
         let chosen = match placement {
             Placement::Pinned(worker) => {
-                self.check(worker)?;
+                self.check_stays(worker)?;
                 Some(worker)
             }
             Placement::RoundRobin => {
@@ -223,21 +223,29 @@ impl<A: App> ControlPlane<A> {
         self.underway.len() + self.commands.len()
     }
 
-    /// Whether a worker may be told anything.
+    /// Whether a worker is there and may be told something, be it on its way out.
     ///
     /// # Errors
     ///
     /// - [`ControlError::NoSuchWorker`] if there never was such a worker.
-    /// - [`ControlError::Stopped`] if it is no more, or finishes.
+    /// - [`ControlError::Stopped`] if it is no more.
     pub fn check(&self, worker: u16) -> Result<(), ControlError> {
+        if self.workers.contains_key(&worker) {
+            Ok(())
+        } else if u32::from(worker) < self.next_worker {
+            Err(ControlError::Stopped { worker })
+        } else {
+            let workers = self.workers.len();
+            Err(ControlError::NoSuchWorker { worker, workers })
+        }
+    }
+
+    /// Whether a worker is there to stay.
+    fn check_stays(&self, worker: u16) -> Result<(), ControlError> {
+        self.check(worker)?;
         match self.workers.get(&worker) {
-            Some(entry) if !entry.leaving => Ok(()),
-            Some(_) => Err(ControlError::Stopped { worker }),
-            None if u32::from(worker) < self.next_worker => Err(ControlError::Stopped { worker }),
-            None => {
-                let workers = self.workers.len();
-                Err(ControlError::NoSuchWorker { worker, workers })
-            }
+            Some(entry) if entry.leaving => Err(ControlError::Stopped { worker }),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -245,9 +253,9 @@ impl<A: App> ControlPlane<A> {
     ///
     /// # Errors
     ///
-    /// As [`ControlPlane::check`].
+    /// As [`ControlPlane::check`], and [`ControlError::Stopped`] if it is on its way out already.
     pub fn remove_worker(&mut self, worker: u16) -> Result<ControlInput<A>, ControlError> {
-        self.check(worker)?;
+        self.check_stays(worker)?;
         if let Some(entry) = self.workers.get_mut(&worker) {
             entry.leaving = true;
         }

@@ -47,6 +47,7 @@ impl<A: App> Worker<A> {
                 outputs.push(WorkerOutput::Control(answer));
             }
             ControlInput::Publish { channel, message } => {
+                self.uses_bus = true;
                 let from = None;
                 self.bus.counters.sent += 1;
                 let item = Item::Publish {
@@ -57,6 +58,7 @@ impl<A: App> Worker<A> {
                 self.bus.push(From::Controller, item);
             }
             ControlInput::Broadcast(message) => {
+                self.uses_bus = true;
                 self.bus.counters.sent += 1;
                 let from = None;
                 let item = Item::Broadcast { from, message };
@@ -89,6 +91,9 @@ impl<A: App> Worker<A> {
     /// Works off what waits in the lanes, and tells what the bus has to tell: a bounded batch of
     /// each.
     pub(super) fn handle_bus(&mut self, outputs: &mut impl WorkerOutputs<A>) {
+        if !self.uses_bus {
+            return;
+        }
         let batch_max = self.config.batch_max;
         if self.bus.is_busy() {
             self.turn = self.turn.wrapping_add(1);

@@ -19,6 +19,7 @@ use crate::udp::{Membership, UdpOpen};
 pub(super) struct Port<'a, A: App, O> {
     pub(super) resources: &'a mut ResourceTable,
     pub(super) bus: &'a mut Bus<A>,
+    pub(super) uses_bus: &'a mut bool,
     pub(super) now: Timestamp,
     pub(super) pending: &'a mut PendingQueue<A>,
     pub(super) ending: &'a mut Option<(TaskId, End)>,
@@ -70,6 +71,7 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
                 }
             }
             Output::Bus(command) => {
+                *self.uses_bus = true;
                 let asking = &mut Asking {
                     task,
                     now: self.now,
@@ -107,7 +109,9 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
             return;
         };
         let (task, finished) = (*task, *end == End::Finished);
-        self.bus.forget(task, self.now, self.outputs);
+        if *self.uses_bus {
+            self.bus.forget(task, self.now, self.outputs);
+        }
         while let Some(id) = self.resources.first_of(task) {
             if let ResourceId::Stream(stream) = id
                 && !finished

@@ -110,6 +110,22 @@ pub(crate) fn a_worker_that_is_being_removed_gets_no_new_tasks(kind: Kind) {
     assert_eq!(lab.stopped(1).tasks_lost, 0);
 }
 
+pub(crate) fn a_worker_that_is_being_removed_takes_commands_to_its_tasks(kind: Kind) {
+    let mut lab = Lab::new(kind, 2);
+    let stubborn = lab.puppet_as(1, Role::Stubborn);
+    lab.stage.remove_worker(1).unwrap();
+    lab.tell(stubborn, |hands| hands.tell(super::puppet::News::Said(1)));
+    assert_eq!(lab.said(stubborn), 1);
+    let finish = Act::new(|hands| hands.outbox.finish());
+    let finish = lab.stage.command_tracked(stubborn.into(), finish).unwrap();
+    let given = lab.event(|event| match event {
+        ControllerEvent::Commanded { id, given } if *id == finish => Some(*given),
+        _ => None,
+    });
+    assert_eq!(given, Ok(stubborn));
+    assert_eq!(lab.stopped(1).tasks_lost, 0);
+}
+
 pub(crate) fn an_index_is_never_given_twice(kind: Kind) {
     let mut lab = Lab::new(kind, 1);
     for index in 1..6 {

@@ -7,7 +7,6 @@ use stillpoint::{App, Timestamp, WorkerInput};
 use super::World;
 use super::outside::{Event, Sink};
 use crate::agenda::{Due, Whose};
-use crate::counters::BusSeen;
 use crate::failure::{Failure, Waiting};
 use crate::trace::Place;
 
@@ -218,8 +217,7 @@ impl<A: App> World<A> {
             worker: number,
         };
         worker.handle_input(place.at, input, &mut sink);
-        let bus = worker.bus_counters();
-        if BusSeen::is_used(bus) && *bus != seat.bus.counters {
+        if worker.uses_bus() && *worker.bus_counters() != seat.bus.counters {
             seat.note_bus(&mut self.outside.network.counters);
         }
         seat.inputs += 1;

@@ -33,8 +33,9 @@ pub(super) struct Seat<A: App> {
     /// Inputs it was given.
     pub(super) inputs: u64,
     pub(super) controls: Controls,
-    pub(super) bus: BusSeen,
-    pub(super) backlog: Backlog<A>,
+    /// Apart, as is what follows, so that many seats that need neither lie close together.
+    pub(super) bus: Box<BusSeen>,
+    pub(super) backlog: Box<Backlog<A>>,
 }
 
 /// What a controller has asked of a worker that the worker has not taken.
@@ -73,8 +74,8 @@ impl<A: App> Seat<A> {
             since: now,
             inputs: 0,
             controls: Controls::default(),
-            bus: BusSeen::default(),
-            backlog: Backlog::default(),
+            bus: Box::default(),
+            backlog: Box::default(),
         }
     }
 
@@ -104,7 +105,7 @@ impl<A: App> Seat<A> {
         if let Some(worker) = &self.worker {
             let seen = BusSeen::of(worker);
             counters.note_bus(&self.bus, &seen);
-            self.bus = seen;
+            *self.bus = seen;
         }
     }
 

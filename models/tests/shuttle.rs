@@ -38,6 +38,9 @@ mod stories;
 #[path = "models/waker.rs"]
 mod waker;
 
+#[path = "models/drop_oldest.rs"]
+#[expect(dead_code, reason = "not all stories are told")]
+mod drop_oldest;
 #[path = "models/early_look.rs"]
 #[expect(dead_code, reason = "not all stories are told")]
 mod early_look;
@@ -89,15 +92,26 @@ fn what_is_sent_is_taken_or_counted_as_lost() {
 }
 
 #[test]
+fn a_message_is_delivered_once() {
+    check(stories::a_message_is_delivered_once);
+}
+
+#[test]
 #[should_panic(expected = "deadlock")]
-fn planted_a_sleeper_that_looks_too_early() {
+fn planted_a_lost_wake_up_a_sleeper_that_looks_too_early() {
     check(early_look::stories::no_wake_up_is_lost);
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
-fn planted_a_producer_that_looks_too_early() {
+fn planted_a_lost_wake_up_a_producer_that_looks_too_early() {
     check(early_look::stories::a_producer_that_waits_for_room_is_woken);
+}
+
+#[test]
+#[should_panic(expected = "delivered twice")]
+fn planted_a_double_delivery() {
+    check(drop_oldest::stories::a_message_is_delivered_once);
 }
 
 #[test]

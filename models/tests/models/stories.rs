@@ -148,6 +148,26 @@ pub(crate) fn what_is_sent_is_taken_or_counted_as_lost() {
     assert!(taken + lost <= 2, "taken and counted, or counted twice");
 }
 
+/// A producer sends more than there is room for while the consumer takes what comes.
+pub(crate) fn a_message_is_delivered_once() {
+    let (mut sender, mut receiver) = ring(2, awake(), awake());
+    for message in 0..2 {
+        sender.push(message).unwrap();
+    }
+    let consumer = thread::spawn(move || {
+        let taken: Vec<usize> = (0..2).filter_map(|_| receiver.pop()).collect();
+        (taken, receiver)
+    });
+    // Whether this finds room is another story's affair.
+    let sent = 2 + usize::from(sender.push(2).is_ok());
+    let (mut taken, mut receiver) = consumer.join().unwrap();
+    taken.extend(core::iter::from_fn(|| receiver.pop()));
+    taken.sort_unstable();
+    let twice = taken.windows(2).any(|pair| pair[0] == pair[1]);
+    assert!(!twice, "delivered twice: {taken:?}");
+    assert!(taken.iter().all(|&message| message < sent), "never sent");
+}
+
 /// A thread with a bell, which waits with a waker.
 struct Sleeper {
     bell: Arc<Doorbell>,

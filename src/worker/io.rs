@@ -29,7 +29,8 @@ pub enum WorkerInput<A: App> {
     /// There is room in the queue to another worker, for which
     /// [`WorkerOutputs::want_bus_room`] has asked.
     BusRoom(u16),
-    /// There is one more worker, to which the bus reaches.
+    /// There is one more worker, to which the bus reaches. Both are told of each other before
+    /// anything that the other one sends: messages from somebody unknown are dropped and counted.
     PeerJoined(u16),
     /// Another worker is no more, and all that it has sent over the bus was handed in.
     PeerLeft(u16),

@@ -60,6 +60,26 @@ fn two_hear_each_other_and_a_third_elsewhere_does_not() {
 }
 
 #[test]
+fn who_joins_is_announced_before_its_first_words() {
+    // Two at different doors, of which the second learns of the room only now.
+    let plan = Plan {
+        workers: 4,
+        people: 6,
+        ..Plan::small()
+    };
+    story("announced", &plan, |place| {
+        place.say(0, "/nick Ada\n/join tea\n")?;
+        place.read(0);
+        for person in 1..6 {
+            place.say(person, "/nick Bob\n/join tea\nhello\n/join out\n")?;
+            let heard = place.read(0);
+            assert_eq!(heard, ["* Bob joined", "Bob: hello", "* Bob left"]);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn commands_are_answered() {
     story("commands", &Plan::small(), |place| {
         place.say(0, "hello\n/who\n/nick a b\n/dance\n")?;

@@ -119,6 +119,11 @@ impl<A: ChatApp> Door<A> {
             Reach::Underway(newcomers) => newcomers.push(stream),
             Reach::Everywhere => self.welcome(now, stream, name),
         }
+        // Before anything that it may say at once, also while others are yet to know of the room.
+        if let Some(person) = self.people.get(&stream) {
+            let nick = person.nick;
+            self.notice(name, stream, &[b"* ", nick.as_bytes(), b" joined\n"]);
+        }
     }
 
     /// What is said in a room from now on, by whomever, reaches our people.
@@ -134,12 +139,7 @@ impl<A: ChatApp> Door<A> {
     }
 
     fn welcome(&mut self, now: Timestamp, stream: StreamId, room: Name) {
-        let Some(person) = self.people.get(&stream) else {
-            return;
-        };
-        let nick = person.nick;
         self.tell(now, stream, &[b"* you are in ", room.as_bytes(), b"\n"]);
-        self.notice(room, stream, &[b"* ", nick.as_bytes(), b" joined\n"]);
     }
 
     /// Takes a person out of its room, if it is in one.
@@ -154,20 +154,14 @@ impl<A: ChatApp> Door<A> {
             return;
         };
         room.members.remove(&stream);
-        let joined = match &mut room.reach {
-            Reach::Everywhere => true,
-            Reach::Underway(newcomers) => {
-                newcomers.retain(|&newcomer| newcomer != stream);
-                false
-            }
-        };
+        if let Reach::Underway(newcomers) = &mut room.reach {
+            newcomers.retain(|&newcomer| newcomer != stream);
+        }
         if room.members.is_empty() {
             self.rooms.remove(&name);
             self.outbox.unsubscribe(name);
         }
-        if joined {
-            self.notice(name, stream, &[b"* ", nick.as_bytes(), b" left\n"]);
-        }
+        self.notice(name, stream, &[b"* ", nick.as_bytes(), b" left\n"]);
     }
 
     /// Tells a room about one of its people. It is dropped where there is no room, and counted by

@@ -6,9 +6,7 @@ workers, and the chat's statistics have to agree with what was done to it.
 
 import contextlib
 import json
-import os
 import pathlib
-import resource
 import selectors
 import shutil
 import signal
@@ -18,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+
+import stories
 
 PROGRAMS = sys.argv[1]
 BACKENDS = sys.argv[2:] or ["mio", "polling", "poll"]
@@ -353,16 +353,4 @@ STORIES = [
 ]
 
 
-def main():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_000), hard))
-    only = os.environ.get("STORY", "")
-    for backend in BACKENDS:
-        for story in STORIES:
-            if only in story.__name__:
-                began = time.monotonic()
-                result = story(backend)
-                print(f"{backend}: {story.__name__}: {result} ({time.monotonic() - began:.1f} s)", flush=True)
-
-
-main()
+stories.run(BACKENDS, STORIES)

@@ -20,6 +20,8 @@ import sys
 import threading
 import time
 
+import stories
+
 PROGRAMS = sys.argv[1]
 BACKENDS = sys.argv[2:] or ["mio", "polling", "poll"]
 PATIENCE = 60
@@ -444,16 +446,4 @@ STORIES = [
 ]
 
 
-def main():
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_000), hard))
-    only = os.environ.get("STORY", "")
-    for backend in BACKENDS:
-        for story in STORIES:
-            if only in story.__name__:
-                began = time.monotonic()
-                result = story(backend)
-                print(f"{backend}: {story.__name__}: {result} ({time.monotonic() - began:.1f} s)", flush=True)
-
-
-main()
+stories.run(BACKENDS, STORIES)

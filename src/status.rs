@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
-use histogram::{AtomicHistogram, Histogram};
+use histogram::{AtomicHistogram, Config, Histogram};
 
 use crate::bus::BusCounters;
 use crate::counters::NetworkCounters;
@@ -188,11 +188,14 @@ struct Recorded {
 
 impl Recorded {
     fn histogram(&self) -> &AtomicHistogram {
-        self.histogram.get_or_init(|| {
-            let histogram = AtomicHistogram::new(GROUPING_POWER, VALUE_POWER);
-            histogram.expect("fixed parameters that fit")
-        })
+        self.histogram
+            .get_or_init(|| AtomicHistogram::with_config(&buckets()))
     }
+}
+
+/// Which buckets a histogram has.
+fn buckets() -> Config {
+    Config::new(GROUPING_POWER, VALUE_POWER).expect("fixed parameters that fit")
 }
 
 impl Durations {
@@ -227,7 +230,8 @@ impl Durations {
 
     /// All that was recorded until now.
     fn load(&self) -> Histogram {
-        let mut all = self.0.histogram().load();
+        let recorded = self.0.histogram.get().map(AtomicHistogram::load);
+        let mut all = recorded.unwrap_or_else(|| Histogram::with_config(&buckets()));
         let zeros = self.0.zeros.load(Ordering::Relaxed);
         // In range, as zero is.
         let _: Result<(), histogram::Error> = all.add(0, zeros);

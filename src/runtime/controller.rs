@@ -398,29 +398,22 @@ impl<A: App> Controller<A> {
     }
 
     fn handle(&self, worker: u16) -> Result<&Handle<A>, ControlError> {
-        match self
-            .workers
-            .binary_search_by_key(&worker, |handle| handle.index)
-        {
-            Ok(place) => Ok(&self.workers[place]),
-            Err(_) => Err(self
-                .plane
-                .check(worker)
-                .err()
-                .unwrap_or(ControlError::Stopped { worker })),
-        }
+        Ok(&self.workers[self.place_of(worker)?])
     }
 
-    fn tell(&mut self, worker: u16, told: Told<A>) -> Result<(), ControlError> {
+    /// Where the worker's handle is.
+    fn place_of(&self, worker: u16) -> Result<usize, ControlError> {
         let place = self
             .workers
             .binary_search_by_key(&worker, |handle| handle.index);
-        let Ok(place) = place else {
-            return Err(self
-                .handle(worker)
-                .err()
-                .unwrap_or(ControlError::Stopped { worker }));
-        };
+        place.map_err(|_| {
+            let unknown = self.plane.check(worker).err();
+            unknown.unwrap_or(ControlError::Stopped { worker })
+        })
+    }
+
+    fn tell(&mut self, worker: u16, told: Told<A>) -> Result<(), ControlError> {
+        let place = self.place_of(worker)?;
         let handle = &mut self.workers[place];
         if handle.control.is_abandoned() {
             return Err(ControlError::Stopped { worker });

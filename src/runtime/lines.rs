@@ -1,10 +1,8 @@
 //! What connects a worker's thread with its controller and with the other workers.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Receiver;
 

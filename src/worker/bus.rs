@@ -117,7 +117,7 @@ pub(super) enum From {
 }
 
 impl<A: App> Bus<A> {
-    pub(super) const fn new(config: &WorkerConfig) -> Self {
+    pub(super) fn new(config: &WorkerConfig) -> Self {
         Self {
             worker: config.index,
             messages_max: config.messages_max,
@@ -137,20 +137,7 @@ impl<A: App> Bus<A> {
             turn: None,
             confirmed: FifoSet::new(),
             targets: Vec::new(),
-            counters: BusCounters {
-                sent: 0,
-                received: 0,
-                delivered: 0,
-                dropped: 0,
-                refused: 0,
-                untold: 0,
-                stale: 0,
-                unheard: 0,
-                lost: 0,
-                requests: 0,
-                replies: 0,
-                requests_failed: 0,
-            },
+            counters: BusCounters::default(),
         }
     }
 

@@ -225,10 +225,7 @@ impl<A: App> Controller<A> {
             last_words,
         } = stopped;
         let worker = summary.worker;
-        let place = self
-            .workers
-            .binary_search_by_key(&worker, |handle| handle.index);
-        let Ok(place) = place else {
+        let Ok(place) = self.place_of(worker) else {
             return;
         };
         let mut handle = self.workers.remove(place);

@@ -28,11 +28,19 @@ pub enum DropCause {
     NoMember,
     /// It arrived at the same instant as more than the socket's receive buffer holds.
     ReceiveBufferFull,
+    /// A firewall did not let it pass, or a NAT that has seen nothing go to its sender.
+    Filtered,
+    /// It came to a port of a NAT that has no mapping.
+    NoMapping,
+    /// A NAT had no port left for it.
+    MappingsFull,
+    /// It had passed as many gateways as it may.
+    HopLimit,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -43,6 +51,10 @@ impl DropCause {
         Self::QueueFull,
         Self::NoMember,
         Self::ReceiveBufferFull,
+        Self::Filtered,
+        Self::NoMapping,
+        Self::MappingsFull,
+        Self::HopLimit,
     ];
 }
 
@@ -118,7 +130,7 @@ pub struct StreamBytes {
 }
 
 /// What became of the segments of simulated TCP. Always
-/// `sent + duplicated == arrived + lost + unroutable + in_flight`.
+/// `sent + duplicated == arrived + lost + unroutable + filtered + in_flight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SegmentCounters {
@@ -130,8 +142,10 @@ pub struct SegmentCounters {
     pub arrived: u64,
     /// Lost by links.
     pub lost: u64,
-    /// To addresses that no node has.
+    /// To addresses that no node has, or from one that its node has no more.
     pub unroutable: u64,
+    /// Kept out by firewalls and NATs, or because they had passed as many gateways as they may.
+    pub filtered: u64,
     /// On their way.
     pub in_flight: u64,
     /// Of those that arrived: connection requests dropped because the listener's backlog was full.
@@ -155,7 +169,11 @@ impl Counters {
         let (segments, bytes, streams) = (&self.segments, &self.stream_bytes, &self.streams);
         assert_eq!(
             segments.sent + segments.duplicated,
-            segments.arrived + segments.lost + segments.unroutable + segments.in_flight,
+            segments.arrived
+                + segments.lost
+                + segments.unroutable
+                + segments.filtered
+                + segments.in_flight,
             "a segment is not accounted for, which is a fault of the simulator: {self:?}"
         );
         assert_eq!(

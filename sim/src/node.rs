@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use stillpoint::{App, InterfaceIndex, Spawned, Spawner, WhenWorkerFails, Worker, WorkerConfig};
 
 use crate::bus::BusLink;
+use crate::gateway::firewall::Firewall;
 use crate::network::HostAddress;
 use crate::world::{Node, World};
 
@@ -39,6 +40,8 @@ pub struct NodeBuilder<'a, A: App> {
     pub(crate) when_worker_fails: WhenWorkerFails,
     pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    pub(crate) behind: Option<NodeId>,
+    pub(crate) firewall: Option<Firewall>,
 }
 
 impl<A: App> NodeBuilder<'_, A> {
@@ -74,6 +77,23 @@ impl<A: App> NodeBuilder<'_, A> {
         self.interface = next
             .and_then(InterfaceIndex::new)
             .expect("fewer than 2^32 interfaces");
+        self
+    }
+
+    /// Puts the node into the network behind a gateway. [`World::move_behind`] can put it elsewhere
+    /// later.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or it is no gateway.
+    pub fn behind(mut self, gateway: NodeId) -> Self {
+        self.behind = Some(self.world.known_gateway(gateway));
+        self
+    }
+
+    /// Puts a firewall between the node, which is inside, and all others.
+    pub fn firewall(mut self, firewall: Firewall) -> Self {
+        self.firewall = Some(firewall);
         self
     }
 
@@ -121,8 +141,8 @@ impl<A: App> NodeBuilder<'_, A> {
     ///
     /// # Panics
     ///
-    /// If another node has the same name or one of the addresses, or an address is none that a
-    /// single machine can have.
+    /// If another node has the same name, or one of its network one of the addresses, or an address
+    /// is none that a single machine can have.
     pub fn spawner(
         self,
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
@@ -134,8 +154,14 @@ impl<A: App> NodeBuilder<'_, A> {
             limits: self.limits,
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
-        let (name, addresses) = (&self.name, self.addresses);
-        self.world.add_node(name, addresses, self.workers, node)
+        let (name, addresses, behind) = (&self.name, self.addresses, self.behind);
+        let id = self
+            .world
+            .add_node(name, addresses, behind, self.workers, node);
+        if let Some(firewall) = self.firewall {
+            self.world.set_firewall(id, firewall);
+        }
+        id
     }
 }
 

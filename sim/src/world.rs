@@ -24,6 +24,8 @@ mod bus;
 mod carry;
 mod control;
 mod desk;
+mod forward;
+mod gateways;
 mod look;
 mod outside;
 mod packets;
@@ -129,6 +131,8 @@ impl<A: App> World<A> {
             when_worker_fails: WhenWorkerFails::GoOn,
             inputs_max: INPUTS_MAX,
             limits: Box::new(|_| {}),
+            behind: None,
+            firewall: None,
         }
     }
 
@@ -136,6 +140,7 @@ impl<A: App> World<A> {
         &mut self,
         name: &str,
         addresses: Vec<HostAddress>,
+        behind: Option<NodeId>,
         workers: u16,
         node: Node<A>,
     ) -> NodeId {
@@ -143,7 +148,10 @@ impl<A: App> World<A> {
             !self.nodes.contains_key(name),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
-        let number = self.outside.network.add_host(name, addresses);
+        let ips = addresses.iter().map(|own| own.ip).collect();
+        let behind = behind.map(NodeId::number);
+        let number = self.outside.network.add_host(name, addresses, behind);
+        self.outside.names.set_own(name, ips);
         self.outside.buses.add_node(node.bus.clone());
         let plane = ControlPlane::new(node.when_worker_fails);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
@@ -300,6 +308,11 @@ impl<A: App> World<A> {
     /// Number of a worker among all workers. It may be no more.
     fn seat_number(&self, node: NodeId, worker: u16) -> u32 {
         let desk = &self.outside.desks[self.known(node).index()];
+        assert!(
+            !self.outside.network.is_gateway(node.number()),
+            "gateway `{}` runs no tasks: it only forwards",
+            self.node_name(node)
+        );
         let number = desk.seats.get(usize::from(worker));
         *number.unwrap_or_else(|| {
             panic!(

@@ -121,10 +121,18 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
+    /// A gateway sends datagrams on. Words: peer that they come from, peer that they go to, size;
+    /// both as they are from here on.
+    Forwarded,
+    /// A gateway sends a segment on. Words: peer that it comes from, peer that it goes to, what it
+    /// is.
+    SegmentForwarded,
+    /// The addresses of a node, or the network that it is in, have changed. Words: text.
+    Moved,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 41] = [
+    pub(super) const ALL: [Self; 44] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -166,6 +174,9 @@ impl TraceKind {
         Self::WorkerStarted,
         Self::WorkerStopped,
         Self::Stalled,
+        Self::Forwarded,
+        Self::SegmentForwarded,
+        Self::Moved,
     ];
 }
 
@@ -199,12 +210,10 @@ impl TraceEvent {
             | TraceKind::PacketTaken
             | TraceKind::PacketDropped => self.write_packet(f),
             TraceKind::Received | TraceKind::Write => write!(f, ", {first} B"),
-            TraceKind::Segment => {
-                let arrival = Timestamp::from_nanos(third);
-                let what = SegmentWord(second);
-                write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
-            }
-            TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
+            TraceKind::Segment
+            | TraceKind::SegmentLost
+            | TraceKind::SegmentForwarded
+            | TraceKind::Forwarded => self.write_way(f),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -238,6 +247,7 @@ impl TraceEvent {
             | TraceKind::Stream
             | TraceKind::Control
             | TraceKind::Answer
+            | TraceKind::Moved
             | TraceKind::Untold => write_text(f, first, text),
         }
     }
@@ -260,7 +270,10 @@ impl TraceEvent {
             | TraceKind::Answer
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
-            | TraceKind::Stalled => Ok(()),
+            | TraceKind::Stalled
+            | TraceKind::Forwarded
+            | TraceKind::SegmentForwarded
+            | TraceKind::Moved => Ok(()),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }
@@ -292,6 +305,23 @@ impl TraceEvent {
             | TraceKind::Stale
             | TraceKind::Untold => write!(f, " task {worker}/{group}/{slot}.{generation}"),
         }
+    }
+
+    /// What a segment is, or whose datagrams go on.
+    fn write_way(&self, f: &mut impl Write) -> fmt::Result {
+        let [first, second, third] = self.words;
+        let (one, other) = (Peer(first), Peer(second));
+        if matches!(self.kind, TraceKind::Forwarded) {
+            return write!(f, " from {one} to {other}, {}", Size(third));
+        }
+        if matches!(self.kind, TraceKind::SegmentForwarded) {
+            return write!(f, " from {one} to {other}, {}", SegmentWord(third));
+        }
+        write!(f, " to {one}, {}", SegmentWord(second))?;
+        if matches!(self.kind, TraceKind::Segment) {
+            write!(f, ", arrives {}", Timestamp::from_nanos(third))?;
+        }
+        Ok(())
     }
 
     fn write_packet(&self, f: &mut impl Write) -> fmt::Result {

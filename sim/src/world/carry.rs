@@ -25,7 +25,11 @@ impl<A: App> Sink<'_, A> {
         let count = segment_count(bytes, transmit.segment_size) as u64;
         let Outside { network, trace, .. } = &mut *self.outside;
         network.counters.sent += count;
-        let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
+        let mut route = network.route(self.place.node, self.worker, &transmit);
+        if network.routed {
+            route = network.let_out(self.place.at, self.place.node, &transmit, route);
+        }
+        let (cause, error) = match route {
             Route::To {
                 node,
                 source,
@@ -50,6 +54,9 @@ impl<A: App> Sink<'_, A> {
                 flight.run.ecn = transmit.ecn;
                 flight.run.payload = payload;
                 flight.run.segment_size = transmit.segment_size;
+                if self.outside.network.routed {
+                    self.outside.network.embark(&mut flight);
+                }
                 self.outside.network.counters.in_flight += count;
                 return self.outside.carry(self.place, flight, count);
             }
@@ -107,7 +114,7 @@ impl<A: App> Sink<'_, A> {
 
 impl<A: App> Outside<A> {
     /// Puts datagrams onto their link.
-    fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
+    pub(super) fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
         let path = self.network.links.path(flight.from, flight.to);
         let link = self.network.link_entity(flight.from, flight.to);
         let links = &mut self.network.links;
@@ -210,6 +217,9 @@ impl<A: App> Outside<A> {
             self.recycle(flight);
             return None;
         }
+        if self.network.routed {
+            flight = self.pass(flight, count)?;
+        }
         let receiver = self
             .network
             .receiver(flight.to, flight.target, flight.run.peer);
@@ -229,6 +239,7 @@ impl<A: App> Outside<A> {
         self.network.counters.delivered += count;
         let peer = flight.run.peer;
         let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
+        flight.passage = None;
         self.spare.push(flight);
         Some((worker, NetworkEvent::Datagrams { socket, run }))
     }
@@ -273,7 +284,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Counts and records datagrams that were dropped where they arrived.
-    fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
+    pub(super) fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
         self.network.counters.dropped.add(cause, count);
         let place = Place {
             at: self.now,
@@ -317,14 +328,18 @@ impl<A: App> Outside<A> {
         }
     }
 
-    fn recycle(&mut self, mut flight: Box<Flight>) {
+    pub(super) fn recycle(&mut self, mut flight: Box<Flight>) {
         flight.run.payload = Buffer::empty();
+        flight.passage = None;
         self.spare.push(flight);
     }
 
     /// Nobody listens: the sender is told, as by ICMP.
     fn refuse(&mut self, flight: &Flight, count: u64) {
         self.drop_arrived(flight, count, DropCause::NoSocket);
+        if flight.passage.is_some() {
+            return self.send_back(flight, NetworkError::ConnectionRefused);
+        }
         let link = self.network.link_entity(flight.to, flight.from);
         let path = self.network.links.path(flight.to, flight.from);
         let arrival = self.network.links.arrival(&path, link, self.now);

@@ -10,17 +10,20 @@ use crate::agenda::Agenda;
 use crate::bus::{BusPath, Buses};
 use crate::device::PacketFlight;
 use crate::failure::Failure;
+use crate::names::Names;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
 use crate::tcp::{Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
+use super::forward::Notice;
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
+    pub(super) names: Names,
     pub(super) tcp: Tcp,
     pub(super) buses: Buses<A>,
     /// By node.
@@ -61,6 +64,8 @@ pub(super) enum Event<A: App> {
     Flight(Box<Flight>),
     Packet(Box<PacketFlight>),
     Segment(Box<Segment>),
+    /// An error on its way back through gateways.
+    Notice(Box<Notice>),
     /// The task of a listener is told that it is open.
     Listening {
         slot: u32,
@@ -125,6 +130,7 @@ impl<A: App> Outside<A> {
             now: Timestamp::EPOCH,
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
+            names: Names::default(),
             tcp: Tcp::new(entropy),
             buses: Buses::new(entropy),
             desks: Vec::new(),

@@ -166,6 +166,11 @@ impl<A: App> World<A> {
                 }
             }
             Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(*segment),
+            Due::Event(Event::Notice(notice)) => {
+                if let Some((worker, event)) = self.outside.notice_arrives(*notice) {
+                    self.give(worker, WorkerInput::Network(event));
+                }
+            }
             Due::Event(Event::Listening { slot }) => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {
                     self.give(worker, WorkerInput::Network(event));

@@ -302,16 +302,25 @@ impl<A: App> Outside<A> {
         Some((worker, event))
     }
 
-    /// A segment is at its node.
-    pub(super) fn segment_arrives(&mut self, segment: Segment) {
-        let counters = &mut self.network.counters.segments;
-        counters.in_flight -= 1;
-        counters.arrived += 1;
+    /// A segment is at a node.
+    pub(super) fn segment_arrives(&mut self, mut segment: Segment) {
+        self.network.counters.segments.in_flight -= 1;
+        if self.network.routed {
+            match self.pass_segment(segment) {
+                Some(passed) => segment = passed,
+                None => return,
+            }
+        }
+        self.network.counters.segments.arrived += 1;
         let rejection = segment.rejection();
-        let is_reset = segment.kind == Kind::Reset;
+        let is_final = segment.kind.is_final();
         let rejected = if let Some(slot) = self.tcp.named(segment.to) {
-            let reply = self.change(slot, |end, tools| end.handle_segment(segment, tools));
-            reply == Reply::Reject
+            if self.network.routed && !self.tcp.ends[slot as usize].hears(&segment) {
+                !is_final // It comes from elsewhere now: for this end, it is a stranger's.
+            } else {
+                let reply = self.change(slot, |end, tools| end.handle_segment(segment, tools));
+                reply == Reply::Reject
+            }
         } else if segment.kind == Kind::Call && segment.to.side == Side::Answerer {
             match self.tcp.answer(&self.network, &segment) {
                 Ok(Some(slot)) => {
@@ -325,29 +334,37 @@ impl<A: App> Outside<A> {
                 Err(NoListener) => true,
             }
         } else {
-            !is_reset
+            !is_final
         };
         if rejected {
             self.send_segment(None, rejection);
         }
     }
 
-    /// Puts a segment onto its link.
-    fn send_segment(&mut self, stream: Option<StreamId>, segment: Segment) {
+    /// Sends a segment off.
+    fn send_segment(&mut self, stream: Option<StreamId>, mut segment: Segment) {
         let place = Place {
             at: self.now,
             node: segment.from_node,
             worker: stream.map_or(0, StreamId::worker),
         };
         let id = stream.map_or(0, |stream| stream.to_words()[1]);
+        self.network.counters.segments.sent += 1;
+        let leaves = !self.network.routed || self.start_segment(&mut segment);
+        match segment.to_node {
+            Some(to) if leaves => self.carry_segment(place, id, segment, to),
+            to => {
+                self.network.counters.segments.unroutable += u64::from(to.is_none());
+                let words = [peer(segment.target), segment.word().0, 0];
+                self.trace.push(place, TraceKind::SegmentLost, id, words);
+            }
+        }
+    }
+
+    /// Puts a segment onto its link.
+    pub(super) fn carry_segment(&mut self, place: Place, id: u64, segment: Segment, to: u32) {
         let words = [peer(segment.target), segment.word().0, 0];
         let from = segment.from_node;
-        let counters = &mut self.network.counters.segments;
-        counters.sent += 1;
-        let Some(to) = segment.to_node else {
-            counters.unroutable += 1;
-            return self.trace.push(place, TraceKind::SegmentLost, id, words);
-        };
         let link = self.network.link_entity(from, to);
         let Network {
             links, counters, ..

@@ -1,0 +1,342 @@
+//! What becomes of something at a gateway or at the firewall of a node: which way it goes on, and
+//! with which addresses.
+
+use core::net::{IpAddr, SocketAddr};
+
+use stillpoint::{InterfaceIndex, NetworkError, SocketId, Timestamp, Transmit};
+
+use super::topology::Entrance;
+use super::{Flight, Network, Route};
+use crate::counters::DropCause;
+use crate::gateway::Protocol;
+use crate::gateway::firewall::{Denial, Direction, Firewall, FirewallTable, Passing};
+use crate::gateway::nat::{Hairpin, MappingId, Unwanted};
+use crate::tcp::address_number;
+
+/// What is at a gateway.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parcel {
+    pub(crate) protocol: Protocol,
+    pub(crate) source: SocketAddr,
+    pub(crate) target: SocketAddr,
+}
+
+/// How it goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crossing {
+    /// To whom.
+    pub(crate) next: u32,
+    pub(crate) source: SocketAddr,
+    pub(crate) target: SocketAddr,
+    /// The mapping through which it left.
+    pub(crate) mapping: Option<MappingId>,
+}
+
+/// It does not go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Denied {
+    pub(crate) cause: DropCause,
+    pub(crate) denial: Denial,
+}
+
+impl Denied {
+    pub(crate) const fn silently(cause: DropCause) -> Self {
+        let denial = Denial::Drop;
+        Self { cause, denial }
+    }
+}
+
+/// What datagrams have with them that pass gateways.
+#[derive(Debug, Clone)]
+pub(crate) struct Passage {
+    /// Whom the task has sent them to.
+    pub(crate) asked: SocketAddr,
+    pub(crate) hop_limit: u8,
+    pub(crate) entrance: Entrance,
+    /// Where they have come by, the sender first: so errors find back.
+    pub(crate) trail: Vec<Stop>,
+}
+
+/// Where something has come by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    pub(crate) node: u32,
+    /// The mapping that it has left through. Without it, an error is for nobody.
+    pub(crate) mapping: Option<MappingId>,
+}
+
+impl Network {
+    /// Says how something goes on that has come to a gateway.
+    pub(crate) fn cross(
+        &mut self,
+        now: Timestamp,
+        at: u32,
+        entrance: Entrance,
+        parcel: Parcel,
+    ) -> Result<Crossing, Denied> {
+        let is_own = self.hosts[at as usize].has(parcel.target.ip());
+        let is_nat = self.nat(at).is_some();
+        match (is_nat, entrance, is_own) {
+            (true, Entrance::Inside, true) => self.turn_back(now, at, parcel),
+            (true, Entrance::Inside, false) => self.leave(now, at, parcel),
+            (true, Entrance::Outside, true) => self.enter(now, at, parcel),
+            // Nobody is there: a gateway runs nothing.
+            (false, _, true) => Err(Denied {
+                cause: DropCause::NoSocket,
+                denial: Denial::Reject,
+            }),
+            // It was for somebody who is no longer where the sender has seen him.
+            (true, Entrance::Outside, false) => Err(Denied::silently(DropCause::NoRoute)),
+            (false, _, false) => {
+                let direction = match entrance {
+                    Entrance::Inside => Direction::Outbound,
+                    Entrance::Outside => Direction::Inbound,
+                };
+                self.ask_firewall(now, at, direction, parcel)?;
+                let way = self.towards(at, parcel.target.ip());
+                let way = way.or_else(|| self.way_out(at));
+                Self::onwards(way.map(|(next, _)| next), parcel, None)
+            }
+        }
+    }
+
+    /// Out of the realm behind a NAT.
+    fn leave(&mut self, now: Timestamp, at: u32, parcel: Parcel) -> Result<Crossing, Denied> {
+        let inner = self.realm_behind(Some(at));
+        if let Some((next, _)) = self.towards_in(at, inner, parcel.target.ip()) {
+            return Self::onwards(Some(next), parcel, None); // It has moved meanwhile.
+        }
+        self.ask_firewall(now, at, Direction::Outbound, parcel)?;
+        let (source, mapping) = self.translate(now, at, parcel)?;
+        let way = self.towards(at, parcel.target.ip());
+        let way = way.or_else(|| self.way_out(at));
+        let parcel = Parcel { source, ..parcel };
+        Self::onwards(way.map(|(next, _)| next), parcel, Some(mapping))
+    }
+
+    /// Into the realm behind a NAT.
+    fn enter(&mut self, now: Timestamp, at: u32, parcel: Parcel) -> Result<Crossing, Denied> {
+        let target = self.find_inner(now, at, parcel)?;
+        let parcel = Parcel { target, ..parcel };
+        self.ask_firewall(now, at, Direction::Inbound, parcel)?;
+        self.onwards_inside(at, parcel, None)
+    }
+
+    /// From the realm behind a NAT to itself.
+    fn turn_back(&mut self, now: Timestamp, at: u32, parcel: Parcel) -> Result<Crossing, Denied> {
+        if self
+            .nat(at)
+            .is_none_or(|table| table.nat.hairpin == Hairpin::Off)
+        {
+            return Err(Denied::silently(DropCause::Filtered));
+        }
+        let (source, mapping) = self.translate(now, at, parcel)?;
+        let parcel = Parcel { source, ..parcel };
+        let target = self.find_inner(now, at, parcel)?;
+        let parcel = Parcel { target, ..parcel };
+        self.onwards_inside(at, parcel, Some(mapping))
+    }
+
+    fn onwards_inside(
+        &self,
+        at: u32,
+        parcel: Parcel,
+        mapping: Option<MappingId>,
+    ) -> Result<Crossing, Denied> {
+        let way = self.towards_in(at, self.realm_behind(Some(at)), parcel.target.ip());
+        Self::onwards(way.map(|(next, _)| next), parcel, mapping)
+    }
+
+    fn onwards(
+        next: Option<u32>,
+        parcel: Parcel,
+        mapping: Option<MappingId>,
+    ) -> Result<Crossing, Denied> {
+        let Some(next) = next else {
+            return Err(Denied::silently(DropCause::NoRoute));
+        };
+        Ok(Crossing {
+            next,
+            source: parcel.source,
+            target: parcel.target,
+            mapping,
+        })
+    }
+
+    /// The address that something gets which leaves through a NAT.
+    fn translate(
+        &mut self,
+        now: Timestamp,
+        at: u32,
+        parcel: Parcel,
+    ) -> Result<(SocketAddr, MappingId), Denied> {
+        let Parcel {
+            protocol,
+            source,
+            target,
+        } = parcel;
+        let is_ours = |own: &IpAddr| own.is_ipv4() == source.is_ipv4();
+        let own = self.addresses(at).find(is_ours);
+        let own = own.ok_or(Denied::silently(DropCause::NoRoute))?;
+        let (ports, entity) = (&self.topology.ports, self.entities[at as usize]);
+        let gateway = self.topology.gateways.get_mut(&at);
+        let table = gateway.and_then(|gateway| gateway.nat.as_mut());
+        let table = table.ok_or(Denied::silently(DropCause::NoRoute))?;
+        let forgotten = table.forgotten_times;
+        // What the mapping is for, and when it is made: no other flow shifts it.
+        let draw = |options| {
+            let flow = entity
+                .part(address_number(source))
+                .part(address_number(target));
+            let flow = flow.part(protocol as u64).part(forgotten);
+            ports.below(flow, now.as_nanos(), options)
+        };
+        let left = table.leave(now, protocol, source, target, draw);
+        let (port, mapping) = left.map_err(|_| Denied::silently(DropCause::MappingsFull))?;
+        Ok((SocketAddr::new(own, port), mapping))
+    }
+
+    /// Who is behind an outer address of a NAT.
+    fn find_inner(
+        &mut self,
+        now: Timestamp,
+        at: u32,
+        parcel: Parcel,
+    ) -> Result<SocketAddr, Denied> {
+        let table = self.nat_mut(at);
+        let table = table.ok_or(Denied::silently(DropCause::NoRoute))?;
+        let port = parcel.target.port();
+        let found = table.enter(now, parcel.protocol, port, parcel.source);
+        found.map_err(|unwanted| Denied {
+            cause: match unwanted {
+                Unwanted::NoMapping => DropCause::NoMapping,
+                Unwanted::Filtered => DropCause::Filtered,
+            },
+            denial: table.nat.unsolicited,
+        })
+    }
+
+    /// Whether the firewall at a node lets something pass, if there is one.
+    fn ask_firewall(
+        &mut self,
+        now: Timestamp,
+        node: u32,
+        direction: Direction,
+        parcel: Parcel,
+    ) -> Result<(), Denied> {
+        let Some(table) = self.topology.firewalls.get_mut(&node) else {
+            return Ok(());
+        };
+        let passing = Passing {
+            direction,
+            protocol: parcel.protocol,
+            source: parcel.source,
+            target: parcel.target,
+        };
+        let cause = DropCause::Filtered;
+        let passes = table.pass(now, &passing);
+        passes.map_err(|denial| Denied { cause, denial })
+    }
+
+    /// Puts a firewall at a node, or takes it away.
+    pub(crate) fn set_firewall(&mut self, node: u32, firewall: Option<Firewall>) {
+        self.routed = true;
+        let firewalls = &mut self.topology.firewalls;
+        match firewall {
+            Some(firewall) => {
+                firewalls.insert(node, FirewallTable::new(firewall));
+            }
+            None => {
+                firewalls.swap_remove(&node);
+            }
+        }
+    }
+
+    /// Whether a node takes in what has come for it: it has the address, and its firewall lets it
+    /// pass. Says at which interface.
+    pub(crate) fn admit(
+        &mut self,
+        now: Timestamp,
+        node: u32,
+        parcel: Parcel,
+    ) -> Result<InterfaceIndex, Denied> {
+        let own = self.hosts[node as usize].addresses.iter();
+        let mut own = own.filter(|own| own.ip == parcel.target.ip());
+        let interface = own.next().map(|own| own.interface);
+        let interface = interface.ok_or(Denied::silently(DropCause::NoRoute))?;
+        if !self.is_gateway(node) {
+            self.ask_firewall(now, node, Direction::Inbound, parcel)?;
+        }
+        Ok(interface)
+    }
+
+    /// Whether a node lets out what one of its own has to send. Gateways do.
+    pub(crate) fn release(
+        &mut self,
+        now: Timestamp,
+        node: u32,
+        parcel: Parcel,
+    ) -> Result<(), Denied> {
+        if self.is_gateway(node) {
+            return Ok(());
+        }
+        self.ask_firewall(now, node, Direction::Outbound, parcel)
+    }
+
+    /// The way of a transmit, if the firewall of its node lets it out.
+    pub(crate) fn let_out(
+        &mut self,
+        now: Timestamp,
+        from: u32,
+        transmit: &Transmit,
+        route: Route,
+    ) -> Route {
+        let Route::To { node, source, .. } = route else {
+            return route;
+        };
+        let parcel = Parcel {
+            protocol: Protocol::Udp,
+            source,
+            target: transmit.peer,
+        };
+        if node != from && self.release(now, from, parcel).is_err() {
+            // As when Linux drops it on its way out.
+            return Route::Refused(NetworkError::PermissionDenied);
+        }
+        route
+    }
+
+    /// Gives datagrams that begin their way what they need at gateways, if their next is one.
+    pub(crate) fn embark(&self, flight: &mut Flight) {
+        let (from, to) = (flight.from, flight.to);
+        if from == to || !self.is_gateway(to) {
+            return;
+        }
+        flight.passage = Some(Box::new(Passage {
+            asked: flight.target,
+            hop_limit: self.hop_limit(flight.worker, flight.socket),
+            entrance: self.entrance(from, to),
+            trail: vec![Stop {
+                node: from,
+                mapping: None,
+            }],
+        }));
+    }
+
+    fn hop_limit(&self, worker: u32, socket: SocketId) -> u8 {
+        let socket = self.socket(worker, socket);
+        let wanted = socket.and_then(|socket| socket.open.hop_limit);
+        wanted.unwrap_or(HOP_LIMIT)
+    }
+
+    /// Whether an error about something that has come by there finds on.
+    pub(crate) fn finds_back(&self, now: Timestamp, stop: Stop) -> bool {
+        stop.mapping.is_none_or(|mapping| {
+            let table = self.nat(stop.node);
+            table.is_some_and(|table| table.has(mapping, now))
+        })
+    }
+}
+
+/// Gateways that something passes at most, unless its socket says otherwise: as in Linux.
+pub(crate) const HOP_LIMIT: u8 = 64;

@@ -30,6 +30,7 @@ mod packets;
 mod run;
 mod seat;
 mod streams;
+mod upcoming;
 mod workers;
 
 pub use control::NodeController;
@@ -37,6 +38,7 @@ use desk::Desk;
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use seat::Seat;
+pub use upcoming::UpcomingInput;
 use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
@@ -53,6 +55,7 @@ pub struct World<A: App> {
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     always: Vec<Invariant<A>>,
+    before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
     /// By name: how often the scenario has drawn.
@@ -73,6 +76,8 @@ pub(crate) struct Node<A: App> {
 }
 
 type Holds<A> = dyn Fn(&World<A>) -> bool;
+
+type BeforeInput = dyn FnMut(UpcomingInput);
 
 struct Invariant<A: App> {
     name: String,
@@ -102,6 +107,7 @@ impl<A: App> World<A> {
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
             always: Vec::new(),
+            before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,

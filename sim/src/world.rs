@@ -31,6 +31,7 @@ mod packets;
 mod run;
 mod seat;
 mod streams;
+mod upcoming;
 mod workers;
 
 pub use control::NodeController;
@@ -38,6 +39,7 @@ use desk::Desk;
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use seat::Seat;
+pub use upcoming::UpcomingInput;
 use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
@@ -54,6 +56,7 @@ pub struct World<A: App> {
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     always: Vec<Invariant<A>>,
+    before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
     /// By name: how often the scenario has drawn.
@@ -74,6 +77,8 @@ pub(crate) struct Node<A: App> {
 }
 
 type Holds<A> = dyn Fn(&World<A>) -> bool;
+
+type BeforeInput = dyn FnMut(UpcomingInput);
 
 struct Invariant<A: App> {
     name: String,
@@ -103,6 +108,7 @@ impl<A: App> World<A> {
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
             always: Vec::new(),
+            before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,

@@ -165,13 +165,16 @@ mod trace;
 mod world;
 
 pub use bus::BusLink;
-pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
+pub use check::{
+    Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
+    self_check,
+};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use failure::{Failure, Waiting};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
-pub use world::{Ended, NodeController, Reported, SpawnFailure, World};
+pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
 
 use stillpoint::Capabilities;
 

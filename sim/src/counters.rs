@@ -28,6 +28,10 @@ pub enum DropCause {
     NoMember,
     /// It arrived at the same instant as more than the socket's receive buffer holds.
     ReceiveBufferFull,
+    /// The way it was to take is cut: see [`World::cut`](crate::World::cut).
+    Partition,
+    /// More waits in front of its link than there is room for.
+    LinkQueueFull,
     /// A firewall did not let it pass, or a NAT that has seen nothing go to its sender.
     Filtered,
     /// It came to a port of a NAT that has no mapping.
@@ -40,7 +44,7 @@ pub enum DropCause {
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -51,6 +55,8 @@ impl DropCause {
         Self::QueueFull,
         Self::NoMember,
         Self::ReceiveBufferFull,
+        Self::Partition,
+        Self::LinkQueueFull,
         Self::Filtered,
         Self::NoMapping,
         Self::MappingsFull,
@@ -130,7 +136,7 @@ pub struct StreamBytes {
 }
 
 /// What became of the segments of simulated TCP. Always
-/// `sent + duplicated == arrived + lost + unroutable + filtered + in_flight`.
+/// `sent + duplicated == arrived + lost + dropped + unroutable + in_flight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SegmentCounters {
@@ -140,12 +146,12 @@ pub struct SegmentCounters {
     pub duplicated: u64,
     /// At their node.
     pub arrived: u64,
-    /// Lost by links.
+    /// Lost by links, by chance.
     pub lost: u64,
+    /// Dropped on their way for another cause.
+    pub dropped: Dropped,
     /// To addresses that no node has, or from one that its node has no more.
     pub unroutable: u64,
-    /// Kept out by firewalls and NATs, or because they had passed as many gateways as they may.
-    pub filtered: u64,
     /// On their way.
     pub in_flight: u64,
     /// Of those that arrived: connection requests dropped because the listener's backlog was full.
@@ -171,8 +177,8 @@ impl Counters {
             segments.sent + segments.duplicated,
             segments.arrived
                 + segments.lost
+                + segments.dropped.total()
                 + segments.unroutable
-                + segments.filtered
                 + segments.in_flight,
             "a segment is not accounted for, which is a fault of the simulator: {self:?}"
         );

@@ -97,7 +97,7 @@ pub enum TraceKind {
     Stream,
     /// Verdict on a segment of simulated TCP: it travels. Words: peer, what it is, when it arrives.
     Segment,
-    /// Verdict: a segment is lost. Words: peer, what it is.
+    /// Verdict: a segment is lost. Words: peer, what it is, number of the cause.
     SegmentLost,
     /// Output: an item for another worker; it travels. Words: text, the worker, when it arrives.
     BusCarried,
@@ -121,6 +121,8 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
+    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
+    Held,
     /// A gateway sends datagrams on. Words: peer that they come from, peer that they go to, size;
     /// both as they are from here on.
     Forwarded,
@@ -132,7 +134,7 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 44] = [
+    pub(super) const ALL: [Self; 45] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -174,6 +176,7 @@ impl TraceKind {
         Self::WorkerStarted,
         Self::WorkerStopped,
         Self::Stalled,
+        Self::Held,
         Self::Forwarded,
         Self::SegmentForwarded,
         Self::Moved,
@@ -214,6 +217,7 @@ impl TraceEvent {
             | TraceKind::SegmentLost
             | TraceKind::SegmentForwarded
             | TraceKind::Forwarded => self.write_way(f),
+            TraceKind::Held => write!(f, ", {second} B"),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -274,6 +278,7 @@ impl TraceEvent {
             | TraceKind::Forwarded
             | TraceKind::SegmentForwarded
             | TraceKind::Moved => Ok(()),
+            TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }
@@ -319,9 +324,10 @@ impl TraceEvent {
         }
         write!(f, " to {one}, {}", SegmentWord(second))?;
         if matches!(self.kind, TraceKind::Segment) {
-            write!(f, ", arrives {}", Timestamp::from_nanos(third))?;
+            write!(f, ", arrives {}", Timestamp::from_nanos(third))
+        } else {
+            write!(f, ": {}", Cause(third))
         }
-        Ok(())
     }
 
     fn write_packet(&self, f: &mut impl Write) -> fmt::Result {

@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 
-use stillpoint::{App, NetworkError, NetworkEvent, SocketId};
+use stillpoint::{App, NetworkError, NetworkEvent, SocketId, StreamId};
 
 use super::outside::{Event, Outside};
 use crate::counters::DropCause;
@@ -143,8 +143,10 @@ impl<A: App> Outside<A> {
             return;
         };
         let link = self.network.link_entity(from, to.node);
-        let path = self.network.links.path(from, to.node);
-        let arrival = self.network.links.arrival(&path, link, self.now);
+        let back = (from, to.node);
+        let Some(arrival) = self.network.links.notice(back, link, self.now) else {
+            return;
+        };
         let event = Event::Notice(Box::new(notice(to, trail)));
         self.agenda.push(arrival, link, event);
     }
@@ -192,7 +194,11 @@ impl<A: App> Outside<A> {
 
     /// A segment begins its way in a world in which more counts than who has its address. `false`
     /// if it does not leave its node.
-    pub(super) fn start_segment(&mut self, segment: &mut Segment) -> bool {
+    pub(super) fn start_segment(
+        &mut self,
+        stream: Option<StreamId>,
+        segment: &mut Segment,
+    ) -> bool {
         let (from, source, target) = (segment.from_node, segment.source, segment.target);
         let network = &mut self.network;
         if !network.hosts[from as usize].has(source.ip()) {
@@ -208,7 +214,12 @@ impl<A: App> Outside<A> {
         match network.release(self.now, from, parcel) {
             Ok(()) => true,
             Err(denied) => {
-                self.network.counters.segments.filtered += 1;
+                let place = Place {
+                    worker: stream.map_or(0, StreamId::worker),
+                    ..self.gate(from)
+                };
+                self.network.counters.segments.in_flight += 1;
+                self.drop_segment(place, stream, segment, denied.cause);
                 self.answer_denied(from, segment, denied.denial);
                 false
             }
@@ -217,7 +228,7 @@ impl<A: App> Outside<A> {
 
     /// A segment is at a node of a world in which more counts than that. Gives it back if it is to
     /// be taken in there.
-    pub(super) fn pass_segment(&mut self, mut segment: Segment) -> Option<Segment> {
+    pub(super) fn pass_segment(&mut self, mut segment: Box<Segment>) -> Option<Box<Segment>> {
         let at = segment.to_node?;
         if segment.from_node == at {
             return Some(segment);
@@ -255,7 +266,7 @@ impl<A: App> Outside<A> {
                 ];
                 self.trace
                     .push(place, TraceKind::SegmentForwarded, 0, words);
-                self.carry_segment(place, 0, segment, crossing.next);
+                self.carry_segment(place, None, segment);
             }
             Err(denied) => self.deny_segment(at, &segment, denied),
         }
@@ -264,15 +275,7 @@ impl<A: App> Outside<A> {
 
     /// A segment goes no further.
     fn deny_segment(&mut self, at: u32, segment: &Segment, denied: Denied) {
-        let counters = &mut self.network.counters.segments;
-        if denied.cause == DropCause::NoRoute {
-            counters.unroutable += 1;
-        } else {
-            counters.filtered += 1;
-        }
-        let place = self.gate(at);
-        let words = [peer(segment.target), segment.word().0, 0];
-        self.trace.push(place, TraceKind::SegmentLost, 0, words);
+        self.drop_segment(self.gate(at), None, segment, denied.cause);
         self.answer_denied(at, segment, denied.denial);
     }
 
@@ -287,13 +290,15 @@ impl<A: App> Outside<A> {
             return; // Errors are not answered.
         }
         let back = segment.from_node;
-        let mut answer = segment.rejection();
+        let mut answer = Box::new(segment.rejection());
         answer.kind = kind;
         answer.from_node = at;
         answer.to_node = Some(back);
         answer.entrance = self.network.entrance(at, back);
-        self.network.counters.segments.sent += 1;
-        self.carry_segment(self.gate(at), 0, answer, back);
+        let counters = &mut self.network.counters.segments;
+        counters.sent += 1;
+        counters.in_flight += 1;
+        self.carry_segment(self.gate(at), None, answer);
     }
 }
 

@@ -9,6 +9,9 @@ pub mod devices {}
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
 
+#[doc = include_str!("../docs/topology.md")]
+pub mod topology {}
+
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}
 

@@ -168,7 +168,12 @@ pub use bus::BusLink;
 pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use failure::{Failure, Waiting};
-pub use link::Link;
+#[doc(hidden)]
+pub use link::{Arrived, Probe};
+pub use link::{
+    CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
+    UnknownProfile,
+};
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use world::{Ended, NodeController, Reported, SpawnFailure, World};

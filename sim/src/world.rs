@@ -20,10 +20,12 @@ use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
 mod bus;
+mod cargo;
 mod carry;
 mod control;
 mod desk;
 mod gate;
+mod line;
 mod links;
 mod look;
 mod outside;
@@ -31,6 +33,7 @@ mod packets;
 mod run;
 mod seat;
 mod streams;
+mod transit;
 mod workers;
 
 pub use control::NodeController;

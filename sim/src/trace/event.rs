@@ -121,12 +121,21 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
-    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
+    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; size, or what
+    /// the segment is.
     Held,
+    /// What travels next is corrupted. Words: peer, or 0; size; the first bit that is flipped.
+    Corrupted,
+    /// What travels next is cut short. Words: peer, or 0; size that is left.
+    Truncated,
+    /// What travels next is marked as having met congestion. Words: peer, or 0; size.
+    Marked,
+    /// It waits in the queue in front of its link. Words: peer, or 0; size, or what the segment is.
+    Queued,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 42] = [
+    pub(super) const ALL: [Self; 46] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -169,6 +178,10 @@ impl TraceKind {
         Self::WorkerStopped,
         Self::Stalled,
         Self::Held,
+        Self::Corrupted,
+        Self::Truncated,
+        Self::Marked,
+        Self::Queued,
     ];
 }
 
@@ -211,7 +224,6 @@ impl TraceEvent {
                 let what = SegmentWord(second);
                 write!(f, " to {}, {what}: {}", Peer(first), Cause(third))
             }
-            TraceKind::Held => write!(f, ", {second} B"),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -221,6 +233,11 @@ impl TraceEvent {
             | TraceKind::PeerJoined
             | TraceKind::PeerLeft
             | TraceKind::WorkerStarted
+            | TraceKind::Held
+            | TraceKind::Queued
+            | TraceKind::Corrupted
+            | TraceKind::Truncated
+            | TraceKind::Marked
             | TraceKind::Close => Ok(()),
             TraceKind::BusCarried => {
                 write_text(f, first, text)?;
@@ -268,7 +285,11 @@ impl TraceEvent {
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
             | TraceKind::Stalled => Ok(()),
-            TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
+            TraceKind::Held
+            | TraceKind::Queued
+            | TraceKind::Corrupted
+            | TraceKind::Truncated
+            | TraceKind::Marked => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }

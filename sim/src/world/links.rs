@@ -16,7 +16,8 @@ impl<A: App> World<A> {
     /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
     /// reorders by nothing.
     pub fn default_link(&mut self, link: &Link) {
-        self.outside.network.links.set_default(link);
+        let now = self.outside.now;
+        self.outside.network.links.set_default(link, now);
     }
 
     /// Sets both links between `a` and `b`; at any time, and for what is sent from then on. A node's
@@ -38,7 +39,7 @@ impl<A: App> World<A> {
     pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
         let (from, to) = (self.known(from), self.known(to));
         let links = &mut self.outside.network.links;
-        links.set(from.number(), to.number(), link);
+        links.set(from.number(), to.number(), link, self.outside.now);
     }
 
     /// Cuts the way from one node to another: from now on whatever is sent that way is dropped and

@@ -34,6 +34,7 @@ mod run;
 mod seat;
 mod streams;
 mod transit;
+mod upcoming;
 mod workers;
 
 pub use control::NodeController;
@@ -41,6 +42,7 @@ use desk::Desk;
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use seat::Seat;
+pub use upcoming::UpcomingInput;
 use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
@@ -57,6 +59,7 @@ pub struct World<A: App> {
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     always: Vec<Invariant<A>>,
+    before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
     /// By name: how often the scenario has drawn.
@@ -77,6 +80,8 @@ pub(crate) struct Node<A: App> {
 }
 
 type Holds<A> = dyn Fn(&World<A>) -> bool;
+
+type BeforeInput = dyn FnMut(UpcomingInput);
 
 struct Invariant<A: App> {
     name: String,
@@ -106,6 +111,7 @@ impl<A: App> World<A> {
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
             always: Vec::new(),
+            before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,

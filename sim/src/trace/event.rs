@@ -215,15 +215,7 @@ impl TraceEvent {
             | TraceKind::PacketTaken
             | TraceKind::PacketDropped => self.write_packet(f),
             TraceKind::Received | TraceKind::Write => write!(f, ", {first} B"),
-            TraceKind::Segment => {
-                let arrival = Timestamp::from_nanos(third);
-                let what = SegmentWord(second);
-                write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
-            }
-            TraceKind::SegmentLost => {
-                let what = SegmentWord(second);
-                write!(f, " to {}, {what}: {}", Peer(first), Cause(third))
-            }
+            TraceKind::Segment | TraceKind::SegmentLost => self.write_segment(f),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -320,6 +312,16 @@ impl TraceEvent {
             | TraceKind::Ended
             | TraceKind::Stale
             | TraceKind::Untold => write!(f, " task {worker}/{group}/{slot}.{generation}"),
+        }
+    }
+
+    fn write_segment(&self, f: &mut impl Write) -> fmt::Result {
+        let [first, second, third] = self.words;
+        write!(f, " to {}, {}", Peer(first), SegmentWord(second))?;
+        if matches!(self.kind, TraceKind::SegmentLost) {
+            write!(f, ": {}", Cause(third))
+        } else {
+            write!(f, ", arrives {}", Timestamp::from_nanos(third))
         }
     }
 

@@ -246,8 +246,8 @@ impl Link {
     /// The same, with this queue in front of it. It matters only together with a
     /// [bandwidth](Link::bandwidth).
     ///
-    /// If the link is set anew while something waits, that goes first still: what a tail-drop queue
-    /// holds at the old bandwidth, what CoDel holds at the new one.
+    /// If the link is set anew while something waits, and has a bandwidth then too, that goes first:
+    /// what a tail-drop queue holds at the old bandwidth, what CoDel holds at the new one.
     #[must_use]
     pub const fn queue(mut self, queue: Queue) -> Self {
         self.queue = queue;

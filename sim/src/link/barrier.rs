@@ -10,6 +10,8 @@ use super::Links;
 pub(super) struct Barrier {
     cut: bool,
     clogged_until: Option<Timestamp>,
+    /// Whether something still waits from before the link was set anew.
+    line: bool,
 }
 
 /// By way.
@@ -34,14 +36,42 @@ impl Links {
         barrier.clogged_until = barrier.clogged_until.max(Some(until));
     }
 
-    pub(crate) fn unbar(&mut self, from: u32, to: u32) {
-        self.barriers.swap_remove(&(from, to));
+    /// Ends a cut and a clog.
+    pub(crate) fn unbar(&mut self, ends: (u32, u32)) {
+        if let Some(barrier) = self.barriers.get_mut(&ends) {
+            barrier.cut = false;
+            barrier.clogged_until = None;
+            self.forget(ends);
+        }
     }
 
     /// Forgets a way that nothing stands in any more.
     pub(crate) fn unbar_if_open(&mut self, from: u32, to: u32, now: Timestamp) {
         if self.gate(from, to, now) == Gate::Open {
-            self.unbar(from, to);
+            self.forget((from, to));
+        }
+    }
+
+    fn forget(&mut self, ends: (u32, u32)) {
+        if self
+            .barriers
+            .get(&ends)
+            .is_some_and(|barrier| !barrier.line)
+        {
+            self.barriers.swap_remove(&ends);
+        }
+    }
+
+    /// Something waits in front of a link, and must not be overtaken, whatever the link becomes.
+    pub(crate) fn begin_line(&mut self, ends: (u32, u32)) {
+        self.barriers.entry(ends).or_default().line = true;
+    }
+
+    /// Nothing waits there any more.
+    pub(crate) fn end_line(&mut self, ends: (u32, u32), now: Timestamp) {
+        if let Some(barrier) = self.barriers.get_mut(&ends) {
+            barrier.line = false;
+            self.unbar_if_open(ends.0, ends.1, now);
         }
     }
 

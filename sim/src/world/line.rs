@@ -74,6 +74,15 @@ impl<A: App> Outside<A> {
         }
     }
 
+    /// Links are about to be set anew: what waits is not to be overtaken.
+    pub(super) fn keep_lines(&mut self) {
+        for (&ends, waiting) in &self.lines {
+            if !waiting.fifo.is_empty() {
+                self.network.links.begin_line(ends);
+            }
+        }
+    }
+
     /// Has something wait for its link, if there is room.
     pub(super) fn stand_in_line(&mut self, hop: &Hop, terms: &Terms, cargo: Cargo, parcel: Parcel) {
         let free_at = self.network.links.free_at(hop.ends).max(self.now);
@@ -138,6 +147,8 @@ impl<A: App> Outside<A> {
         if self.line(hop.ends) == Line::Behind {
             let free_at = self.network.links.free_at(hop.ends);
             self.wait_for_link(&hop, free_at.max(self.now));
+        } else {
+            self.network.links.end_line(hop.ends, self.now);
         }
     }
 

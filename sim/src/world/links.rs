@@ -17,6 +17,7 @@ impl<A: App> World<A> {
     /// reorders by nothing.
     pub fn default_link(&mut self, link: &Link) {
         let now = self.outside.now;
+        self.outside.keep_lines();
         self.outside.network.links.set_default(link, now);
     }
 
@@ -38,6 +39,7 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
         let (from, to) = (self.known(from), self.known(to));
+        self.outside.keep_lines();
         let links = &mut self.outside.network.links;
         links.set(from.number(), to.number(), link, self.outside.now);
     }
@@ -97,14 +99,14 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn mend(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
-        self.outside.network.links.unbar(from, to);
+        self.outside.network.links.unbar((from, to));
         self.outside.release(from, to);
     }
 
     /// Ends all cuts and clogs. How links behave ([`World::link`]) stays as it is.
     pub fn heal_links(&mut self) {
         for (from, to) in self.outside.network.links.barred() {
-            self.outside.network.links.unbar(from, to);
+            self.outside.network.links.unbar((from, to));
             self.outside.release(from, to);
         }
     }

@@ -44,9 +44,8 @@ impl Loss {
     ///
     /// # Panics
     ///
-    /// If the share is not from 0 to below 1, the length is below 1, or bursts of that length are
-    /// too short for that share: with every second burst following at once, the rest cannot be
-    /// made up. The length is at least `rate / (1 - rate)`.
+    /// If the share is not from 0 to below 1, or the length is below 1 or below `rate / (1 - rate)`:
+    /// between two bursts at least one datagram passes, so short bursts cannot take so much.
     #[must_use]
     pub fn bursts(rate: f64, length: f64) -> Self {
         assert!(

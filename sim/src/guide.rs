@@ -6,6 +6,9 @@
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}
 
+#[doc = include_str!("../docs/links.md")]
+pub mod links {}
+
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
 

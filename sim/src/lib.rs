@@ -112,7 +112,12 @@ pub use failure::{Failure, Waiting};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
 pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
 pub use gateway::{GatewayBuilder, Protocol};
-pub use link::Link;
+#[doc(hidden)]
+pub use link::{Arrived, Probe};
+pub use link::{
+    CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
+    UnknownProfile,
+};
 pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};

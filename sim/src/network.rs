@@ -25,7 +25,7 @@ mod socket;
 mod topology;
 
 use addresses::{AddressBook, Owner};
-pub(crate) use crossing::{Denied, HOP_LIMIT, Parcel, Passage, Stop};
+pub(crate) use crossing::{Addressed, Denied, HOP_LIMIT, Journey, Stop};
 use interfaces::NetworkPrefix;
 pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
@@ -105,7 +105,7 @@ pub(crate) struct Flight {
     pub(crate) audience: Audience,
     pub(crate) run: DatagramRun,
     /// If they pass gateways.
-    pub(crate) passage: Option<Box<Passage>>,
+    pub(crate) journey: Option<Box<Journey>>,
 }
 
 /// What the network says to a transmit.
@@ -138,8 +138,14 @@ impl Flight {
             target: source,
             audience: Audience::One,
             run: DatagramRun::new(source, Buffer::empty(), 0),
-            passage: None,
+            journey: None,
         }
+    }
+
+    /// Whether it is a gateway that sends it now.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        let journey = self.journey.as_ref();
+        journey.is_some_and(|journey| journey.trail.len() > 1)
     }
 }
 

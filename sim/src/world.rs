@@ -20,12 +20,14 @@ use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
 mod bus;
+mod cargo;
 mod carry;
 mod control;
 mod desk;
 mod forward;
 mod gate;
 mod gateways;
+mod line;
 mod links;
 mod look;
 mod outside;
@@ -33,6 +35,7 @@ mod packets;
 mod run;
 mod seat;
 mod streams;
+mod transit;
 mod upcoming;
 mod workers;
 

@@ -15,7 +15,7 @@ use crate::tcp::address_number;
 
 /// What is at a gateway.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Parcel {
+pub(crate) struct Addressed {
     pub(crate) protocol: Protocol,
     pub(crate) source: SocketAddr,
     pub(crate) target: SocketAddr,
@@ -48,7 +48,7 @@ impl Denied {
 
 /// What datagrams have with them that pass gateways.
 #[derive(Debug, Clone)]
-pub(crate) struct Passage {
+pub(crate) struct Journey {
     /// Whom the task has sent them to.
     pub(crate) asked: SocketAddr,
     pub(crate) hop_limit: u8,
@@ -72,14 +72,14 @@ impl Network {
         now: Timestamp,
         at: u32,
         entrance: Entrance,
-        parcel: Parcel,
+        addressed: Addressed,
     ) -> Result<Crossing, Denied> {
-        let is_own = self.hosts[at as usize].has(parcel.target.ip());
+        let is_own = self.hosts[at as usize].has(addressed.target.ip());
         let is_nat = self.nat(at).is_some();
         match (is_nat, entrance, is_own) {
-            (true, Entrance::Inside, true) => self.turn_back(now, at, parcel),
-            (true, Entrance::Inside, false) => self.leave(now, at, parcel),
-            (true, Entrance::Outside, true) => self.enter(now, at, parcel),
+            (true, Entrance::Inside, true) => self.turn_back(now, at, addressed),
+            (true, Entrance::Inside, false) => self.leave(now, at, addressed),
+            (true, Entrance::Outside, true) => self.enter(now, at, addressed),
             // Nobody is there: a gateway runs nothing.
             (false, _, true) => Err(Denied {
                 cause: DropCause::NoSocket,
@@ -92,64 +92,81 @@ impl Network {
                     Entrance::Inside => Direction::Outbound,
                     Entrance::Outside => Direction::Inbound,
                 };
-                self.ask_firewall(now, at, direction, parcel)?;
-                let way = self.towards(at, parcel.target.ip());
+                self.ask_firewall(now, at, direction, addressed)?;
+                let way = self.towards(at, addressed.target.ip());
                 let way = way.or_else(|| self.way_out(at));
-                Self::onwards(way.map(|(next, _)| next), parcel, None)
+                Self::onwards(way.map(|(next, _)| next), addressed, None)
             }
         }
     }
 
     /// Out of the realm behind a NAT.
-    fn leave(&mut self, now: Timestamp, at: u32, parcel: Parcel) -> Result<Crossing, Denied> {
+    fn leave(&mut self, now: Timestamp, at: u32, addressed: Addressed) -> Result<Crossing, Denied> {
         let inner = self.realm_behind(Some(at));
-        if let Some((next, _)) = self.towards_in(at, inner, parcel.target.ip()) {
-            return Self::onwards(Some(next), parcel, None); // It has moved meanwhile.
+        if let Some((next, _)) = self.towards_in(at, inner, addressed.target.ip()) {
+            return Self::onwards(Some(next), addressed, None); // It has moved meanwhile.
         }
-        self.ask_firewall(now, at, Direction::Outbound, parcel)?;
-        let (source, mapping) = self.translate(now, at, parcel)?;
-        let way = self.towards(at, parcel.target.ip());
+        self.ask_firewall(now, at, Direction::Outbound, addressed)?;
+        let (source, mapping) = self.translate(now, at, addressed)?;
+        let way = self.towards(at, addressed.target.ip());
         let way = way.or_else(|| self.way_out(at));
-        let parcel = Parcel { source, ..parcel };
-        Self::onwards(way.map(|(next, _)| next), parcel, Some(mapping))
+        let addressed = Addressed {
+            source,
+            ..addressed
+        };
+        Self::onwards(way.map(|(next, _)| next), addressed, Some(mapping))
     }
 
     /// Into the realm behind a NAT.
-    fn enter(&mut self, now: Timestamp, at: u32, parcel: Parcel) -> Result<Crossing, Denied> {
-        let target = self.find_inner(now, at, parcel)?;
-        let parcel = Parcel { target, ..parcel };
-        self.ask_firewall(now, at, Direction::Inbound, parcel)?;
-        self.onwards_inside(at, parcel, None)
+    fn enter(&mut self, now: Timestamp, at: u32, addressed: Addressed) -> Result<Crossing, Denied> {
+        let target = self.find_inner(now, at, addressed)?;
+        let addressed = Addressed {
+            target,
+            ..addressed
+        };
+        self.ask_firewall(now, at, Direction::Inbound, addressed)?;
+        self.onwards_inside(at, addressed, None)
     }
 
     /// From the realm behind a NAT to itself.
-    fn turn_back(&mut self, now: Timestamp, at: u32, parcel: Parcel) -> Result<Crossing, Denied> {
+    fn turn_back(
+        &mut self,
+        now: Timestamp,
+        at: u32,
+        addressed: Addressed,
+    ) -> Result<Crossing, Denied> {
         if self
             .nat(at)
             .is_none_or(|table| table.nat.hairpin == Hairpin::Off)
         {
             return Err(Denied::silently(DropCause::Filtered));
         }
-        let (source, mapping) = self.translate(now, at, parcel)?;
-        let parcel = Parcel { source, ..parcel };
-        let target = self.find_inner(now, at, parcel)?;
-        let parcel = Parcel { target, ..parcel };
-        self.onwards_inside(at, parcel, Some(mapping))
+        let (source, mapping) = self.translate(now, at, addressed)?;
+        let addressed = Addressed {
+            source,
+            ..addressed
+        };
+        let target = self.find_inner(now, at, addressed)?;
+        let addressed = Addressed {
+            target,
+            ..addressed
+        };
+        self.onwards_inside(at, addressed, Some(mapping))
     }
 
     fn onwards_inside(
         &self,
         at: u32,
-        parcel: Parcel,
+        addressed: Addressed,
         mapping: Option<MappingId>,
     ) -> Result<Crossing, Denied> {
-        let way = self.towards_in(at, self.realm_behind(Some(at)), parcel.target.ip());
-        Self::onwards(way.map(|(next, _)| next), parcel, mapping)
+        let way = self.towards_in(at, self.realm_behind(Some(at)), addressed.target.ip());
+        Self::onwards(way.map(|(next, _)| next), addressed, mapping)
     }
 
     fn onwards(
         next: Option<u32>,
-        parcel: Parcel,
+        addressed: Addressed,
         mapping: Option<MappingId>,
     ) -> Result<Crossing, Denied> {
         let Some(next) = next else {
@@ -157,8 +174,8 @@ impl Network {
         };
         Ok(Crossing {
             next,
-            source: parcel.source,
-            target: parcel.target,
+            source: addressed.source,
+            target: addressed.target,
             mapping,
         })
     }
@@ -168,13 +185,13 @@ impl Network {
         &mut self,
         now: Timestamp,
         at: u32,
-        parcel: Parcel,
+        addressed: Addressed,
     ) -> Result<(SocketAddr, MappingId), Denied> {
-        let Parcel {
+        let Addressed {
             protocol,
             source,
             target,
-        } = parcel;
+        } = addressed;
         let is_ours = |own: &IpAddr| own.is_ipv4() == source.is_ipv4();
         let own = self.addresses(at).find(is_ours);
         let own = own.ok_or(Denied::silently(DropCause::NoRoute))?;
@@ -201,12 +218,12 @@ impl Network {
         &mut self,
         now: Timestamp,
         at: u32,
-        parcel: Parcel,
+        addressed: Addressed,
     ) -> Result<SocketAddr, Denied> {
         let table = self.nat_mut(at);
         let table = table.ok_or(Denied::silently(DropCause::NoRoute))?;
-        let port = parcel.target.port();
-        let found = table.enter(now, parcel.protocol, port, parcel.source);
+        let port = addressed.target.port();
+        let found = table.enter(now, addressed.protocol, port, addressed.source);
         found.map_err(|unwanted| Denied {
             cause: match unwanted {
                 Unwanted::NoMapping => DropCause::NoMapping,
@@ -222,16 +239,16 @@ impl Network {
         now: Timestamp,
         node: u32,
         direction: Direction,
-        parcel: Parcel,
+        addressed: Addressed,
     ) -> Result<(), Denied> {
         let Some(table) = self.topology.firewalls.get_mut(&node) else {
             return Ok(());
         };
         let passing = Passing {
             direction,
-            protocol: parcel.protocol,
-            source: parcel.source,
-            target: parcel.target,
+            protocol: addressed.protocol,
+            source: addressed.source,
+            target: addressed.target,
         };
         let cause = DropCause::Filtered;
         let passes = table.pass(now, &passing);
@@ -258,14 +275,14 @@ impl Network {
         &mut self,
         now: Timestamp,
         node: u32,
-        parcel: Parcel,
+        addressed: Addressed,
     ) -> Result<InterfaceIndex, Denied> {
         let own = self.hosts[node as usize].addresses.iter();
-        let mut own = own.filter(|own| own.ip == parcel.target.ip());
+        let mut own = own.filter(|own| own.ip == addressed.target.ip());
         let interface = own.next().map(|own| own.interface);
         let interface = interface.ok_or(Denied::silently(DropCause::NoRoute))?;
         if !self.is_gateway(node) {
-            self.ask_firewall(now, node, Direction::Inbound, parcel)?;
+            self.ask_firewall(now, node, Direction::Inbound, addressed)?;
         }
         Ok(interface)
     }
@@ -275,12 +292,12 @@ impl Network {
         &mut self,
         now: Timestamp,
         node: u32,
-        parcel: Parcel,
+        addressed: Addressed,
     ) -> Result<(), Denied> {
         if self.is_gateway(node) {
             return Ok(());
         }
-        self.ask_firewall(now, node, Direction::Outbound, parcel)
+        self.ask_firewall(now, node, Direction::Outbound, addressed)
     }
 
     /// The way of a transmit, if the firewall of its node lets it out.
@@ -294,12 +311,12 @@ impl Network {
         let Route::To { node, source, .. } = route else {
             return route;
         };
-        let parcel = Parcel {
+        let addressed = Addressed {
             protocol: Protocol::Udp,
             source,
             target: transmit.peer,
         };
-        if node != from && self.release(now, from, parcel).is_err() {
+        if node != from && self.release(now, from, addressed).is_err() {
             // As when Linux drops it on its way out.
             return Route::Refused(NetworkError::PermissionDenied);
         }
@@ -312,7 +329,7 @@ impl Network {
         if from == to || !self.is_gateway(to) {
             return;
         }
-        flight.passage = Some(Box::new(Passage {
+        flight.journey = Some(Box::new(Journey {
             asked: flight.target,
             hop_limit: self.hop_limit(flight.worker, flight.socket),
             entrance: self.entrance(from, to),

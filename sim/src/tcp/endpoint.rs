@@ -255,6 +255,9 @@ impl Endpoint {
     /// Takes a segment in.
     pub(crate) fn handle_segment(&mut self, segment: Segment, tools: &mut Tools<'_>) -> Reply {
         match (self.stage, segment.kind) {
+            (_, Kind::TooBig) => {
+                self.shrink_segments(usize::try_from(segment.position).unwrap_or(usize::MAX));
+            }
             (Stage::Dead, Kind::Reset | Kind::Unreachable)
             // A connection that is there outlives such news (RFC 1122, 4.2.3.9).
             | (Stage::Answering | Stage::Joined, Kind::Unreachable)
@@ -341,6 +344,13 @@ impl Endpoint {
             counters.streams.bytes_refused += len as u64;
         } else {
             counters.stream_bytes.waiting += len as u64;
+        }
+    }
+
+    /// The way to the peer takes segments of so many bytes.
+    pub(crate) fn shrink_segments(&mut self, bytes_max: usize) {
+        if self.stage == Stage::Joined {
+            self.sending.shrink_segments(bytes_max);
         }
     }
 

@@ -55,10 +55,12 @@ pub(crate) enum Kind {
     Reset,
     /// ICMP: one from the other end's address could not go on.
     Unreachable,
+    /// ICMP: one was too long for a link on the way. Its position is what fits.
+    TooBig,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Call,
         Self::Answer,
         Self::Bytes,
@@ -66,11 +68,12 @@ impl Kind {
         Self::Probe,
         Self::Reset,
         Self::Unreachable,
+        Self::TooBig,
     ];
 
     /// Whether it is never answered.
     pub(crate) const fn is_final(self) -> bool {
-        matches!(self, Self::Reset | Self::Unreachable)
+        matches!(self, Self::Reset | Self::Unreachable | Self::TooBig)
     }
 }
 

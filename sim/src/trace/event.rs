@@ -121,8 +121,17 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
-    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
+    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; size, or what
+    /// the segment is.
     Held,
+    /// What travels next is corrupted. Words: peer, or 0; size; the first bit that is flipped.
+    Corrupted,
+    /// What travels next is cut short. Words: peer, or 0; size that is left.
+    Truncated,
+    /// What travels next is marked as having met congestion. Words: peer, or 0; size.
+    Marked,
+    /// It waits in the queue in front of its link. Words: peer, or 0; size, or what the segment is.
+    Queued,
     /// A gateway sends datagrams on. Words: peer that they come from, peer that they go to, size;
     /// both as they are from here on.
     Forwarded,
@@ -134,7 +143,7 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 45] = [
+    pub(super) const ALL: [Self; 49] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -177,6 +186,10 @@ impl TraceKind {
         Self::WorkerStopped,
         Self::Stalled,
         Self::Held,
+        Self::Corrupted,
+        Self::Truncated,
+        Self::Marked,
+        Self::Queued,
         Self::Forwarded,
         Self::SegmentForwarded,
         Self::Moved,
@@ -217,7 +230,6 @@ impl TraceEvent {
             | TraceKind::SegmentLost
             | TraceKind::SegmentForwarded
             | TraceKind::Forwarded => self.write_way(f),
-            TraceKind::Held => write!(f, ", {second} B"),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -227,6 +239,11 @@ impl TraceEvent {
             | TraceKind::PeerJoined
             | TraceKind::PeerLeft
             | TraceKind::WorkerStarted
+            | TraceKind::Held
+            | TraceKind::Queued
+            | TraceKind::Corrupted
+            | TraceKind::Truncated
+            | TraceKind::Marked
             | TraceKind::Close => Ok(()),
             TraceKind::BusCarried => {
                 write_text(f, first, text)?;
@@ -278,7 +295,11 @@ impl TraceEvent {
             | TraceKind::Forwarded
             | TraceKind::SegmentForwarded
             | TraceKind::Moved => Ok(()),
-            TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
+            TraceKind::Held
+            | TraceKind::Queued
+            | TraceKind::Corrupted
+            | TraceKind::Truncated
+            | TraceKind::Marked => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }

@@ -9,7 +9,7 @@ use super::outside::{Event, Outside};
 use crate::counters::DropCause;
 use crate::gateway::Protocol;
 use crate::gateway::firewall::Denial;
-use crate::network::{Denied, Flight, Parcel, Passage, Stop, heard_at};
+use crate::network::{Addressed, Denied, Flight, Journey, Stop, heard_at};
 use crate::tcp::{Kind, Segment};
 use crate::trace::{Place, TraceKind, peer, size};
 
@@ -33,16 +33,16 @@ impl<A: App> Outside<A> {
         if flight.from == at {
             return Some(flight);
         }
-        let parcel = Parcel {
+        let addressed = Addressed {
             protocol: Protocol::Udp,
             source: flight.run.peer,
             target: flight.target,
         };
-        if let Some(passage) = flight.passage.take_if(|_| self.network.is_gateway(at)) {
-            self.send_on(flight, passage, parcel, count);
+        if let Some(journey) = flight.journey.take_if(|_| self.network.is_gateway(at)) {
+            self.send_on(flight, journey, addressed, count);
             return None;
         }
-        match self.network.admit(self.now, at, parcel) {
+        match self.network.admit(self.now, at, addressed) {
             Ok(interface) => {
                 flight.run.local = Some(flight.target.ip());
                 flight.run.interface = Some(interface);
@@ -60,32 +60,33 @@ impl<A: App> Outside<A> {
     fn send_on(
         &mut self,
         mut flight: Box<Flight>,
-        mut passage: Box<Passage>,
-        parcel: Parcel,
+        mut journey: Box<Journey>,
+        addressed: Addressed,
         count: u64,
     ) {
         let at = flight.to;
-        let crossing = if passage.hop_limit <= 1 {
+        let crossing = if journey.hop_limit <= 1 {
             let cause = DropCause::HopLimit;
             let denial = Denial::Prohibit; // To the sender, it is the same as time exceeded.
             Err(Denied { cause, denial })
         } else {
-            self.network.cross(self.now, at, passage.entrance, parcel)
+            self.network
+                .cross(self.now, at, journey.entrance, addressed)
         };
         let crossing = match crossing {
             Ok(crossing) => crossing,
             Err(denied) => {
-                flight.passage = Some(passage);
+                flight.journey = Some(journey);
                 return self.deny(flight, count, denied);
             }
         };
-        passage.hop_limit -= 1;
-        passage.entrance = self.network.entrance(at, crossing.next);
-        passage.trail.push(Stop {
+        journey.hop_limit -= 1;
+        journey.entrance = self.network.entrance(at, crossing.next);
+        journey.trail.push(Stop {
             node: at,
             mapping: crossing.mapping,
         });
-        flight.passage = Some(passage);
+        flight.journey = Some(journey);
         flight.from = at;
         flight.to = crossing.next;
         flight.target = crossing.target;
@@ -106,23 +107,25 @@ impl<A: App> Outside<A> {
         self.drop_arrived(&flight, count, denied.cause);
         match denied.denial {
             Denial::Drop => {}
-            Denial::Reject => self.send_back(&flight, NetworkError::ConnectionRefused),
-            Denial::Prohibit => self.send_back(&flight, NetworkError::HostUnreachable),
+            Denial::Reject => self.send_back(flight.to, &flight, NetworkError::ConnectionRefused),
+            Denial::Prohibit => self.send_back(flight.to, &flight, NetworkError::HostUnreachable),
         }
         self.recycle(flight);
     }
 
-    /// Tells the socket that has sent datagrams what became of them, the way back that they came.
-    pub(super) fn send_back(&mut self, flight: &Flight, error: NetworkError) {
-        let (peer, trail) = match &flight.passage {
-            Some(passage) => (passage.asked, passage.trail.clone()),
+    /// Tells the socket that has sent datagrams what became of them at a node, the way back that they
+    /// came.
+    pub(super) fn send_back(&mut self, at: u32, flight: &Flight, error: NetworkError) {
+        let (peer, mut trail) = match &flight.journey {
+            Some(journey) => (journey.asked, journey.trail.clone()),
             None => {
                 let (node, mapping) = (flight.from, None);
                 (flight.target, vec![Stop { node, mapping }])
             }
         };
+        trail.pop_if(|last| last.node == at);
         let (worker, socket) = (flight.worker, flight.socket);
-        self.carry_notice(flight.to, trail, |at, trail| Notice {
+        self.carry_notice(at, trail, |at, trail| Notice {
             at,
             trail,
             worker,
@@ -142,13 +145,12 @@ impl<A: App> Outside<A> {
         let Some(to) = trail.pop() else {
             return;
         };
-        let link = self.network.link_entity(from, to.node);
-        let back = (from, to.node);
-        let Some(arrival) = self.network.links.notice(back, link, self.now) else {
+        let back = self.hop(from, to.node);
+        let Some(arrival) = self.network.links.notice(&back, self.now) else {
             return;
         };
         let event = Event::Notice(Box::new(notice(to, trail)));
-        self.agenda.push(arrival, link, event);
+        self.agenda.push(arrival, back.entity, event);
     }
 
     /// An error is where the datagrams came by. Says whom to tell, if it is where they came from.
@@ -210,8 +212,8 @@ impl<A: App> Outside<A> {
             return true;
         };
         segment.entrance = network.entrance(from, to);
-        let parcel = parcel_of(segment);
-        match network.release(self.now, from, parcel) {
+        let addressed = addressed_of(segment);
+        match network.release(self.now, from, addressed) {
             Ok(()) => true,
             Err(denied) => {
                 let place = Place {
@@ -233,9 +235,9 @@ impl<A: App> Outside<A> {
         if segment.from_node == at {
             return Some(segment);
         }
-        let parcel = parcel_of(&segment);
+        let addressed = addressed_of(&segment);
         if !self.network.is_gateway(at) {
-            return match self.network.admit(self.now, at, parcel) {
+            return match self.network.admit(self.now, at, addressed) {
                 Ok(_) => Some(segment),
                 Err(denied) => {
                     self.deny_segment(at, &segment, denied);
@@ -248,7 +250,8 @@ impl<A: App> Outside<A> {
             let denial = Denial::Prohibit;
             Err(Denied { cause, denial })
         } else {
-            self.network.cross(self.now, at, segment.entrance, parcel)
+            self.network
+                .cross(self.now, at, segment.entrance, addressed)
         };
         match crossing {
             Ok(crossing) => {
@@ -289,9 +292,20 @@ impl<A: App> Outside<A> {
         if segment.kind.is_final() {
             return; // Errors are not answered.
         }
-        let back = segment.from_node;
+        self.answer_over((at, segment.from_node), segment, kind, 0);
+    }
+
+    /// A gateway's segment did not fit its link: the end that sent it is told, over that gateway.
+    pub(super) fn answer_too_big(&mut self, ends: (u32, u32), segment: &Segment, bytes_max: u64) {
+        self.answer_over((ends.1, ends.0), segment, Kind::TooBig, bytes_max);
+    }
+
+    /// Answers a segment over a link.
+    fn answer_over(&mut self, ends: (u32, u32), segment: &Segment, kind: Kind, position: u64) {
+        let (at, back) = ends;
         let mut answer = Box::new(segment.rejection());
         answer.kind = kind;
+        answer.position = position;
         answer.from_node = at;
         answer.to_node = Some(back);
         answer.entrance = self.network.entrance(at, back);
@@ -302,8 +316,8 @@ impl<A: App> Outside<A> {
     }
 }
 
-const fn parcel_of(segment: &Segment) -> Parcel {
-    Parcel {
+const fn addressed_of(segment: &Segment) -> Addressed {
+    Addressed {
         protocol: Protocol::Tcp,
         source: segment.source,
         target: segment.target,

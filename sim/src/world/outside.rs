@@ -13,12 +13,13 @@ use crate::failure::Failure;
 use crate::names::Names;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
-use crate::tcp::{Segment, Tcp};
+use crate::tcp::{Name, Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
 use super::forward::Notice;
 use super::gate::Held;
+use super::line::Lines;
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
@@ -26,6 +27,7 @@ pub(super) struct Outside<A: App> {
     pub(super) network: Network,
     pub(super) names: Names,
     pub(super) held: Held,
+    pub(super) lines: Lines,
     pub(super) tcp: Tcp,
     pub(super) buses: Buses<A>,
     /// By node.
@@ -78,6 +80,16 @@ pub(super) enum Event<A: App> {
     BusTurn(BusPath),
     /// There is room in the queue.
     BusRoom(BusPath),
+    /// A link has sent what it was sending, and more waits.
+    LinkFree {
+        from: u32,
+        to: u32,
+    },
+    /// An end of a connection is told that its segments are too long for the way.
+    SegmentTooBig {
+        end: Name,
+        bytes_max: usize,
+    },
     /// What waits in front of a clogged link may go on.
     Release {
         from: u32,
@@ -139,6 +151,7 @@ impl<A: App> Outside<A> {
             network: Network::new(entropy, steady),
             names: Names::default(),
             held: Held::default(),
+            lines: Lines::default(),
             tcp: Tcp::new(entropy),
             buses: Buses::new(entropy),
             desks: Vec::new(),

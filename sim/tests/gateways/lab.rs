@@ -29,6 +29,11 @@ pub(crate) enum Say {
         from: u64,
         count: u64,
     },
+    /// So many zeros.
+    Long {
+        to: SocketAddr,
+        bytes: usize,
+    },
     Join(IpAddr),
 }
 
@@ -82,7 +87,7 @@ impl Task for Phone {
                     at,
                     from,
                     to,
-                    number: u64::from_le_bytes(bytes.try_into().unwrap()),
+                    number: bytes.try_into().map_or(0, u64::from_le_bytes),
                 }));
             }
             Input::Network(NetworkEvent::SocketError {
@@ -98,6 +103,11 @@ impl Task for Phone {
                 let socket = self.socket.expect("open");
                 let run = Transmit::new(socket, to, Buffer::copy_from(&bytes));
                 self.outbox.transmit(run.with_segment_size(8));
+            }
+            Input::Command(Say::Long { to, bytes }) => {
+                let socket = self.socket.expect("open");
+                self.outbox
+                    .send(socket, to, Buffer::copy_from(&vec![0; bytes]));
             }
             Input::Command(Say::Join(group)) => {
                 let socket = self.socket.expect("open");

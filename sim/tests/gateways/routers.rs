@@ -189,3 +189,74 @@ fn groups_and_broadcasts_stay_within_their_network() {
     assert_eq!(world.numbers(other), [1, 2, 3, 4]);
     world.run_until_idle(secs(1)).unwrap();
 }
+
+#[test]
+fn the_bandwidth_of_a_shared_link_is_divided_among_all_behind_it() {
+    // So many numbers of 8 bytes, each with 28 bytes of headers, at a million bits a second.
+    let time_for = |count: u64| ms(count * 36 * 8 / 1_000);
+    for senders in [1, 3] {
+        let mut world = World::new(1);
+        let (router, phones, server) = office(&mut world);
+        world.link(router, server, &Link::fixed(ms(5)).bandwidth(1_000_000));
+        let before = world.now();
+        for &phone in &phones[..senders] {
+            let (to, from, count) = (address("10.2.0.1:7000"), 0, 500);
+            world.tell(phone, Say::Numbers { to, from, count });
+        }
+        world.settle();
+        let heard = &world.first(server).heard;
+        assert_eq!(heard.len(), 500 * senders);
+        let taken = heard.last().unwrap().at.since(before);
+        let wanted = time_for(500 * senders as u64) + ms(6);
+        let off = taken.abs_diff(wanted);
+        assert!(off <= ms(1), "{senders}: {taken:?} instead of {wanted:?}");
+    }
+}
+
+#[test]
+fn what_is_too_long_for_a_link_behind_a_nat_is_told_to_its_sender() {
+    let mut world = World::new(1);
+    let nat = stillpoint_sim::Nat::symmetric();
+    let home = world
+        .gateway("home")
+        .address([10, 0, 0, 7])
+        .nat(nat)
+        .build();
+    let phone = world
+        .node("phone", [192, 168, 1, 1])
+        .behind(home)
+        .spawner(spawn);
+    let server = world.node("server", [10, 0, 0, 2]).spawner(spawn);
+    world.start(phone, "0.0.0.0:5000");
+    world.start(server, "0.0.0.0:7000");
+    world.link(home, server, &Link::fixed(ms(5)).mtu(100));
+    let target = address("10.0.0.2:7000");
+    world.tell(
+        phone,
+        Say::Long {
+            to: target,
+            bytes: 72,
+        },
+    );
+    world.settle();
+    assert_eq!(
+        (world.caller(server).ip(), world.first(phone).errors.len()),
+        (world.address(home), 0)
+    );
+    let before = world.now();
+    world.tell(
+        phone,
+        Say::Long {
+            to: target,
+            bytes: 73,
+        },
+    );
+    world.settle();
+    let error = NetworkError::TooLong { len: 73, max: 72 };
+    assert_eq!(
+        world.first(phone).errors,
+        [(before.after(ms(2)), target, error)]
+    );
+    assert_eq!(world.first(server).heard.len(), 1);
+    assert_eq!(world.dropped(DropCause::TooLong), 1);
+}

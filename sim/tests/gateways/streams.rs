@@ -2,7 +2,7 @@
 
 use stillpoint::{Keepalive, NetworkError, TcpConnect, TcpListen, TcpOptions, Timestamp, Token};
 use stillpoint_sim::{
-    Denial, Firewall, FirewallRule, Link, Nat, NodeId, Protocol, World, self_check,
+    Denial, DropCause, Firewall, FirewallRule, Link, Nat, NodeId, Protocol, World, self_check,
 };
 
 use super::talker::{
@@ -296,4 +296,18 @@ fn two_behind_one_nat_call_each_other_over_a_hairpin() {
     assert_eq!(ear(&world, phone).heard.len(), 3_000);
     assert_eq!(ear(&world, other).heard.len(), 2_000);
     assert_eq!(ear(&world, phone).peer.ip(), address("10.0.0.7:0").ip());
+}
+
+#[test]
+fn segments_fit_the_narrowest_link_on_their_way() {
+    let mut world = World::new(1);
+    let (home, phone, server) = street(&mut world, Nat::symmetric());
+    world.link(home, server, &Link::fixed(ms(5)).mtu(600));
+    world.spawn(server, 0, Spawn::Listen(listen(), Script::say(50_000)));
+    world.run_for(ms(1)).unwrap();
+    world.spawn(phone, 0, call("10.0.0.2:7", Script::say(50_000)));
+    world.run_for(secs(10)).unwrap();
+    assert_eq!(ear(&world, server).heard.len(), 50_000);
+    assert_eq!(ear(&world, phone).heard.len(), 50_000);
+    assert!(world.counters().segments.dropped.by(DropCause::TooLong) > 0);
 }

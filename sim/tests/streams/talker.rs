@@ -1,5 +1,4 @@
 //! Tasks that talk over streams as they were told, and keep what they hear.
-#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use core::fmt;
 use core::net::SocketAddr;

@@ -46,11 +46,13 @@ pub enum DropCause {
     MappingsFull,
     /// It had passed as many gateways as it may.
     HopLimit,
+    /// A packet of neither UDP nor TCP, or a part of one, at a gateway that has to know its ports.
+    Untranslatable,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -70,6 +72,7 @@ impl DropCause {
         Self::NoMapping,
         Self::MappingsFull,
         Self::HopLimit,
+        Self::Untranslatable,
     ];
 }
 

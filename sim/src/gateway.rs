@@ -15,6 +15,7 @@ use crate::world::World;
 mod expiring;
 pub(crate) mod firewall;
 pub(crate) mod nat;
+pub(crate) mod rewrite;
 
 use firewall::Firewall;
 use nat::Nat;

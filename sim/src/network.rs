@@ -25,7 +25,7 @@ mod socket;
 mod topology;
 
 use addresses::{AddressBook, Owner};
-pub(crate) use crossing::{Addressed, Denied, HOP_LIMIT, Journey, Stop};
+pub(crate) use crossing::{Addressed, Carrier, Denied, HOP_LIMIT, Journey, Stop};
 use interfaces::NetworkPrefix;
 pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;

@@ -25,6 +25,7 @@ mod carry;
 mod control;
 mod desk;
 mod forward;
+mod forward_packets;
 mod gate;
 mod gateways;
 mod line;

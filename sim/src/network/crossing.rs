@@ -3,11 +3,12 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use stillpoint::{InterfaceIndex, NetworkError, SocketId, Timestamp, Transmit};
+use stillpoint::{DeviceId, InterfaceIndex, NetworkError, SocketId, Timestamp, Transmit};
 
 use super::topology::Entrance;
 use super::{Flight, Network, Route};
 use crate::counters::DropCause;
+use crate::device::{Goal, is_to_all};
 use crate::gateway::Protocol;
 use crate::gateway::firewall::{Denial, Direction, Firewall, FirewallTable, Passing};
 use crate::gateway::nat::{Hairpin, MappingId, Unwanted};
@@ -16,9 +17,19 @@ use crate::tcp::address_number;
 /// What is at a gateway.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addressed {
+    pub(crate) carrier: Carrier,
     pub(crate) protocol: Protocol,
     pub(crate) source: SocketAddr,
     pub(crate) target: SocketAddr,
+}
+
+/// What it comes from and goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Sockets and streams, at addresses of nodes.
+    Node,
+    /// Devices, at addresses of their own.
+    Device,
 }
 
 /// How it goes on.
@@ -93,9 +104,7 @@ impl Network {
                     Entrance::Outside => Direction::Inbound,
                 };
                 self.ask_firewall(now, at, direction, addressed)?;
-                let way = self.towards(at, addressed.target.ip());
-                let way = way.or_else(|| self.way_out(at));
-                Self::onwards(way.map(|(next, _)| next), addressed, None)
+                Self::onwards(self.way_on(at, addressed), addressed, None)
             }
         }
     }
@@ -103,18 +112,16 @@ impl Network {
     /// Out of the realm behind a NAT.
     fn leave(&mut self, now: Timestamp, at: u32, addressed: Addressed) -> Result<Crossing, Denied> {
         let inner = self.realm_behind(Some(at));
-        if let Some((next, _)) = self.towards_in(at, inner, addressed.target.ip()) {
+        if let Some(next) = self.way_in(at, inner, addressed) {
             return Self::onwards(Some(next), addressed, None); // It has moved meanwhile.
         }
         self.ask_firewall(now, at, Direction::Outbound, addressed)?;
         let (source, mapping) = self.translate(now, at, addressed)?;
-        let way = self.towards(at, addressed.target.ip());
-        let way = way.or_else(|| self.way_out(at));
         let addressed = Addressed {
             source,
             ..addressed
         };
-        Self::onwards(way.map(|(next, _)| next), addressed, Some(mapping))
+        Self::onwards(self.way_on(at, addressed), addressed, Some(mapping))
     }
 
     /// Into the realm behind a NAT.
@@ -160,8 +167,68 @@ impl Network {
         addressed: Addressed,
         mapping: Option<MappingId>,
     ) -> Result<Crossing, Denied> {
-        let way = self.towards_in(at, self.realm_behind(Some(at)), addressed.target.ip());
-        Self::onwards(way.map(|(next, _)| next), addressed, mapping)
+        let way = self.way_in(at, self.realm_behind(Some(at)), addressed);
+        Self::onwards(way, addressed, mapping)
+    }
+
+    /// Where a gateway sends something on, in the realm that it is in itself or out of it.
+    fn way_on(&self, at: u32, addressed: Addressed) -> Option<u32> {
+        let way = self.way_in(at, self.hosts[at as usize].realm, addressed);
+        way.or_else(|| self.way_out(at).map(|(next, _)| next))
+    }
+
+    /// Where a gateway sends something on, in one of the realms that it is in.
+    fn way_in(&self, at: u32, realm: u32, addressed: Addressed) -> Option<u32> {
+        let ip = addressed.target.ip();
+        match addressed.carrier {
+            Carrier::Node => self.towards_in(at, realm, ip).map(|(next, _)| next),
+            Carrier::Device => self.packet_way(at, realm, ip),
+        }
+    }
+
+    /// The next on the way of a packet, within a realm: to a device, or to a gateway that it names.
+    fn packet_way(&self, at: u32, realm: u32, ip: IpAddr) -> Option<u32> {
+        let sees = |node: u32| self.hosts[node as usize].realm == realm;
+        let owner = match self.devices.route_from(at, ip, sees) {
+            Some(port) => self.devices.get(port.device).node,
+            None => {
+                let &(owner, _) = self.book(realm).find(ip)?;
+                self.is_gateway(owner).then_some(owner)?
+            }
+        };
+        Some(self.next_hop(at, owner))
+    }
+
+    /// Where a packet goes first that a task has given to a device.
+    pub(crate) fn packet_goal(&self, id: DeviceId, entered: usize, ip: IpAddr) -> Option<Goal> {
+        let from = self.devices.get(entered).node;
+        if is_to_all(ip) {
+            return self.devices.route(entered, ip).map(Goal::Device);
+        }
+        let way = self.packet_way(from, self.hosts[from as usize].realm, ip);
+        let next = way.or_else(|| self.way_out(from).map(|(next, _)| next))?;
+        self.packet_goal_at(id, from, next, ip)
+    }
+
+    /// Where a packet goes at `next`: on, or to a device there.
+    pub(crate) fn packet_goal_at(
+        &self,
+        id: DeviceId,
+        from: u32,
+        next: u32,
+        ip: IpAddr,
+    ) -> Option<Goal> {
+        if self.is_gateway(next) {
+            return Some(Goal::Gate {
+                node: next,
+                entrance: self.entrance(from, next),
+                id,
+            });
+        }
+        let realm = self.hosts[next as usize].realm;
+        let sees = |node: u32| self.hosts[node as usize].realm == realm;
+        let port = self.devices.route_from(from, ip, sees);
+        port.map(Goal::Device)
     }
 
     fn onwards(
@@ -191,6 +258,7 @@ impl Network {
             protocol,
             source,
             target,
+            ..
         } = addressed;
         let is_ours = |own: &IpAddr| own.is_ipv4() == source.is_ipv4();
         let own = self.addresses(at).find(is_ours);
@@ -255,6 +323,11 @@ impl Network {
         passes.map_err(|denial| Denied { cause, denial })
     }
 
+    /// Whether a gateway has to know the ports of what it sends on.
+    pub(crate) fn looks_at_ports(&self, node: u32) -> bool {
+        self.nat(node).is_some() || self.topology.firewalls.contains_key(&node)
+    }
+
     /// Puts a firewall at a node, or takes it away.
     pub(crate) fn set_firewall(&mut self, node: u32, firewall: Option<Firewall>) {
         self.routed = true;
@@ -312,6 +385,7 @@ impl Network {
             return route;
         };
         let addressed = Addressed {
+            carrier: Carrier::Node,
             protocol: Protocol::Udp,
             source,
             target: transmit.peer,

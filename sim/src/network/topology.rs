@@ -142,7 +142,7 @@ impl Network {
     }
 
     /// The next on the way to a node of a realm that `from` is in.
-    fn next_hop(&self, from: u32, to: u32) -> u32 {
+    pub(super) fn next_hop(&self, from: u32, to: u32) -> u32 {
         if from == to {
             return to;
         }

@@ -9,7 +9,7 @@ use super::outside::{Event, Outside};
 use crate::counters::DropCause;
 use crate::gateway::Protocol;
 use crate::gateway::firewall::Denial;
-use crate::network::{Addressed, Denied, Flight, Journey, Stop, heard_at};
+use crate::network::{Addressed, Carrier, Denied, Flight, Journey, Stop, heard_at};
 use crate::tcp::{Kind, Segment};
 use crate::trace::{Place, TraceKind, peer, size};
 
@@ -34,6 +34,7 @@ impl<A: App> Outside<A> {
             return Some(flight);
         }
         let addressed = Addressed {
+            carrier: Carrier::Node,
             protocol: Protocol::Udp,
             source: flight.run.peer,
             target: flight.target,
@@ -318,6 +319,7 @@ impl<A: App> Outside<A> {
 
 const fn addressed_of(segment: &Segment) -> Addressed {
     Addressed {
+        carrier: Carrier::Node,
         protocol: Protocol::Tcp,
         source: segment.source,
         target: segment.target,

@@ -2,7 +2,7 @@
 
 use stillpoint::NetworkError;
 use stillpoint_sim::{
-    Denial, DropCause, Firewall, FirewallAction, FirewallRule, NodeId, World, self_check,
+    Denial, DropCause, Firewall, FirewallAction, FirewallRule, Nat, NodeId, World, self_check,
 };
 
 use super::lab::{Call, Lab, address, ms, secs, spawn};
@@ -176,6 +176,59 @@ fn a_node_has_a_firewall_of_its_own() {
     world.run_for(secs(1_000)).unwrap();
     world.say(other, address(INSIDE), 6);
     assert_eq!(world.numbers(node), [3, 5, 6]);
+}
+
+#[test]
+fn a_firewall_at_a_nat_sees_inner_addresses_in_both_directions() {
+    let firewall = Firewall::stateful()
+        .rule(
+            FirewallRule::prohibit()
+                .outbound()
+                .from([192, 168, 1, 11], 32),
+        )
+        .rule(
+            FirewallRule::allow()
+                .inbound()
+                .to([192, 168, 1, 12], 32)
+                .port(5_000),
+        );
+    let mut world = World::new(1);
+    let home = world
+        .gateway("home")
+        .address([203, 0, 113, 7])
+        .nat(Nat::full_cone());
+    let home = home.firewall(firewall).build();
+    let [first, second, third] = [10, 11, 12].map(|last| {
+        let node = world.node(format!("phone {last}"), [192, 168, 1, last]);
+        let node = node.behind(home).spawner(spawn);
+        world.start(node, "0.0.0.0:5000");
+        node
+    });
+    let servers = [1, 2].map(|last| {
+        let node = world
+            .node(format!("server {last}"), [198, 51, 100, last])
+            .spawner(spawn);
+        world.start(node, "0.0.0.0:7000");
+        node
+    });
+    let mut seen = Vec::new();
+    for (phone, number) in [(first, 1), (second, 2), (third, 3)] {
+        world.say(phone, address("198.51.100.1:7000"), number);
+        seen.push(world.caller(servers[0]));
+    }
+    assert_eq!(world.numbers(servers[0]), [1, 3]);
+    assert_eq!(
+        world.first(second).errors[0].2,
+        NetworkError::HostUnreachable
+    );
+    // The NAT lets everybody in, and the firewall only to the third.
+    world.say(servers[1], seen[0], 4);
+    world.say(servers[1], seen[2], 5);
+    world.say(servers[0], seen[0], 6);
+    assert_eq!(
+        (world.numbers(first), world.numbers(third)),
+        (vec![6], vec![5])
+    );
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn a_home_with_a_new_address_is_seen_with_it() {
     let old = seen(&mut world, alice, server);
     world.set_gateway_address(home, [203, 0, 113, 99]);
     assert_eq!(world.address(home), address("203.0.113.99:0").ip());
+    assert_eq!(world.mappings(home), []);
     let new = seen(&mut world, alice, server);
     assert_eq!(new.ip(), address("203.0.113.99:0").ip());
     world.say(server, old, 1);

@@ -91,7 +91,7 @@ fn play(world: &mut World<Call>, plan: &Plan) -> Result<(), Failure> {
         .loss(0.05)
         .duplicate(0.05)
         .reorder(0.1, ms(10));
-    world.default_link(&link);
+    world.default_link(&link.bandwidth(100_000).mtu(68));
     let mut fresh = Fresh(0);
     let mut gateways: Vec<(NodeId, bool)> = Vec::new();
     for (behind, kind) in &plan.gateways {

@@ -16,6 +16,8 @@ mod losses;
 mod partitions;
 #[path = "links/poster.rs"]
 mod poster;
+#[path = "links/property.rs"]
+mod property;
 #[path = "links/queues.rs"]
 mod queues;
 #[path = "links/runs.rs"]

@@ -28,11 +28,13 @@ pub enum DropCause {
     NoMember,
     /// It arrived at the same instant as more than the socket's receive buffer holds.
     ReceiveBufferFull,
+    /// The node that it was sent to has crashed.
+    NodeDown,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -43,6 +45,7 @@ impl DropCause {
         Self::QueueFull,
         Self::NoMember,
         Self::ReceiveBufferFull,
+        Self::NodeDown,
     ];
 }
 
@@ -128,7 +131,7 @@ pub struct SegmentCounters {
     pub duplicated: u64,
     /// At their node.
     pub arrived: u64,
-    /// Lost by links.
+    /// Lost by links, or sent to a node that has crashed.
     pub lost: u64,
     /// To addresses that no node has.
     pub unroutable: u64,

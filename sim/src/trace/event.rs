@@ -121,10 +121,12 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
+    /// A fault happens, or all are healed. Words: text.
+    Fault,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 41] = [
+    pub(super) const ALL: [Self; 42] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -166,6 +168,7 @@ impl TraceKind {
         Self::WorkerStarted,
         Self::WorkerStopped,
         Self::Stalled,
+        Self::Fault,
     ];
 }
 
@@ -226,6 +229,7 @@ impl TraceEvent {
             TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Network
             | TraceKind::Bus
+            | TraceKind::Fault
             | TraceKind::BusLost
             | TraceKind::Spawn
             | TraceKind::Command
@@ -260,6 +264,7 @@ impl TraceEvent {
             | TraceKind::Answer
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
+            | TraceKind::Fault
             | TraceKind::Stalled => Ok(()),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use stillpoint::{
     App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
-    WorkerConfig, WorkerFailure, WorkerInput, WorkerSummary,
+    Worker, WorkerConfig, WorkerFailure, WorkerInput, WorkerSummary,
 };
 
 use super::World;
@@ -83,6 +83,7 @@ impl<A: App> World<A> {
         config.entropy = self.entropy.clone();
         config.entity = entity.part(u64::from(index));
         config.buffers = self.buffers.clone();
+        config.mischief = Some(self.mischief.shared());
         self.outside.agenda.add_worker(config.entity);
         self.outside.network.add_worker();
         let seat = Seat::new((known.make)(config), node, index, self.outside.now);
@@ -90,6 +91,7 @@ impl<A: App> World<A> {
         let number = number.filter(|&number| number < 1 << 30);
         let number = number.expect("fewer than 2^30 workers");
         self.seats.push(seat);
+        self.time_seat(number);
         let others = desk.seats.clone();
         desk.seats.push(number);
         desk.plane.worker_started(index);
@@ -137,11 +139,21 @@ impl<A: App> World<A> {
     pub(super) fn resume(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         seat.held = false;
-        if let Some(input) = seat.backlog.inputs.pop_front() {
-            self.give(number, input);
+        if !self.finish_current(number) {
             let seat = &mut self.seats[number as usize];
-            seat.held = seat.worker.is_some();
-        } else {
+            if let Some(input) = seat.backlog.inputs.pop_front() {
+                if let WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) = &input {
+                    self.outside.network.free_room((number, *socket), run);
+                }
+                self.give(number, input);
+                let seat = &mut self.seats[number as usize];
+                seat.held = seat.worker.is_some();
+                return self.arm(number);
+            }
+        }
+        let seat = &mut self.seats[number as usize];
+        seat.held |= seat.worker.is_some() && !seat.backlog.inputs.is_empty();
+        if !seat.held {
             self.outside.hold(number, Held::No);
             self.look_after(number);
         }
@@ -167,6 +179,9 @@ impl<A: App> World<A> {
             });
         } else if let WorkerInput::Command { task, .. } = input {
             outside.trace.task(place, TraceKind::Stale, task, 0);
+        } else if let WorkerInput::Bus { item, .. } = input {
+            // It was taken, and its worker has not come to it.
+            outside.network.counters.bus.lost += item.messages();
         } // The controller knows of the rest, and nobody else waits for an answer.
     }
 
@@ -218,15 +233,35 @@ impl<A: App> World<A> {
     /// A worker is no more: nothing of it stays, the others are told, and the controller does what
     /// its policy says.
     pub(super) fn vacate(&mut self, number: u32, failure: Option<WorkerFailure>) {
-        let seat = &mut self.seats[number as usize];
-        seat.note_bus(&mut self.outside.network.counters);
-        let Some(worker) = seat.worker.take() else {
+        let Some((worker, summary)) = self.clear(number, failure) else {
             return;
         };
+        let (node, index) = (self.seats[number as usize].node, summary.worker);
+        let desk = &mut self.outside.desks[node as usize];
+        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
+        self.react(node, index, reaction);
+        self.outside.go_through_phases(node);
+        self.outside.desks[node as usize].tidy();
+        // What a task does when it is dropped is its own affair, and the world is whole by now.
+        drop(worker);
+    }
+
+    /// Takes a worker from its seat, with all that waits for it and all that it has open.
+    pub(super) fn clear(
+        &mut self,
+        number: u32,
+        failure: Option<WorkerFailure>,
+    ) -> Option<(Worker<A>, WorkerSummary)> {
+        let seat = &mut self.seats[number as usize];
+        seat.note_bus(&mut self.outside.network.counters);
+        let worker = seat.worker.take()?;
         let (node, index) = (seat.node, seat.index);
         let within = core::mem::take(&mut seat.bus.waiting);
         let bus = seat.bus.counters;
-        let backlog = core::mem::take(&mut seat.backlog);
+        let mut backlog = core::mem::take(&mut seat.backlog);
+        if let Some(input) = seat.timing.take().and_then(|mut timing| timing.take_current()) {
+            backlog.inputs.push_front(input);
+        }
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
@@ -240,6 +275,7 @@ impl<A: App> World<A> {
             self.miss(number, input);
         }
         self.outside.close_all(node, number);
+        self.outside.hold(number, Held::No);
         let words = [
             summary.tasks_lost as u64,
             summary.inputs_lost,
@@ -249,13 +285,7 @@ impl<A: App> World<A> {
         self.outside
             .trace
             .push(place, TraceKind::WorkerStopped, 0, words);
-        let desk = &mut self.outside.desks[node as usize];
-        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
-        self.react(node, index, reaction);
-        self.outside.go_through_phases(node);
-        self.outside.desks[node as usize].tidy();
-        // What a task does when it is dropped is its own affair, and the world is whole by now.
-        drop(worker);
+        Some((worker, summary))
     }
 
     /// Closes the queues to a worker, and says how many messages were in them. The others are told
@@ -302,10 +332,12 @@ impl<A: App> World<A> {
 
 impl<A: App> Outside<A> {
     /// A worker takes nothing, or goes on: so do its sockets and streams.
-    fn hold(&mut self, number: u32, held: Held) {
-        self.network.hold(number, held);
-        for slot in self.tcp.hold(number, held) {
-            self.arm_end(slot);
+    pub(super) fn hold(&mut self, number: u32, held: Held) {
+        self.network.held[number as usize] = held;
+        if held == Held::No {
+            for slot in self.tcp.release(number) {
+                self.arm_end(slot);
+            }
         }
     }
 

@@ -22,7 +22,10 @@ use stillpoint::{App, NetworkEvent, WorkerInput};
 /// # let _ = cost;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct InputCost {
+pub struct InputCost(Box<Costs>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Costs {
     kinds: [Option<RangeInclusive<Duration>>; InputKind::ALL.len()],
     other: RangeInclusive<Duration>,
     hiccup: Option<(f64, RangeInclusive<Duration>)>,
@@ -63,21 +66,26 @@ impl InputKind {
 
     /// What an input is, and how many of it there are.
     pub(crate) fn of<A: App>(input: &WorkerInput<A>) -> (Self, u64) {
-        if let WorkerInput::Network(event) = input {
-            return match event {
-                NetworkEvent::Datagrams { run, .. } => (Self::Datagrams, run.count() as u64),
-                NetworkEvent::Received { .. } => (Self::Received, 1),
-                NetworkEvent::Packet { .. } => (Self::Packet, 1),
-                _ => (Self::Network, 1),
-            };
-        }
-        let kind = match input {
-            WorkerInput::Timeout => Self::Timeout,
-            WorkerInput::Bus { .. }
-            | WorkerInput::BusRoom(_)
-            | WorkerInput::PeerJoined(_)
-            | WorkerInput::PeerLeft(_) => Self::Bus,
-            _ => Self::Control,
+        let kind = if let WorkerInput::Network(event) = input {
+            if let NetworkEvent::Datagrams { run, .. } = event {
+                return (Self::Datagrams, run.count() as u64);
+            } else if let NetworkEvent::Received { .. } = event {
+                Self::Received
+            } else if let NetworkEvent::Packet { .. } = event {
+                Self::Packet
+            } else {
+                Self::Network
+            }
+        } else if let WorkerInput::Timeout = input {
+            Self::Timeout
+        } else if let WorkerInput::Bus { .. }
+        | WorkerInput::BusRoom(_)
+        | WorkerInput::PeerJoined(_)
+        | WorkerInput::PeerLeft(_) = input
+        {
+            Self::Bus
+        } else {
+            Self::Control
         };
         (kind, 1)
     }
@@ -92,12 +100,12 @@ impl InputCost {
     #[must_use]
     pub fn new(cost: RangeInclusive<Duration>) -> Self {
         check(&cost);
-        Self {
+        Self(Box::new(Costs {
             kinds: [const { None }; InputKind::ALL.len()],
             other: cost,
             hiccup: None,
             factor: 1,
-        }
+        }))
     }
 
     /// The same; those of `kind` take a time within `cost` instead.
@@ -108,7 +116,7 @@ impl InputCost {
     #[must_use]
     pub fn of(mut self, kind: InputKind, cost: RangeInclusive<Duration>) -> Self {
         check(&cost);
-        self.kinds[kind as usize] = Some(cost);
+        self.0.kinds[kind as usize] = Some(cost);
         self
     }
 
@@ -125,29 +133,31 @@ impl InputCost {
             (0.0..=1.0).contains(&chance),
             "a chance of {chance} for an input to take longer: give one from 0 to 1"
         );
-        self.hiccup = Some((chance, cost));
+        self.0.hiccup = Some((chance, cost));
         self
     }
 
     /// The same, so many times as long: on a slower machine.
     #[must_use]
-    pub const fn times(mut self, factor: u32) -> Self {
-        self.factor = self.factor.saturating_mul(factor);
+    pub fn times(mut self, factor: u32) -> Self {
+        self.0.factor = self.0.factor.saturating_mul(factor);
         self
     }
 
     /// The range for one input of a kind.
     pub(crate) fn range(&self, kind: InputKind) -> &RangeInclusive<Duration> {
-        self.kinds[kind as usize].as_ref().unwrap_or(&self.other)
+        self.0.kinds[kind as usize]
+            .as_ref()
+            .unwrap_or(&self.0.other)
     }
 
     /// With which chance it takes how much longer.
-    pub(crate) const fn hiccup(&self) -> Option<&(f64, RangeInclusive<Duration>)> {
-        self.hiccup.as_ref()
+    pub(crate) fn hiccup(&self) -> Option<&(f64, RangeInclusive<Duration>)> {
+        self.0.hiccup.as_ref()
     }
 
-    pub(crate) const fn factor(&self) -> u32 {
-        self.factor
+    pub(crate) fn factor(&self) -> u32 {
+        self.0.factor
     }
 }
 

@@ -28,13 +28,17 @@ pub enum DropCause {
     NoMember,
     /// It arrived at the same instant as more than the socket's receive buffer holds.
     ReceiveBufferFull,
+    /// The way it was to take is cut: see [`World::cut`](crate::World::cut).
+    Partition,
+    /// More waits in front of its link than there is room for.
+    LinkQueueFull,
     /// The node that it was sent to has crashed.
     NodeDown,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -45,6 +49,8 @@ impl DropCause {
         Self::QueueFull,
         Self::NoMember,
         Self::ReceiveBufferFull,
+        Self::Partition,
+        Self::LinkQueueFull,
         Self::NodeDown,
     ];
 }
@@ -121,7 +127,7 @@ pub struct StreamBytes {
 }
 
 /// What became of the segments of simulated TCP. Always
-/// `sent + duplicated == arrived + lost + unroutable + in_flight`.
+/// `sent + duplicated == arrived + lost + dropped + unroutable + in_flight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SegmentCounters {
@@ -131,8 +137,10 @@ pub struct SegmentCounters {
     pub duplicated: u64,
     /// At their node.
     pub arrived: u64,
-    /// Lost by links, or sent to a node that has crashed.
+    /// Lost by links, by chance.
     pub lost: u64,
+    /// Dropped on their way for another cause.
+    pub dropped: Dropped,
     /// To addresses that no node has.
     pub unroutable: u64,
     /// On their way.
@@ -158,7 +166,11 @@ impl Counters {
         let (segments, bytes, streams) = (&self.segments, &self.stream_bytes, &self.streams);
         assert_eq!(
             segments.sent + segments.duplicated,
-            segments.arrived + segments.lost + segments.unroutable + segments.in_flight,
+            segments.arrived
+                + segments.lost
+                + segments.dropped.total()
+                + segments.unroutable
+                + segments.in_flight,
             "a segment is not accounted for, which is a fault of the simulator: {self:?}"
         );
         assert_eq!(

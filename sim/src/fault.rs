@@ -12,8 +12,8 @@ use crate::node::NodeId;
 
 mod plan;
 
-pub use plan::{FaultKind, FaultPlan};
 pub(crate) use plan::Target;
+pub use plan::{FaultKind, FaultPlan};
 
 /// Something that goes wrong, or is put right again. See [`World::inject`](crate::World::inject).
 ///
@@ -124,7 +124,7 @@ pub enum Fault {
         /// To here.
         to: NodeId,
         /// How it is.
-        link: Option<Link>,
+        link: Option<Box<Link>>,
     },
     /// Datagrams cannot be sent. The task is told
     /// [`SendFailed`](stillpoint::NetworkEvent::SendFailed), as by a system call that fails.

@@ -9,8 +9,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     Buffer, DatagramRun, Dscp, Entity, Entropy, Interface, InterfaceIndex, NetworkError, Sharing,
-    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen,
-    WhenFull,
+    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

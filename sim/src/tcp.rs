@@ -411,7 +411,9 @@ impl Tcp {
             .collect();
         ends.sort_unstable();
         let slots = ends.into_iter().map(|(_, _, slot)| u32::try_from(slot));
-        slots.map(|slot| slot.expect("fewer than 2^30 connections")).collect()
+        slots
+            .map(|slot| slot.expect("fewer than 2^30 connections"))
+            .collect()
     }
 
     /// How many streams the workers of a node have.

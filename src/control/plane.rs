@@ -413,6 +413,10 @@ impl<A: App> ControlPlane<A> {
 
     /// The machine has crashed, and all workers with it, of which [`ControlPlane::worker_stopped`]
     /// was told. What was asked of them is forgotten, a shutdown too; ids and indexes go on.
+    ///
+    /// # Panics
+    ///
+    /// If a worker is there that nobody said has stopped.
     pub fn machine_crashed(&mut self) {
         assert!(
             self.workers.is_empty(),

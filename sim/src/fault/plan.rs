@@ -341,6 +341,10 @@ impl Planner<'_> {
     }
 
     /// Draws a fault of the ways between nodes. There is none with one node.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not for this part is for another"
+    )]
     fn draw_way(&mut self, kind: FaultKind, from: NodeId) {
         if kind == FaultKind::Partition {
             return self.draw_partition(from);
@@ -356,14 +360,15 @@ impl Planner<'_> {
                 let duration = self.end().since(self.at);
                 self.once(Fault::Clog { from, to, duration });
             }
-            _ => {
+            _flaky => {
                 let (loss, doubled, held) = (self.share(50), self.share(20), self.share(50));
                 let latency = self.up_to(100, 100_000);
                 let by = *latency.end();
                 let link = Link::new(latency);
                 let link = link.loss(loss).duplicate(doubled).reorder(held, by);
+                let link = Some(Box::new(link));
                 let set = |link| Fault::SetLink { from, to, link };
-                self.push(set(Some(link)), set(None));
+                self.push(set(link), set(None));
             }
         }
     }
@@ -392,6 +397,10 @@ impl Planner<'_> {
     }
 
     /// Draws what the system of a node refuses.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not for this part is for another"
+    )]
     fn draw_refusal(&mut self, kind: FaultKind, node: NodeId) {
         match kind {
             FaultKind::SendErrors => {
@@ -428,7 +437,7 @@ impl Planner<'_> {
                 let (who, chance) = (Who::from(node), self.share(100));
                 self.once(Fault::ResetStreams { who, chance });
             }
-            _ => {
+            _slow_readers => {
                 let delay = Some(self.up_to(100, 200_000));
                 let slow = |delay| Fault::SlowReaders { node, delay };
                 self.push(slow(delay), slow(None));

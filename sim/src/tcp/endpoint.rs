@@ -25,7 +25,7 @@ use crate::counters::Counters;
 use crate::network::Held;
 
 pub(crate) struct Endpoint {
-    pub(super) name: Name,
+    pub(crate) name: Name,
     pub(crate) seat: Seat,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,

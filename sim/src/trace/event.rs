@@ -97,7 +97,7 @@ pub enum TraceKind {
     Stream,
     /// Verdict on a segment of simulated TCP: it travels. Words: peer, what it is, when it arrives.
     Segment,
-    /// Verdict: a segment is lost. Words: peer, what it is.
+    /// Verdict: a segment is lost. Words: peer, what it is, number of the cause.
     SegmentLost,
     /// Output: an item for another worker; it travels. Words: text, the worker, when it arrives.
     BusCarried,
@@ -121,12 +121,14 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
+    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
+    Held,
     /// A fault happens, or all are healed. Words: text.
     Fault,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 42] = [
+    pub(super) const ALL: [Self; 43] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -168,6 +170,7 @@ impl TraceKind {
         Self::WorkerStarted,
         Self::WorkerStopped,
         Self::Stalled,
+        Self::Held,
         Self::Fault,
     ];
 }
@@ -207,7 +210,11 @@ impl TraceEvent {
                 let what = SegmentWord(second);
                 write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
             }
-            TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
+            TraceKind::SegmentLost => {
+                let what = SegmentWord(second);
+                write!(f, " to {}, {what}: {}", Peer(first), Cause(third))
+            }
+            TraceKind::Held => write!(f, ", {second} B"),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -266,6 +273,7 @@ impl TraceEvent {
             | TraceKind::WorkerStopped
             | TraceKind::Fault
             | TraceKind::Stalled => Ok(()),
+            TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }

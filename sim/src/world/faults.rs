@@ -139,6 +139,10 @@ impl<A: App> World<A> {
     /// and its controller has not replaced the worker.
     ///
     /// What has happened stays: clocks that have jumped, connections that are broken.
+    ///
+    /// # Panics
+    ///
+    /// If a node that is restarted has had 65,536 workers.
     pub fn heal(&mut self) {
         self.faults.scheduled.clear();
         self.next_fault_at = Timestamp::MAX;
@@ -174,9 +178,8 @@ impl<A: App> World<A> {
         for number in 0..self.nodes.len() {
             let node = NodeId::new(u32::try_from(number).expect("fewer than 2^32 nodes"));
             let known = self.nodes.get_index(number).map(|(_, known)| known);
-            let (starts, wanted) = known.map_or((false, 0), |known| {
-                (known.starts.is_some(), known.workers)
-            });
+            let (starts, wanted) =
+                known.map_or((false, 0), |known| (known.starts.is_some(), known.workers));
             let lacks = maimed.contains(&node.number()) && self.workers(node) < wanted;
             if self.is_down(node) || (starts && lacks) {
                 self.restart_now(node);
@@ -243,6 +246,10 @@ impl<A: App> World<A> {
         failing.get_or_insert_with(|| Box::new(Failing::new(&self.entropy)))
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not for this part is for another"
+    )]
     fn apply(&mut self, fault: Fault) {
         match fault {
             Fault::Crash(node) => self.crash_now(node),
@@ -274,6 +281,10 @@ impl<A: App> World<A> {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not for this part is for another"
+    )]
     fn apply_network(&mut self, fault: Fault) {
         match fault {
             Fault::SendErrors {
@@ -310,6 +321,10 @@ impl<A: App> World<A> {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not for this part is for another"
+    )]
     fn apply_links(&mut self, fault: Fault) {
         match fault {
             Fault::Cut { from, to } => self.cut(from, to),

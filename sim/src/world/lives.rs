@@ -140,7 +140,9 @@ impl<A: App> World<A> {
     #[must_use]
     pub fn disk(&self, node: NodeId) -> &Disk {
         let desk = &self.outside.desks[self.known(node).index()];
-        desk.storage.as_ref().map_or(&EMPTY, |storage| &storage.disk)
+        desk.storage
+            .as_ref()
+            .map_or(&EMPTY, |storage| &storage.disk)
     }
 
     /// Writes something on the disk of a node, at once and for good: what it finds at its next start.
@@ -241,14 +243,19 @@ impl<A: App> World<A> {
             name,
             life: desk.life,
             workers: known.workers,
-            disk: desk.storage.as_ref().map_or(&EMPTY, |storage| &storage.disk),
+            disk: desk
+                .storage
+                .as_ref()
+                .map_or(&EMPTY, |storage| &storage.disk),
             spawns: Vec::new(),
         };
         starts(&mut boot);
         let spawns = boot.spawns;
+        // The last ones are those that it starts with.
         let first = desk.seats.len() - usize::from(known.workers);
+        let numbers = desk.seats[first..].to_vec();
         for (worker, spawn) in spawns {
-            let number = desk.seats[first + usize::from(worker)];
+            let number = numbers[usize::from(worker)];
             let index = self.seats[number as usize].index;
             self.tell(NodeId::new(node), index, WorkerInput::Spawn(spawn));
         }

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use stillpoint::{App, Timestamp, WorkerInput};
 
-use super::World;
 use super::outside::{Event, Sink};
+use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::failure::{Failure, Waiting};
 use crate::trace::Place;
@@ -208,6 +208,7 @@ impl<A: App> World<A> {
             Due::Event(Event::Bus(path)) => self.bus_arrives(path),
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
+            Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
         }
     }
 
@@ -215,7 +216,7 @@ impl<A: App> World<A> {
     fn take_turn(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
-            return self.resume(number);
+            return self.go_on(number);
         }
         if seat.abort_at.is_some_and(|at| at <= self.outside.now) {
             seat.abort_at = None;
@@ -249,6 +250,9 @@ impl<A: App> World<A> {
             node: seat.node,
             worker: seat.index,
         };
+        if !self.before_input.is_empty() {
+            upcoming::tell(&mut self.before_input, place, now, worker, seat.inputs);
+        }
         self.outside.trace_input(place, &input);
         let mut sink = Sink {
             outside: &mut self.outside,

@@ -98,7 +98,12 @@ impl Timings {
         let lateness = self.lateness.of(node, index);
         let cost = self.costs.of(node, index);
         let is_plain = clock.is_none() && lateness.is_none() && cost.is_none();
-        if is_plain && seat.timing.as_ref().is_none_or(|timing| timing.is_free(now)) {
+        if is_plain
+            && seat
+                .timing
+                .as_ref()
+                .is_none_or(|timing| timing.is_free(now))
+        {
             seat.timing = None;
             return;
         }
@@ -193,7 +198,9 @@ impl<A: App> Timing<A> {
         let mut took = Duration::ZERO;
         let range = cost.range(kind);
         if range.start() == range.end() {
-            took += range.end().saturating_mul(u32::try_from(pieces).unwrap_or(u32::MAX));
+            took += range
+                .end()
+                .saturating_mul(u32::try_from(pieces).unwrap_or(u32::MAX));
         } else {
             let entity = entity.part(count);
             let each = (0..pieces).map(|piece| self.sites.cost.duration(entity, piece, range));
@@ -286,7 +293,7 @@ impl<A: App> World<A> {
     ///
     /// If there is no such node.
     #[must_use]
-    pub fn local_time(&self, node: NodeId) -> stillpoint::Timestamp {
+    pub fn local_time(&self, node: NodeId) -> Timestamp {
         self.running(self.known(node).number()).local(self.now())
     }
 
@@ -298,11 +305,7 @@ impl<A: App> World<A> {
     /// # Panics
     ///
     /// If there is no such node, or the range is empty.
-    pub fn set_timer_lateness(
-        &mut self,
-        who: impl Into<Who>,
-        lateness: RangeInclusive<Duration>,
-    ) {
+    pub fn set_timer_lateness(&mut self, who: impl Into<Who>, lateness: RangeInclusive<Duration>) {
         let who = self.known_who(who.into());
         check_lateness(&lateness);
         let lateness = (!lateness.end().is_zero()).then_some(lateness);
@@ -332,8 +335,14 @@ impl<A: App> World<A> {
     pub(super) fn known_who(&self, who: Who) -> Who {
         match &who {
             Who::All => {}
-            Who::Nodes(nodes) => nodes.iter().for_each(|&node| drop(self.known(node))),
-            Who::Worker(node, worker) => drop(self.seat_number(*node, *worker)),
+            Who::Nodes(nodes) => {
+                for &node in nodes {
+                    self.known(node);
+                }
+            }
+            Who::Worker(node, worker) => {
+                self.seat_number(*node, *worker);
+            }
         }
         who
     }
@@ -420,10 +429,7 @@ impl<A: App> World<A> {
         timing.note_busy(now, took);
         timing.busy_until = now.after(took);
         // A worker answers a connection that comes in at once: the rest is what follows that.
-        let at_once = matches!(
-            input,
-            WorkerInput::Network(NetworkEvent::Incoming { .. })
-        );
+        let at_once = matches!(input, WorkerInput::Network(NetworkEvent::Incoming { .. }));
         if at_once {
             self.hand_in(number, local, input);
         } else {
@@ -440,7 +446,10 @@ impl<A: App> World<A> {
     /// A worker may go on. Hands in what it was busy with, and says whether it was.
     pub(super) fn finish_current(&mut self, number: u32) -> bool {
         let seat = &mut self.seats[number as usize];
-        let current = seat.timing.as_mut().and_then(|timing| timing.current.take());
+        let current = seat
+            .timing
+            .as_mut()
+            .and_then(|timing| timing.current.take());
         let Some((local, input)) = current else {
             return false;
         };

@@ -92,6 +92,7 @@ impl<A: App> World<A> {
         let number = number.expect("fewer than 2^30 workers");
         self.seats.push(seat);
         self.time_seat(number);
+        let desk = &mut self.outside.desks[node as usize];
         let others = desk.seats.clone();
         desk.seats.push(number);
         desk.plane.worker_started(index);
@@ -136,7 +137,7 @@ impl<A: App> World<A> {
     }
 
     /// The stall of a worker is over: gives it what came meanwhile, one input at a time.
-    pub(super) fn resume(&mut self, number: u32) {
+    pub(super) fn go_on(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         seat.held = false;
         if !self.finish_current(number) {
@@ -259,7 +260,11 @@ impl<A: App> World<A> {
         let within = core::mem::take(&mut seat.bus.waiting);
         let bus = seat.bus.counters;
         let mut backlog = core::mem::take(&mut seat.backlog);
-        if let Some(input) = seat.timing.take().and_then(|mut timing| timing.take_current()) {
+        if let Some(input) = seat
+            .timing
+            .take()
+            .and_then(|mut timing| timing.take_current())
+        {
             backlog.inputs.push_front(input);
         }
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);

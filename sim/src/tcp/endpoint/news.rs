@@ -21,9 +21,10 @@ pub(super) enum News {
 impl Endpoint {
     /// The listener that it is to be taken in at, if that is what it has to tell next.
     pub(crate) fn wants_in(&self) -> Option<u32> {
-        match (self.news()?, self.holder) {
-            (News::Incoming(_), Holder::Listener { slot, .. }) => Some(slot),
-            _ => None,
+        if let (News::Incoming(_), Holder::Listener { slot, .. }) = (self.news()?, self.holder) {
+            Some(slot)
+        } else {
+            None
         }
     }
 
@@ -31,13 +32,11 @@ impl Endpoint {
     /// the piece has been kept back already.
     pub(crate) fn next_piece(&self) -> Option<(Entity, u64)> {
         let fresh = self.kept_back == KeptBack::No;
-        match self.news()? {
-            News::Received(_) if fresh => {
-                let direction = self.direction(self.name.side.other());
-                Some((direction, self.receiving.pieces()))
-            }
-            _ => None,
+        if !fresh || !matches!(self.news()?, News::Received(_)) {
+            return None;
         }
+        let direction = self.direction(self.name.side.other());
+        Some((direction, self.receiving.pieces()))
     }
 
     /// Tells nothing until [`Endpoint::let_go`].

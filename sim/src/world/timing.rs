@@ -433,6 +433,10 @@ impl<A: App> World<A> {
         if at_once {
             self.hand_in(number, local, input);
         } else {
+            if let WorkerInput::Bus { item, .. } = &input {
+                // As long as nobody has handed it in, it waits.
+                self.outside.network.counters.bus_waiting += item.messages();
+            }
             timing.current = Some((local, input));
         }
         let seat = &mut self.seats[number as usize];
@@ -453,6 +457,9 @@ impl<A: App> World<A> {
         let Some((local, input)) = current else {
             return false;
         };
+        if let WorkerInput::Bus { item, .. } = &input {
+            self.outside.network.counters.bus_waiting -= item.messages();
+        }
         self.hand_in(number, local, input);
         true
     }

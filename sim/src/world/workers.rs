@@ -182,7 +182,7 @@ impl<A: App> World<A> {
             outside.trace.task(place, TraceKind::Stale, task, 0);
         } else if let WorkerInput::Bus { item, .. } = input {
             // It was taken, and its worker has not come to it.
-            outside.network.counters.bus.lost += item.messages();
+            outside.lose_messages(item.messages());
         } // The controller knows of the rest, and nobody else waits for an answer.
     }
 
@@ -374,6 +374,10 @@ impl<A: App> Outside<A> {
         } else if let NetworkEvent::Packet { .. } = event {
             counters.packets.delivered -= 1;
             counters.packets.dropped.add(DropCause::Closed, 1);
+        } else if let NetworkEvent::Received { data, .. } = event {
+            let bytes = data.len() as u64;
+            counters.streams.bytes_in -= bytes;
+            counters.stream_bytes.discarded += bytes;
         }
     }
 

@@ -1,4 +1,5 @@
 //! Tasks that talk over streams as they were told, and keep what they hear.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use core::fmt;
 use core::net::SocketAddr;

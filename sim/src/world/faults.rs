@@ -69,7 +69,7 @@ impl<A: App> World<A> {
         self.outside
             .trace
             .push(place, TraceKind::Fault, 0, [text, 0, 0]);
-        self.faults.last_at = Some(place.at);
+        self.note_fault();
         self.apply(fault);
     }
 
@@ -125,8 +125,8 @@ impl<A: App> World<A> {
         planned
     }
 
-    /// When the last fault happened that was injected or scheduled. From then on a system has the
-    /// chance to recover.
+    /// When the last fault happened, or the last end of one. From then on a system has the chance to
+    /// recover.
     #[must_use]
     pub const fn last_fault_at(&self) -> Option<Timestamp> {
         self.faults.last_at
@@ -203,6 +203,11 @@ impl<A: App> World<A> {
     #[must_use]
     pub fn buggified(&self) -> Vec<BuggifyLabel> {
         self.mischief.labels()
+    }
+
+    /// A fault happens now.
+    pub(super) const fn note_fault(&mut self) {
+        self.faults.last_at = Some(self.outside.now);
     }
 
     /// The next fault that is scheduled is due.

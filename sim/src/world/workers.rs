@@ -37,6 +37,7 @@ impl<A: App> World<A> {
     /// If there is no such node or worker. One that is no more is no reason.
     pub fn stall_worker(&mut self, node: NodeId, worker: u16, stall: Duration) {
         let number = self.seat_number(node, worker);
+        self.note_fault();
         let seat = &mut self.seats[number as usize];
         if seat.worker.is_none() {
             return;
@@ -65,6 +66,7 @@ impl<A: App> World<A> {
     /// If there is no such node or worker. One that is no more is no reason.
     pub fn kill_worker(&mut self, node: NodeId, worker: u16) {
         let number = self.seat_number(node, worker);
+        self.note_fault();
         self.vacate(number, Some(WorkerFailure::Killed));
     }
 

@@ -105,6 +105,29 @@ fn a_way_and_a_link_are_as_a_fault_has_them_until_it_ends() {
 }
 
 #[test]
+fn the_last_fault_is_known_however_it_came() {
+    type Goes = fn(&mut World<Echo>, NodeId, NodeId);
+    let ways: [Goes; 7] = [
+        |world, node, _| world.stall_worker(node, 0, ms(1)),
+        |world, node, _| world.kill_worker(node, 0),
+        |world, node, other| world.cut(node, other),
+        |world, node, other| world.clog(node, other, ms(1)),
+        |world, node, other| world.mend(node, other),
+        |world, node, _| world.jump_clock(node, ms(1)),
+        |world, node, _| world.schedule(world.now(), Fault::Crash(node)),
+    ];
+    for goes in ways {
+        let mut world = World::new(1);
+        let (asking, answering) = pair(&mut world, &Link::default());
+        assert_eq!(world.last_fault_at(), None);
+        let now = world.now();
+        goes(&mut world, asking, answering);
+        world.run_for(ms(5)).unwrap();
+        assert_eq!(world.last_fault_at(), Some(now));
+    }
+}
+
+#[test]
 fn a_fault_that_is_for_nobody_does_nothing() {
     let mut world = World::<Shop>::new(1);
     let (till, buyers) = shop::open(&mut world, 1);

@@ -285,6 +285,12 @@ impl Context {
         }
     }
 
+    /// Who decides that, for the [group](crate::GroupConfig) of its children. `None` in production.
+    #[must_use]
+    pub fn mischief(&self) -> Option<&Mischief> {
+        self.mischief.as_ref().map(|(mischief, _)| mischief)
+    }
+
     /// Index of the worker that the task lives on.
     #[must_use]
     pub const fn worker(&self) -> u16 {

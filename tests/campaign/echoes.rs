@@ -72,6 +72,10 @@ pub fn scenario(world: &mut World<Echo>) -> Result<(), Failure> {
     world.run_until(Duration::from_secs(5), |world| {
         world.reports().len() == clients.len()
     })?;
+    all_were_answered(world)
+}
+
+fn all_were_answered(world: &mut World<Echo>) -> Result<(), Failure> {
     for reported in world.take_reports() {
         let Report::Done(stats) = reported.report else {
             return Err(Failure::new(format!("{:?}", reported.report)));

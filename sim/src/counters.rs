@@ -32,6 +32,8 @@ pub enum DropCause {
     Partition,
     /// More waits in front of its link than there is room for.
     LinkQueueFull,
+    /// The node that it was sent to has crashed.
+    NodeDown,
     /// Its link was down: see [`Link::flapping`](crate::Link::flapping).
     LinkDown,
     /// CoDel dropped it from the queue in front of its link, since all had waited for too long.
@@ -42,7 +44,7 @@ pub enum DropCause {
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -55,6 +57,7 @@ impl DropCause {
         Self::ReceiveBufferFull,
         Self::Partition,
         Self::LinkQueueFull,
+        Self::NodeDown,
         Self::LinkDown,
         Self::QueueDelay,
         Self::Checksum,

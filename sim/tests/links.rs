@@ -24,7 +24,6 @@ mod queues;
 mod runs;
 #[path = "links/sizes.rs"]
 mod sizes;
-#[allow(dead_code, reason = "its other half is for the tests of streams")]
 #[path = "streams/talker.rs"]
 mod talker;
 #[allow(dead_code, reason = "its other half is for the tests of devices")]

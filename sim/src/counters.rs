@@ -32,6 +32,8 @@ pub enum DropCause {
     Partition,
     /// More waits in front of its link than there is room for.
     LinkQueueFull,
+    /// The node that it was sent to has crashed.
+    NodeDown,
     /// Its link was down: see [`Link::flapping`](crate::Link::flapping).
     LinkDown,
     /// CoDel dropped it from the queue in front of its link, since all had waited for too long.
@@ -52,7 +54,7 @@ pub enum DropCause {
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -65,6 +67,7 @@ impl DropCause {
         Self::ReceiveBufferFull,
         Self::Partition,
         Self::LinkQueueFull,
+        Self::NodeDown,
         Self::LinkDown,
         Self::QueueDelay,
         Self::Checksum,

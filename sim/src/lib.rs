@@ -86,11 +86,17 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod boot;
+mod buggify;
 mod bus;
 mod check;
+mod clock;
+mod cost;
 mod counters;
 mod device;
+mod disk;
 mod failure;
+mod fault;
 mod gateway;
 pub mod guide;
 mod link;
@@ -102,13 +108,19 @@ mod tcp;
 mod trace;
 mod world;
 
+pub use boot::Boot;
+pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
 pub use check::{
     Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
     self_check,
 };
+pub use clock::NodeClock;
+pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
+pub use disk::Disk;
 pub use failure::{Failure, Waiting};
+pub use fault::{Fault, FaultKind, FaultPlan, Who};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
 pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
 pub use gateway::{GatewayBuilder, Protocol};

@@ -25,6 +25,5 @@ mod roaming;
 mod routers;
 #[path = "gateways/streams.rs"]
 mod streams;
-#[allow(dead_code, reason = "the rest is for the tests of streams")]
 #[path = "streams/talker.rs"]
 mod talker;

@@ -16,13 +16,14 @@ mod losses;
 mod partitions;
 #[path = "links/poster.rs"]
 mod poster;
+#[path = "links/property.rs"]
+mod property;
 #[path = "links/queues.rs"]
 mod queues;
 #[path = "links/runs.rs"]
 mod runs;
 #[path = "links/sizes.rs"]
 mod sizes;
-#[allow(dead_code, reason = "its other half is for the tests of streams")]
 #[path = "streams/talker.rs"]
 mod talker;
 #[allow(dead_code, reason = "its other half is for the tests of devices")]

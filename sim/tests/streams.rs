@@ -7,7 +7,6 @@
 
 #[path = "streams/property.rs"]
 mod property;
-#[allow(dead_code, reason = "the rest is for the tests of gateways")]
 #[path = "streams/talker.rs"]
 mod talker;
 #[path = "streams/workers.rs"]

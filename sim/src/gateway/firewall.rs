@@ -370,6 +370,10 @@ impl FirewallTable {
         }
     }
 
+    pub(crate) fn forget_flows(&mut self) {
+        self.flows = Expiring::new();
+    }
+
     /// Whether something may pass. If so, its flow is known from now on.
     pub(crate) fn pass(&mut self, now: Timestamp, passing: &Passing) -> Result<(), Denial> {
         if self.firewall.tracking == Tracking::Stateless {

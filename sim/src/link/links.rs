@@ -24,6 +24,8 @@ pub(crate) struct Links {
     default: Leg,
     within: Leg,
     own: IndexMap<(u32, u32), Leg, FxBuildHasher>,
+    /// What was set for links that a fault has taken over.
+    covered: IndexMap<(u32, u32), Option<Leg>, FxBuildHasher>,
     /// Of each link that is not a plain one, once it was used.
     pub(super) states: IndexMap<(u32, u32), State, FxBuildHasher>,
     pub(super) barriers: Barriers,
@@ -126,6 +128,7 @@ impl Links {
             default: Leg::new(&Link::default(), Timestamp::EPOCH),
             within: Leg::new(&Link::fixed(Duration::ZERO), Timestamp::EPOCH),
             own: IndexMap::default(),
+            covered: IndexMap::default(),
             states: IndexMap::default(),
             barriers: Barriers::default(),
             latency: entropy.site("link latency"),
@@ -140,7 +143,34 @@ impl Links {
     }
 
     pub(crate) fn set(&mut self, from: u32, to: u32, link: &Link, now: Timestamp) {
-        self.own.insert((from, to), Leg::new(link, now));
+        let leg = Leg::new(link, now);
+        match self.covered.get_mut(&(from, to)) {
+            Some(covered) => *covered = Some(leg),
+            None => drop(self.own.insert((from, to), leg)),
+        }
+    }
+
+    /// Has a link behave like this until [`Links::uncover`], whatever is set.
+    pub(crate) fn cover(&mut self, from: u32, to: u32, link: &Link, now: Timestamp) {
+        let own = self.own.insert((from, to), Leg::new(link, now));
+        self.covered.entry((from, to)).or_insert(own);
+    }
+
+    /// Has a link behave as it was set.
+    pub(crate) fn uncover(&mut self, from: u32, to: u32) {
+        match self.covered.swap_remove(&(from, to)) {
+            Some(Some(leg)) => drop(self.own.insert((from, to), leg)),
+            Some(None) => drop(self.own.swap_remove(&(from, to))),
+            None => {}
+        }
+    }
+
+    /// Has all links behave as they were set.
+    pub(crate) fn uncover_all(&mut self) {
+        let covered: Vec<(u32, u32)> = self.covered.keys().copied().collect();
+        for (from, to) in covered {
+            self.uncover(from, to);
+        }
     }
 
     #[inline]

@@ -6,10 +6,10 @@ use core::net::IpAddr;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use stillpoint::InterfaceIndex;
+use stillpoint::{Entity, InterfaceIndex};
 
-use super::Network;
 use super::interfaces::HostAddress;
+use super::{Host, Network};
 
 /// Whose an address is, and at which of its interfaces.
 pub(crate) type Owner = (u32, InterfaceIndex);
@@ -46,6 +46,34 @@ impl AddressBook {
 }
 
 impl Network {
+    /// Adds a node, behind this gateway if one is given.
+    pub(crate) fn add_host(
+        &mut self,
+        name: &str,
+        addresses: Vec<HostAddress>,
+        behind: Option<u32>,
+    ) -> u32 {
+        let number = u32::try_from(self.hosts.len()).expect("fewer than 2^32 nodes");
+        let entity = Entity::named(name);
+        self.entities.push(entity);
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            is_down: false,
+            addresses: Vec::new(),
+            behind,
+            realm: self.realm_behind(behind),
+            bound: Vec::new(),
+            members: Vec::new(),
+            flow_key: self.flow.below(entity, 0, 1 << 63),
+            ports_chosen: 0,
+        });
+        for &own in &addresses {
+            self.enlist(number, own);
+        }
+        self.hosts[number as usize].addresses = addresses;
+        number
+    }
+
     /// The addresses of a realm. That of the public network is 0.
     pub(super) fn book(&self, realm: u32) -> &AddressBook {
         match realm {

@@ -76,6 +76,14 @@ pub(crate) struct Stop {
     pub(crate) mapping: Option<MappingId>,
 }
 
+impl Flight {
+    /// Whether it is a gateway that sends it now.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        let journey = self.journey.as_ref();
+        journey.is_some_and(|journey| journey.trail.len() > 1)
+    }
+}
+
 impl Network {
     /// Says how something goes on that has come to a gateway.
     pub(crate) fn cross(
@@ -339,6 +347,16 @@ impl Network {
             None => {
                 firewalls.swap_remove(&node);
             }
+        }
+    }
+
+    /// A node has started again: its NAT and its firewall know nothing of before.
+    pub(crate) fn forget_flows(&mut self, node: u32) {
+        if let Some(nat) = self.nat_mut(node) {
+            nat.forget_all();
+        }
+        if let Some(table) = self.topology.firewalls.get_mut(&node) {
+            table.forget_flows();
         }
     }
 

@@ -124,6 +124,8 @@ pub enum TraceKind {
     /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; size, or what
     /// the segment is.
     Held,
+    /// A fault happens, or all are healed. Words: text.
+    Fault,
     /// What travels next is corrupted. Words: peer, or 0; size; the first bit that is flipped.
     Corrupted,
     /// What travels next is cut short. Words: peer, or 0; size that is left.
@@ -143,7 +145,7 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 49] = [
+    pub(super) const ALL: [Self; 50] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -186,6 +188,7 @@ impl TraceKind {
         Self::WorkerStopped,
         Self::Stalled,
         Self::Held,
+        Self::Fault,
         Self::Corrupted,
         Self::Truncated,
         Self::Marked,
@@ -256,6 +259,7 @@ impl TraceEvent {
             TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Network
             | TraceKind::Bus
+            | TraceKind::Fault
             | TraceKind::BusLost
             | TraceKind::Spawn
             | TraceKind::Command
@@ -291,6 +295,7 @@ impl TraceEvent {
             | TraceKind::Answer
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
+            | TraceKind::Fault
             | TraceKind::Stalled
             | TraceKind::Forwarded
             | TraceKind::SegmentForwarded

@@ -33,6 +33,10 @@ impl<A: App> Outside<A> {
         if flight.from == at {
             return Some(flight);
         }
+        if self.network.hosts[at as usize].is_down {
+            self.deny(flight, count, Denied::silently(DropCause::NodeDown));
+            return None;
+        }
         let addressed = Addressed {
             carrier: Carrier::Node,
             protocol: Protocol::Udp,
@@ -173,7 +177,8 @@ impl<A: App> Outside<A> {
             };
             return Some((worker, event));
         }
-        if self.network.finds_back(self.now, at) {
+        let is_down = self.network.hosts[at.node as usize].is_down;
+        if !is_down && self.network.finds_back(self.now, at) {
             self.carry_notice(at.node, trail, |at, trail| Notice {
                 at,
                 trail,
@@ -233,7 +238,7 @@ impl<A: App> Outside<A> {
     /// be taken in there.
     pub(super) fn pass_segment(&mut self, mut segment: Box<Segment>) -> Option<Box<Segment>> {
         let at = segment.to_node?;
-        if segment.from_node == at {
+        if segment.from_node == at || self.network.hosts[at as usize].is_down {
             return Some(segment);
         }
         let addressed = addressed_of(&segment);

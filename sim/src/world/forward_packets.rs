@@ -25,6 +25,9 @@ impl<A: App> Outside<A> {
             node: at,
             worker: 0,
         };
+        if self.network.hosts[at as usize].is_down {
+            return self.drop_packet(place, id, DropCause::NodeDown, &packet);
+        }
         let Ok(headers) = PacketHeaders::parse(DeviceKind::Tun, &packet.payload) else {
             return self.drop_packet(place, id, DropCause::Malformed, &packet);
         };

@@ -45,9 +45,11 @@ impl<A: App> World<A> {
             when_worker_fails: WhenWorkerFails::GoOn,
             inputs_max: 0,
             limits: Box::new(|_| {}),
+            workers: 0,
+            starts: None,
             make: Box::new(move |_| panic!("gateway `{none}` runs no workers: it only forwards")),
         };
-        self.add_node(name, addresses, behind, 0, node)
+        self.add_node(name, addresses, behind, node)
     }
 
     pub(crate) fn make_gateway(

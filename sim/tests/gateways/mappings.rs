@@ -125,6 +125,24 @@ fn a_home_with_a_new_address_is_seen_with_it() {
 }
 
 #[test]
+fn a_home_that_was_without_power_has_forgotten_its_mappings() {
+    let (mut world, home, alice, server) = street(1, Nat::full_cone());
+    let old = seen(&mut world, alice, server);
+    world.crash(home);
+    world.say(alice, address(SERVER), 1);
+    world.say(server, old, 2);
+    assert_eq!(world.dropped(DropCause::NodeDown), 2);
+    assert_eq!(world.first(alice).errors, [], "nobody is there to tell");
+    world.restart(home);
+    world.say(server, old, 3);
+    assert_eq!(world.dropped(DropCause::NoMapping), 1);
+    let new = seen(&mut world, alice, server);
+    assert_ne!(new, old);
+    world.say(server, new, 4);
+    assert_eq!(world.numbers(alice), [4]);
+}
+
+#[test]
 fn ports_are_kept_or_drawn() {
     let port = |seed, ports| {
         let (mut world, _, alice, server) = street(seed, Nat::full_cone().ports(ports));

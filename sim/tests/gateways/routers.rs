@@ -259,4 +259,27 @@ fn what_is_too_long_for_a_link_behind_a_nat_is_told_to_its_sender() {
     );
     assert_eq!(world.first(server).heard.len(), 1);
     assert_eq!(world.dropped(DropCause::TooLong), 1);
+    // It is not its own link, so it is told again, and no send fails.
+    world.tell(
+        phone,
+        Say::Long {
+            to: target,
+            bytes: 73,
+        },
+    );
+    world.settle();
+    assert_eq!(world.first(phone).errors.len(), 2);
+    assert_eq!(world.first(phone).unsent, []);
+}
+
+#[test]
+fn no_task_is_told_that_a_router_cannot_send_runs() {
+    let mut world = World::new(1);
+    let (router, phones, server) = office(&mut world);
+    world.link(router, server, &Link::fixed(ms(1)).refuse_runs(1.0));
+    let (to, from, count) = (address("10.2.0.1:7000"), 0, 10);
+    world.tell(phones[0], Say::Numbers { to, from, count });
+    world.settle();
+    assert_eq!(world.numbers(server), (0..10).collect::<Vec<_>>());
+    assert_eq!(world.first(phones[0]).unsent, []);
 }

@@ -311,3 +311,24 @@ fn segments_fit_the_narrowest_link_on_their_way() {
     assert_eq!(ear(&world, phone).heard.len(), 50_000);
     assert!(world.counters().segments.dropped.by(DropCause::TooLong) > 0);
 }
+
+#[test]
+fn a_connection_waits_for_a_router_that_is_down_and_goes_on_behind_it() {
+    let mut world = World::new(1);
+    let router = world.gateway("router").build();
+    let phone = world.node("phone", [10, 0, 0, 1]).behind(router);
+    let phone = phone.spawner(spawn);
+    let server = world.node("server", [10, 0, 0, 2]).spawner(spawn);
+    world.spawn(server, 0, Spawn::Listen(listen(), Script::default()));
+    world.run_for(ms(1)).unwrap();
+    world.spawn(phone, 0, call("10.0.0.2:7", Script::default()));
+    world.run_for(ms(20)).unwrap();
+    world.crash(router);
+    act(&mut world, phone, |talker| talker.write(1_000));
+    world.run_for(secs(5)).unwrap();
+    assert!(ear(&world, server).heard.is_empty());
+    assert!(world.counters().segments.dropped.by(DropCause::NodeDown) > 2);
+    world.restart(router);
+    world.run_for(secs(10)).unwrap();
+    assert_eq!(ear(&world, server).heard.len(), 1_000);
+}

@@ -35,6 +35,19 @@ fn a_corrupted_datagram_has_a_few_other_bits_and_its_length() {
 }
 
 #[test]
+fn what_is_corrupted_is_never_what_it_was() {
+    let mut world = World::new(1);
+    let (a, b) = two(&mut world, &Link::default().corrupt(1.0));
+    for _ in 0..500 {
+        send(&mut world, a, parcel([7]));
+    }
+    world.run_until_idle(ms(100)).unwrap();
+    let heard = heard(&world, b);
+    assert_eq!(heard.len(), 500);
+    assert!(heard.iter().all(|(_, datagram)| datagram != &[7]));
+}
+
+#[test]
 fn damage_hits_one_datagram_of_a_run_and_leaves_the_others_and_the_copies_alone() {
     let mut whole = 0;
     for seed in 0..20 {

@@ -65,8 +65,17 @@ fn a_run_is_torn_by_a_slow_link_and_joined_behind_a_fast_one() {
 
 #[test]
 fn a_full_queue_drops_what_comes_and_keeps_what_waits() {
+    for queue in [
+        Queue::tail_drop(10 * 1_250),
+        Queue::codel(ms(50), ms(100)).bytes_max(10 * 1_250),
+    ] {
+        fill(queue);
+    }
+}
+
+fn fill(queue: Queue) {
     let mut world = World::new(1);
-    let (a, b) = two(&mut world, &slow().queue(Queue::tail_drop(10 * 1_250)));
+    let (a, b) = two(&mut world, &slow().queue(queue));
     for number in 0..30_u32 {
         let mut payload = vec![0; PAYLOAD];
         payload[..4].copy_from_slice(&number.to_le_bytes());

@@ -54,7 +54,7 @@ fn ten_megabytes_arrive_whole_under_loss_while_the_client_moves() {
 
 #[test]
 fn a_small_transfer_is_whole_whatever_the_link_does() {
-    check("quic small transfer", 0..20, |world| {
+    check("quic small transfer", 0..50, |world| {
         let _shim = Shim::simulate(world);
         small_transfer(world)
     });

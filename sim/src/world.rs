@@ -16,7 +16,6 @@ use stillpoint::{
 };
 
 use crate::bus::BusLink;
-use crate::link::Link;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
@@ -24,6 +23,8 @@ mod bus;
 mod carry;
 mod control;
 mod desk;
+mod gate;
+mod links;
 mod look;
 mod outside;
 mod packets;
@@ -159,40 +160,6 @@ impl<A: App> World<A> {
             assert!(added.is_ok(), "a new node has an index for each worker");
         }
         NodeId::new(number)
-    }
-
-    /// Sets how links behave that have not been set on their own.
-    ///
-    /// # Panics
-    ///
-    /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
-    /// reorders by nothing.
-    pub fn default_link(&mut self, link: &Link) {
-        self.outside.network.links.set_default(link);
-    }
-
-    /// Sets both links between `a` and `b`; at any time, and for what is sent from then on. A node's
-    /// link to itself, which has no latency to speak of, can be set too.
-    ///
-    /// # Panics
-    ///
-    /// As [`World::default_link`], or if a node is not of this world.
-    pub fn link(&mut self, a: NodeId, b: NodeId, link: &Link) {
-        self.one_way(a, b, link);
-        self.one_way(b, a, link);
-    }
-
-    /// Sets the link from one node to another.
-    ///
-    /// # Panics
-    ///
-    /// As [`World::link`].
-    pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
-        let (from, to) = (self.known(from), self.known(to));
-        self.outside
-            .network
-            .links
-            .set(from.number(), to.number(), link);
     }
 
     /// Has a worker make a task, at this instant of virtual time.

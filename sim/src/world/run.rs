@@ -179,6 +179,7 @@ impl<A: App> World<A> {
             Due::Event(Event::Bus(path)) => self.bus_arrives(path),
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
+            Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
         }
     }
 

@@ -327,8 +327,12 @@ fn a_setup_that_does_not_work_is_reported() {
     broken.trusted.0.truncate(10);
     world.spawn(node, 0, Spawn::Client(broken));
     world.run_for(ms(1)).unwrap();
+    let mut broken = client_setup(1, 1, 1);
+    broken.limits.datagram_bytes = 1_473;
+    world.spawn(node, 0, Spawn::Client(broken));
+    world.run_for(ms(1)).unwrap();
     let failed = |report: &Report| matches!(report, Report::SetupFailed(_));
-    assert_eq!(count(&world, failed), 2, "{:?}", world.reports());
+    assert_eq!(count(&world, failed), 3, "{:?}", world.reports());
     assert_eq!(world.task_count(node), 0);
 }
 

@@ -5,6 +5,7 @@
 //! exchange asks the system by itself. In a simulation both are the shim's (`stillpoint-shim`).
 
 use core::fmt;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
@@ -91,6 +92,13 @@ impl Default for Limits {
 
 impl Limits {
     fn transport(&self) -> Result<Arc<TransportConfig>, String> {
+        if !DATAGRAM_BYTES.contains(&self.datagram_bytes) {
+            // quinn-proto takes in no more, and waits for ever to send more than its first window.
+            return Err(format!(
+                "datagrams of {} bytes; they have to be {DATAGRAM_BYTES:?}",
+                self.datagram_bytes
+            ));
+        }
         let mut transport = TransportConfig::default();
         let idle = IdleTimeout::try_from(self.idle);
         let idle = idle.map_err(|_| format!("an idle timeout of {:?} is too long", self.idle))?;
@@ -217,6 +225,10 @@ impl ConnectionIdGenerator for Ids {
 
 /// The application's protocol, for ALPN (RFC 7301): see [`super::request`].
 pub const PROTOCOL: &[u8] = b"stillpoint-bytes/1";
+
+/// Bytes of UDP payload that a datagram may have: what QUIC demands of every path, and what Ethernet
+/// carries over IPv4.
+pub const DATAGRAM_BYTES: RangeInclusive<u16> = 1_200..=1_472;
 
 /// Length of the ids by which our peers name our connections.
 const ID_BYTES: usize = 8;

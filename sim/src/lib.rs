@@ -86,11 +86,17 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod boot;
+mod buggify;
 mod bus;
 mod check;
+mod clock;
+mod cost;
 mod counters;
 mod device;
+mod disk;
 mod failure;
+mod fault;
 pub mod guide;
 mod link;
 mod network;
@@ -100,13 +106,19 @@ mod tcp;
 mod trace;
 mod world;
 
+pub use boot::Boot;
+pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
 pub use check::{
     Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
     self_check,
 };
+pub use clock::NodeClock;
+pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
+pub use disk::Disk;
 pub use failure::{Failure, Waiting};
+pub use fault::{Fault, FaultKind, FaultPlan, Who};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};

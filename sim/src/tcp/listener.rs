@@ -9,7 +9,6 @@ use slab::Slab;
 use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Token};
 
 use super::Seat;
-use crate::network::Held;
 
 /// All listeners, by slot.
 pub(crate) struct Listeners {
@@ -29,8 +28,8 @@ pub(crate) struct Listener {
     pub(super) options: TcpOptions,
     /// Whether its task was told that it is open.
     pub(super) told: bool,
-    /// Whether its worker stands still.
-    pub(super) held: Held,
+    /// Whether its task knows that connections cannot be taken in, for want of descriptors.
+    out: bool,
     /// Ends that are being connected, or wait to be taken in.
     pub(super) waiting: BTreeSet<u32>,
 }
@@ -75,7 +74,7 @@ impl Listeners {
             sharing: listen.sharing,
             options: listen.options,
             told: false,
-            held: Held::No,
+            out: false,
             waiting: BTreeSet::new(),
         });
         let slot = u32::try_from(slot).expect("fewer than 2^32 listeners");
@@ -101,20 +100,27 @@ impl Listeners {
         listener.waiting
     }
 
+    /// How many a node has.
+    pub(crate) fn count_of(&self, node: u32) -> usize {
+        let all = self.all.iter();
+        all.filter(|(_, listener)| listener.seat.node == node)
+            .count()
+    }
+
+    /// A connection can be taken in, or cannot for want of descriptors. Gives the listener, if its
+    /// task is to be told; that there is none, if it is closed.
+    pub(crate) fn set_out(&mut self, slot: u32, out: bool) -> Option<Option<ListenerId>> {
+        let listener = self.all.get_mut(slot as usize)?;
+        let before = core::mem::replace(&mut listener.out, out);
+        Some((out && !before).then_some(listener.id))
+    }
+
     /// The listeners of a worker.
     pub(crate) fn of_worker(&self, worker: u32) -> Vec<ListenerId> {
         let ids = self.by_id.keys().copied();
         ids.filter(|&(owner, _)| owner == worker)
             .map(|(_, id)| id)
             .collect()
-    }
-
-    /// Has what comes for the listeners of a worker wait, or no longer.
-    pub(super) fn hold(&mut self, worker: u32, held: Held) {
-        let listeners = self.all.iter_mut();
-        for (_, listener) in listeners.filter(|(_, listener)| listener.seat.worker == worker) {
-            listener.held = held;
-        }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Listener> {

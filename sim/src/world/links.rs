@@ -52,6 +52,7 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
+        self.note_fault();
         self.outside.network.links.cut(from, to);
     }
 
@@ -85,6 +86,7 @@ impl<A: App> World<A> {
     pub fn clog(&mut self, from: NodeId, to: NodeId, duration: Duration) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
         let until = self.outside.now.after(duration);
+        self.note_fault();
         self.outside.clog(from, to, until);
     }
 
@@ -96,6 +98,7 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn mend(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
+        self.note_fault();
         self.outside.network.links.unbar(from, to);
         self.outside.release(from, to);
     }

@@ -13,8 +13,8 @@ impl<A: App> World<A> {
     ///
     /// # Panics
     ///
-    /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
-    /// reorders by nothing.
+    /// If the link makes no sense: a chance is not from 0 to 1, say, the latency is an empty range or
+    /// beyond a day, or it reorders by nothing. The message says what.
     pub fn default_link(&mut self, link: &Link) {
         let now = self.outside.now;
         self.outside.keep_lines();

@@ -13,7 +13,7 @@ use super::cargo::{Cargo, TCP_HEADER, UDP_HEADER, Which, datagram_parcel, ip_hea
 use super::outside::{Event, Outside, controls};
 use crate::counters::DropCause;
 use crate::link::{Fate, Hop, Parcel, Passage, Terms, Verdict};
-use crate::network::Flight;
+use crate::network::{Audience, Flight};
 use crate::trace::Place;
 
 /// Datagrams of a run that go on together.
@@ -241,6 +241,9 @@ impl<A: App> Outside<A> {
         flight: &Flight,
         count: u64,
     ) -> Option<NetworkError> {
+        if flight.audience != Audience::One {
+            return None; // What is sent to several is told of by none of the ways to them.
+        }
         let links = &mut self.network.links;
         if terms.has_mtu()
             && let Some(mtu) = links.known_mtu(hop.ends, self.now)
@@ -288,6 +291,8 @@ impl<A: App> Outside<A> {
     fn tell_too_big(&mut self, cargo: &Cargo, hop: &Hop, mtu: u64) {
         let back = self.hop(hop.ends.1, hop.ends.0);
         let event = match cargo {
+            // As for ICMP in general (RFC 1122, 3.2.2).
+            Cargo::Datagrams { flight, .. } if flight.audience != Audience::One => return,
             Cargo::Datagrams { flight, .. } => {
                 let max = payload_max(mtu, flight.target.is_ipv4(), UDP_HEADER);
                 let len = flight.run.payload.len();

@@ -22,7 +22,7 @@ use quic::client::WhenDone;
 use quic::server::Server;
 use quic::{Command, Quic, Report, Spawn, spawn};
 use stillpoint_shim::{Shim, self_check};
-use stillpoint_sim::{DropCause, Link, World, check};
+use stillpoint_sim::{DropCause, Link, Nat, World, check};
 
 #[test]
 fn ten_megabytes_arrive_whole_under_loss_while_the_client_moves() {
@@ -47,6 +47,45 @@ fn ten_megabytes_arrive_whole_under_loss_while_the_client_moves() {
             (from.ip(), to.ip()),
             (at([10, 0, 0, 2], 0).ip(), at([10, 0, 0, 3], 0).ip())
         );
+        world.trace_hash()
+    };
+    assert_eq!(run(), run(), "two runs of one seed differ");
+}
+
+#[test]
+fn ten_megabytes_arrive_whole_under_loss_while_a_nat_is_rebound() {
+    let run = || {
+        let mut world = World::new(1);
+        let _shim = Shim::simulate(&mut world);
+        let server = server(&mut world, setup());
+        let nat = Nat::port_restricted();
+        let home = world
+            .gateway("home")
+            .address([10, 0, 0, 7])
+            .nat(nat)
+            .build();
+        let client = world.node("client", [192, 168, 1, 2]).behind(home);
+        let client = client.spawner(spawn);
+        world.link(home, server, &Link::new(ms(5)..=ms(15)).loss(0.05));
+        let mut setup = client_setup(1, 1, 10_000_000);
+        setup.attempts_max = 3;
+        world.spawn(client, 0, Spawn::Client(setup));
+        world.run_for(secs(5)).unwrap();
+        let before = world.mappings(home)[0].outer;
+        world.rebind(home);
+        world
+            .run_until(secs(120), |world| done(world).is_some())
+            .unwrap();
+        assert_eq!(fetched(&world), [(10_000_000, hash(10_000_000))]);
+        let moved = world.reports().iter().find_map(|made| match made.report {
+            Report::Moved { from, to } => Some((from, to)),
+            _ => None,
+        });
+        let after = world.mappings(home)[0].outer;
+        assert_eq!(moved, Some((before, after)));
+        assert_ne!(before.port(), after.port());
+        let lost = world.counters().dropped.by(DropCause::NoMapping);
+        assert!(lost > 0, "what was on its way to the old port");
         world.trace_hash()
     };
     assert_eq!(run(), run(), "two runs of one seed differ");

@@ -153,25 +153,34 @@
 mod agenda;
 mod bus;
 mod check;
+mod claim;
 mod counters;
 mod device;
 mod failure;
+mod leak;
 mod link;
 mod network;
 mod node;
 mod replay;
 mod tcp;
 mod trace;
+mod wait;
 mod world;
 
 pub use bus::BusLink;
-pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
+pub use check::{
+    Coverage, Diverged, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, self_check,
+    sweep,
+};
+pub use claim::Claim;
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
-pub use failure::{Failure, Waiting};
+pub use failure::Failure;
+pub use leak::{Leak, LeakKind};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
-pub use world::{Ended, NodeController, Reported, SpawnFailure, World};
+pub use wait::{Party, Wait, WaitFor};
+pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, World};
 
 use stillpoint::Capabilities;
 

@@ -288,6 +288,13 @@ impl Network {
         }
     }
 
+    /// Where a socket is bound, as its peers see it.
+    pub(crate) fn local_of(&self, node: u32, (worker, id): (u32, SocketId)) -> Option<SocketAddr> {
+        let local = self.socket(worker, id)?.local;
+        let ip = self.hosts[node as usize].source(local.ip())?;
+        Some(SocketAddr::new(ip, local.port()))
+    }
+
     fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
         let open = self.sockets[worker as usize].get(id.key().slot as usize)?;
         open.as_ref().filter(|socket| socket.id == id)

@@ -11,8 +11,8 @@ use core::ops::RangeInclusive;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, ControlPlane, Entity, Entropy, Site, TaskId, WhenWorkerFails, Worker,
-    WorkerConfig, WorkerInput,
+    App, BufferPool, ControlPlane, Entity, Entropy, Site, TaskId, Timestamp, WhenWorkerFails,
+    Worker, WorkerConfig, WorkerInput,
 };
 
 use crate::bus::BusLink;
@@ -23,19 +23,25 @@ use crate::node::{NodeBuilder, NodeId};
 mod bus;
 mod carry;
 mod control;
+mod converge;
 mod desk;
+mod leaks;
 mod look;
 mod outside;
 mod packets;
+mod properties;
 mod run;
 mod seat;
 mod streams;
+mod waits;
 mod workers;
 
 pub use control::NodeController;
+pub use converge::Core;
 use desk::Desk;
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
+use properties::Properties;
 use seat::Seat;
 use workers::Joining;
 
@@ -52,7 +58,12 @@ pub struct World<A: App> {
     seats: Vec<Seat<A>>,
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
-    always: Vec<Invariant<A>>,
+    /// Boxed, and none if nothing was declared.
+    properties: Option<Box<Properties<A>>>,
+    /// When something that is owed is overdue.
+    due: Timestamp,
+    /// How often the world was to converge.
+    converged: u64,
     entropy: Entropy,
     scenario: Site,
     /// By name: how often the scenario has drawn.
@@ -70,13 +81,6 @@ pub(crate) struct Node<A: App> {
     pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
-}
-
-type Holds<A> = dyn Fn(&World<A>) -> bool;
-
-struct Invariant<A: App> {
-    name: String,
-    holds: Box<Holds<A>>,
 }
 
 impl<A: App> World<A> {
@@ -101,7 +105,9 @@ impl<A: App> World<A> {
             seats: Vec::new(),
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
-            always: Vec::new(),
+            properties: None,
+            due: Timestamp::MAX,
+            converged: 0,
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,
@@ -238,14 +244,6 @@ impl<A: App> World<A> {
     #[must_use]
     pub fn is_stopped(&self, node: NodeId) -> bool {
         self.workers_of(node).all(Worker::is_stopped)
-    }
-
-    /// Demands that `holds` is true after every event from now on.
-    pub fn always(&mut self, name: impl Into<String>, holds: impl Fn(&Self) -> bool + 'static) {
-        self.always.push(Invariant {
-            name: name.into(),
-            holds: Box::new(holds),
-        });
     }
 
     /// Lets the scenario go on when tasks fail. They are then found in [`World::ended`] and

@@ -23,8 +23,17 @@ impl<A: App> Sink<'_, A> {
     pub(super) fn send(&mut self, mut transmit: Transmit) {
         let bytes = transmit.payload.len();
         let count = segment_count(bytes, transmit.segment_size) as u64;
-        let Outside { network, trace, .. } = &mut *self.outside;
+        let Outside {
+            network,
+            trace,
+            talks,
+            ..
+        } = &mut *self.outside;
         network.counters.sent += count;
+        if talks.watched {
+            let whose = (self.worker, transmit.socket);
+            talks.note_sent(self.place.at, whose, transmit.peer);
+        }
         let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
             Route::To {
                 node,
@@ -228,6 +237,9 @@ impl<A: App> Outside<A> {
         }
         self.network.counters.delivered += count;
         let peer = flight.run.peer;
+        if self.talks.watched {
+            self.talks.note_heard(self.now, (worker, socket), peer);
+        }
         let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
         self.spare.push(flight);
         Some((worker, NetworkEvent::Datagrams { socket, run }))

@@ -16,6 +16,7 @@ use crate::tcp::{Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
+use super::waits::Talks;
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
@@ -34,6 +35,9 @@ pub(super) struct Outside<A: App> {
     /// Whether a new worker is being told of the others, which is no event.
     pub(super) introducing: bool,
     pub(super) failed: Option<Failure>,
+    /// When a fault last ceased to act.
+    pub(super) disturbed_at: Timestamp,
+    pub(super) talks: Talks,
     pub(super) buffers: BufferPool,
     /// Boxes to be used again, so that a flight allocates nothing.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
@@ -136,6 +140,8 @@ impl<A: App> Outside<A> {
             tolerant: false,
             introducing: false,
             failed: None,
+            disturbed_at: Timestamp::EPOCH,
+            talks: Talks::default(),
             buffers,
             spare: Vec::new(),
             lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
@@ -146,6 +152,18 @@ impl<A: App> Outside<A> {
     pub(super) fn seat(&self, node: u32, worker: u16) -> Option<u32> {
         let seats = &self.desks[node as usize].seats;
         seats.get(usize::from(worker)).copied()
+    }
+
+    /// A fault has just acted: properties are to hold again.
+    pub(super) const fn disturbed(&mut self) {
+        self.disturbed_until(self.now);
+    }
+
+    /// The same, of one that acts until then.
+    pub(super) const fn disturbed_until(&mut self, until: Timestamp) {
+        if until.as_nanos() > self.disturbed_at.as_nanos() {
+            self.disturbed_at = until;
+        }
     }
 
     /// Notes a failure. The first one counts.

@@ -43,7 +43,9 @@ impl<A: App> World<A> {
         }
         seat.stalled_until = seat.stalled_until.max(self.outside.now.after(stall));
         seat.held = true;
-        let word = seat.stalled_until.as_nanos();
+        let until = seat.stalled_until;
+        let word = until.as_nanos();
+        self.outside.disturbed_until(until);
         let place = self.place(number);
         self.outside
             .trace
@@ -65,6 +67,7 @@ impl<A: App> World<A> {
     /// If there is no such node or worker. One that is no more is no reason.
     pub fn kill_worker(&mut self, node: NodeId, worker: u16) {
         let number = self.seat_number(node, worker);
+        self.outside.disturbed();
         self.vacate(number, Some(WorkerFailure::Killed));
     }
 

@@ -10,7 +10,7 @@ use stillpoint::{App, Timestamp};
 
 use crate::failure::Failure;
 use crate::replay::{SEED_VARIABLE, replay_line, seed_from_environment};
-use crate::trace::{TraceEvent, TraceHash};
+use crate::trace::TraceHash;
 use crate::world::World;
 
 /// Runs a scenario for each seed, until one fails.
@@ -185,45 +185,6 @@ pub fn run_seed<A: App>(
     (summary, ran.and(dropped))
 }
 
-/// Runs a seed twice, to see that it does the same both times.
-///
-/// # Errors
-///
-/// [`Diverged`], with the first event that differs. Whether the scenario itself fails is another
-/// matter, and not asked here.
-pub fn self_check<A: App>(
-    seed: u64,
-    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
-) -> Result<RunSummary, Box<Diverged>> {
-    let (first, _) = run_seed(seed, &scenario);
-    let (second, _) = run_seed(seed, &scenario);
-    if first == second {
-        return Ok(first);
-    }
-    // It may diverge elsewhere this time, but then that is what is to be found.
-    let record = || {
-        let mut world = World::new(seed);
-        world.record_trace();
-        // Its own failure is not asked about here.
-        drop(run(&mut world, &scenario));
-        let trace = world.take_trace();
-        (world, trace)
-    };
-    let ((world, one), (other_world, other)) = (record(), record());
-    let index = (0..one.len().max(other.len()))
-        .find(|&index| one.get(index) != other.get(index))
-        .unwrap_or(one.len());
-    let describe = |world: &World<A>, event: Option<&TraceEvent>| {
-        event.map_or_else(|| "(none)".to_owned(), |event| world.describe(event))
-    };
-    Err(Box::new(Diverged {
-        seed,
-        index,
-        first: describe(&world, one.get(index)),
-        second: describe(&other_world, other.get(index)),
-    }))
-}
-
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -239,7 +200,7 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    fn of<A: App>(world: &World<A>) -> Self {
+    pub(crate) fn of<A: App>(world: &World<A>) -> Self {
         Self {
             seed: world.seed(),
             events: world.events(),
@@ -284,27 +245,8 @@ impl fmt::Display for FoundFailure {
     }
 }
 
-/// Two runs of one seed that were not the same: something asked the outside.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "two runs of seed {seed:#x} differ from event {index} on:\n  first:  {first}\n  second: {second}\n\
-    A task or the scenario asks something that no seed decides: a clock, the system's randomness, \
-    an address in memory, the order of a `HashMap`, or a `static`"
-)]
-#[non_exhaustive]
-pub struct Diverged {
-    /// The seed.
-    pub seed: u64,
-    /// How many events were the same.
-    pub index: usize,
-    /// The first event that differs, in one run.
-    pub first: String,
-    /// And in the other.
-    pub second: String,
-}
-
 /// Runs the scenario until nothing is owed, and then looks for failures that it did not look at.
-fn run<A: App>(
+pub(crate) fn run<A: App>(
     world: &mut World<A>,
     scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -320,7 +262,7 @@ fn run<A: App>(
     }
 }
 
-fn guard<R>(call: impl FnOnce() -> R) -> Result<R, Failure> {
+pub(crate) fn guard<R>(call: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| Failure::Panicked {
         message: message(payload.as_ref()),
     })

@@ -156,6 +156,8 @@ mod check;
 mod claim;
 mod counters;
 mod device;
+mod diverge;
+mod draws;
 mod failure;
 mod leak;
 mod link;
@@ -168,12 +170,11 @@ mod wait;
 mod world;
 
 pub use bus::BusLink;
-pub use check::{
-    Coverage, Diverged, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, self_check,
-    sweep,
-};
+pub use check::{Coverage, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, sweep};
 pub use claim::Claim;
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
+pub use diverge::{Diverged, self_check};
+pub use draws::{DrawnDraw, DrawsCompared};
 pub use failure::Failure;
 pub use leak::{Leak, LeakKind};
 pub use link::Link;

@@ -27,6 +27,7 @@ mod converge;
 mod desk;
 mod leaks;
 mod look;
+mod names;
 mod outside;
 mod packets;
 mod properties;

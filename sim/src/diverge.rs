@@ -1,11 +1,13 @@
 //! Finds scenarios that do not follow from their seed: runs them twice.
 
+use core::iter;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use stillpoint::{App, Choices};
+use stillpoint::{App, Choices, Draw, Entity};
 
 use crate::check::{RunSummary, guard, run};
-use crate::draws::{DrawHasher, Drawn, DrawsCompared, Recorder, compare};
+use crate::draws::{DrawHasher, DrawnDraw, DrawsCompared, Recorder};
 use crate::failure::Failure;
 use crate::trace::TraceEvent;
 use crate::world::World;
@@ -34,63 +36,121 @@ pub fn self_check<A: App>(
         return Ok(first);
     }
     // It may diverge elsewhere this time, but then that is what is to be found.
-    let (one, other) = (Recorded::of(seed, &scenario), Recorded::of(seed, &scenario));
-    let len = one.trace.len().max(other.trace.len());
-    let differs = (0..len).find(|&index| one.trace.get(index) != other.trace.get(index));
-    let index = differs.unwrap_or(len);
-    let (mut first, mut second) = (one.describe(index), other.describe(index));
-    if first == second {
-        (first, second) = (one.describe_all(index), other.describe_all(index));
-    }
-    Err(Box::new(Diverged {
+    let (one, other) = (record_seed(seed, &scenario), record_seed(seed, &scenario));
+    let events = one.events.len().max(other.events.len());
+    let diverged = one.difference(&other);
+    Err(Box::new(
+        diverged.unwrap_or_else(|| one.compare(&other, events)),
+    ))
+}
+
+/// Runs a seed and keeps all that happened and all that was drawn, as data and as text: to be
+/// compared with another run of it, on another thread or in another process.
+pub fn record_seed<A: App>(
+    seed: u64,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Recording {
+    let recorder = Rc::new(Recorder::default());
+    let mut world = World::observed(seed, Rc::clone(&recorder) as Rc<dyn Choices>);
+    world.mark_draws(Rc::clone(&recorder));
+    world.record_trace();
+    // Its own failure is not asked about here.
+    drop(run(&mut world, &scenario));
+    let events = world.take_trace();
+    let lines = events.iter().map(|event| world.describe(event)).collect();
+    let recording = Recording {
         seed,
-        index,
-        first,
-        second,
-        draws: compare(
-            [&one.world, &other.world],
-            [&one.drawn, &other.drawn],
+        events,
+        lines,
+        draws: recorder.take(),
+        marks: world.take_marks(),
+        names: world.entity_names(),
+    };
+    drop(guard(|| drop(world)));
+    recording
+}
+
+/// All that happened in a run. Made by [`record_seed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    seed: u64,
+    events: Vec<TraceEvent>,
+    lines: Vec<String>,
+    draws: Vec<(Draw, u64)>,
+    /// How many draws had been made at each event.
+    marks: Vec<usize>,
+    names: BTreeMap<Entity, String>,
+}
+
+impl Recording {
+    /// The first event or draw that differs from what happened in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<Diverged> {
+        let (one, two) = (&self.events, &other.events);
+        let len = one.len().max(two.len());
+        match (0..len).find(|&index| one.get(index) != two.get(index)) {
+            Some(index) => Some(self.compare(other, index)),
+            None => (self.draws != other.draws).then(|| self.compare(other, len)),
+        }
+    }
+
+    /// What happened, a line each.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// Tells of an event that differs, if it does, and of the draws up to there.
+    fn compare(&self, other: &Self, index: usize) -> Diverged {
+        let (mut first, mut second) = (self.line(index), other.line(index));
+        if first == second {
+            (first, second) = (self.whole_line(index), other.whole_line(index));
+        }
+        Diverged {
+            seed: self.seed,
             index,
-        ),
-    }))
-}
-
-/// A run of which everything was written down.
-struct Recorded<A: App> {
-    world: World<A>,
-    trace: Vec<TraceEvent>,
-    drawn: Drawn,
-}
-
-impl<A: App> Recorded<A> {
-    fn of(seed: u64, scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>) -> Self {
-        let recorder = Rc::new(Recorder::default());
-        let mut world = World::observed(seed, Rc::clone(&recorder) as Rc<dyn Choices>);
-        world.mark_draws(Rc::clone(&recorder));
-        world.record_trace();
-        // Its own failure is not asked about here.
-        drop(run(&mut world, scenario));
-        let (trace, marks) = (world.take_trace(), world.take_marks());
-        let list = recorder.take();
-        Self {
-            world,
-            trace,
-            drawn: Drawn { list, marks },
+            first,
+            second,
+            draws: self.compare_draws(other, index),
         }
     }
 
-    fn describe(&self, index: usize) -> String {
-        let event = self.trace.get(index);
-        event.map_or_else(|| "(none)".to_owned(), |event| self.world.describe(event))
+    /// Compares what was drawn up to an event.
+    fn compare_draws(&self, other: &Self, event: usize) -> DrawsCompared {
+        let mark = |run: &Self| run.marks.get(event).copied().unwrap_or(run.draws.len());
+        let until = mark(self).max(mark(other));
+        let mut all = 0..until;
+        match all.find(|&index| self.draws.get(index) != other.draws.get(index)) {
+            Some(index) => DrawsCompared::Differ {
+                index,
+                first: self.draw(index),
+                second: other.draw(index),
+            },
+            None => DrawsCompared::Same {
+                last: until.checked_sub(1).and_then(|last| self.draw(last)),
+            },
+        }
     }
 
-    /// The same, if that would read alike in both runs: with what the text leaves out.
-    fn describe_all(&self, index: usize) -> String {
-        let text = self.describe(index);
-        match self.trace.get(index) {
-            Some(event) => format!("{text} {:x?}", event.words),
-            None => text,
-        }
+    fn draw(&self, index: usize) -> Option<DrawnDraw> {
+        let &(draw, drawn) = self.draws.get(index)?;
+        let who = self.names.get(&draw.entity).map_or_else(
+            || format!("entity {:#018x}", draw.entity.number()),
+            Clone::clone,
+        );
+        Some(DrawnDraw { draw, drawn, who })
+    }
+
+    fn line(&self, index: usize) -> String {
+        let line = self.lines.get(index);
+        line.map_or_else(|| "(none)".to_owned(), Clone::clone)
+    }
+
+    /// With what the text leaves out, for events that would read alike.
+    fn whole_line(&self, index: usize) -> String {
+        let words = self.events.get(index).map(|event| event.words);
+        let words = words.map(|words| format!(" {words:x?}"));
+        iter::once(self.line(index)).chain(words).collect()
     }
 }
 

@@ -3,10 +3,8 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 
-use stillpoint::{App, Choices, Draw};
+use stillpoint::{Choices, Draw};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use crate::world::World;
 
 /// A draw that was made, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,42 +120,5 @@ impl Choices for DrawHasher {
         self.hash.set(xxh3_64_with_seed(bytes.as_flattened(), site));
         self.count.set(self.count.get() + 1);
         drawn
-    }
-}
-
-/// The draws of a run, and how many had been made when each of its events happened.
-pub(crate) struct Drawn {
-    pub(crate) list: Vec<(Draw, u64)>,
-    pub(crate) marks: Vec<usize>,
-}
-
-/// Compares what two runs have drawn up to the first event that differs.
-pub(crate) fn compare<A: App>(
-    worlds: [&World<A>; 2],
-    [one, other]: [&Drawn; 2],
-    event: usize,
-) -> DrawsCompared {
-    let describe = |world: &World<A>, drawn: Option<&(Draw, u64)>| {
-        drawn.map(|&(draw, drawn)| DrawnDraw {
-            draw,
-            drawn,
-            who: world.name_entity(draw.entity),
-        })
-    };
-    let mark = |drawn: &Drawn| drawn.marks.get(event).copied().unwrap_or(drawn.list.len());
-    let until = mark(one).max(mark(other));
-    let differs = (0..until).find(|&index| one.list.get(index) != other.list.get(index));
-    match differs {
-        Some(index) => DrawsCompared::Differ {
-            index,
-            first: describe(worlds[0], one.list.get(index)),
-            second: describe(worlds[1], other.list.get(index)),
-        },
-        None => DrawsCompared::Same {
-            last: describe(
-                worlds[0],
-                until.checked_sub(1).and_then(|last| one.list.get(last)),
-            ),
-        },
     }
 }

@@ -16,7 +16,6 @@ use stillpoint::{
 };
 
 use crate::bus::BusLink;
-use crate::link::Link;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
@@ -25,7 +24,9 @@ mod carry;
 mod control;
 mod converge;
 mod desk;
+mod gate;
 mod leaks;
+mod links;
 mod look;
 mod names;
 mod outside;
@@ -34,6 +35,7 @@ mod properties;
 mod run;
 mod seat;
 mod streams;
+mod upcoming;
 mod waits;
 mod workers;
 
@@ -44,6 +46,7 @@ pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use properties::Properties;
 use seat::Seat;
+pub use upcoming::UpcomingInput;
 use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
@@ -65,6 +68,7 @@ pub struct World<A: App> {
     due: Timestamp,
     /// How often the world was to converge.
     converged: u64,
+    before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
     /// By name: how often the scenario has drawn.
@@ -83,6 +87,8 @@ pub(crate) struct Node<A: App> {
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
+
+type BeforeInput = dyn FnMut(UpcomingInput);
 
 impl<A: App> World<A> {
     /// Events that may happen unless told otherwise.
@@ -109,6 +115,7 @@ impl<A: App> World<A> {
             properties: None,
             due: Timestamp::MAX,
             converged: 0,
+            before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,
@@ -160,40 +167,6 @@ impl<A: App> World<A> {
             assert!(added.is_ok(), "a new node has an index for each worker");
         }
         NodeId::new(number)
-    }
-
-    /// Sets how links behave that have not been set on their own.
-    ///
-    /// # Panics
-    ///
-    /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
-    /// reorders by nothing.
-    pub fn default_link(&mut self, link: &Link) {
-        self.outside.network.links.set_default(link);
-    }
-
-    /// Sets both links between `a` and `b`; at any time, and for what is sent from then on. A node's
-    /// link to itself, which has no latency to speak of, can be set too.
-    ///
-    /// # Panics
-    ///
-    /// As [`World::default_link`], or if a node is not of this world.
-    pub fn link(&mut self, a: NodeId, b: NodeId, link: &Link) {
-        self.one_way(a, b, link);
-        self.one_way(b, a, link);
-    }
-
-    /// Sets the link from one node to another.
-    ///
-    /// # Panics
-    ///
-    /// As [`World::link`].
-    pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
-        let (from, to) = (self.known(from), self.known(to));
-        self.outside
-            .network
-            .links
-            .set(from.number(), to.number(), link);
     }
 
     /// Has a worker make a task, at this instant of virtual time.

@@ -147,6 +147,34 @@ fn a_fault_has_it_owed_again() {
 }
 
 #[test]
+fn nothing_is_owed_while_a_way_is_cut_and_all_from_its_mending_on() {
+    let run = |mended: bool| {
+        find_failure("cut", [1], move |world: &mut World<Echo>| {
+            let (asking, answering) = pair(world, &Link::fixed(ms(5)));
+            world.spawn(asking, 0, client("10.0.0.2:7", 1_000, ms(10)));
+            world.eventually("a fresh reply", ms(50), move |world: &World<Echo>| {
+                let clients = world.tasks::<Client>(asking);
+                let mut replies = clients.flat_map(|(_, client)| &client.replies);
+                replies.any(|&(at, _)| world.now().since(at) < ms(30))
+            });
+            world.run_for(ms(100))?;
+            world.cut(asking, answering);
+            world.run_for(ms(500))?;
+            if mended {
+                world.mend(asking, answering);
+            }
+            Ok(())
+        })
+    };
+    assert_eq!(run(true), None);
+    // What is never mended counts as there to stay, and then it is owed all the same.
+    let Failure::Eventually { at, since, .. } = run(false).unwrap().failure else {
+        panic!("another failure")
+    };
+    assert_eq!((since, at), (after_ms(601), after_ms(651)));
+}
+
+#[test]
 fn what_settles_holds_from_then_on() {
     // Between two requests there is a moment without one under way, but it never stays so.
     let run = |settles: bool| {

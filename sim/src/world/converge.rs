@@ -8,7 +8,6 @@ use super::World;
 use super::run::Step;
 use crate::claim::Claim;
 use crate::failure::Failure;
-use crate::link::Link;
 use crate::node::NodeId;
 
 /// Which nodes are to be the core of [`World::converge`]: how many, and out of which.
@@ -94,6 +93,7 @@ impl<A: App> World<A> {
     ) -> Result<Vec<NodeId>, Failure> {
         let (inside, outside) = self.draw_core(core);
         self.watch_sockets();
+        self.heal_links();
         let site = self.entropy.site("converge outsider");
         let round = self.converged;
         for &node in &outside {
@@ -101,9 +101,7 @@ impl<A: App> World<A> {
             if site.chance(entity, round, 0.5) {
                 self.crash_for_good(node);
             } else {
-                for &other in &inside {
-                    self.cut_off(node, other);
-                }
+                self.partition(&[node], &inside);
             }
         }
         self.disturb();
@@ -173,11 +171,6 @@ impl<A: App> World<A> {
         ranked.sort();
         outside.sort();
         (ranked, outside)
-    }
-
-    fn cut_off(&mut self, node: NodeId, other: NodeId) {
-        let lost = Link::default().loss(1.0);
-        self.link(node, other, &lost);
     }
 
     /// All workers of a node fail, and none takes their place.

@@ -1,13 +1,16 @@
 //! Finds out who an entity is: entities are hashes of names, so all names there are get a try.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stillpoint::{App, Choices, Entity, Entropy, WorkerStatus};
 
 use super::World;
 use super::outside::controls;
+use super::seat::Seat;
 use crate::bus::BusPath;
 use crate::draws::Recorder;
+use crate::node::NodeId;
 
 impl<A: App> World<A> {
     /// An empty world whose draws are told to somebody, and otherwise as [`World::new`].
@@ -25,80 +28,61 @@ impl<A: App> World<A> {
         self.outside.trace.take_marks()
     }
 
-    /// Who an entity is, as far as that can be found out.
-    pub(crate) fn name_entity(&self, entity: Entity) -> String {
-        let known = self
-            .name_node_part(entity)
-            .or_else(|| self.name_link(entity));
-        let known = known.or_else(|| self.name_seat_part(entity));
-        let drawn = || {
-            let mut names = self.drawn.keys();
-            let name = names.find(|name| Entity::named(name) == entity)?;
-            Some(format!("the scenario's `{name}`"))
-        };
-        known
-            .or_else(drawn)
-            .unwrap_or_else(|| format!("entity {:#018x}", entity.number()))
-    }
-
-    fn name_node_part(&self, entity: Entity) -> Option<String> {
-        let entities = self.outside.network.entities.iter();
-        let mut nodes = self.nodes.keys().zip(entities);
-        let (name, _) = nodes.find(|&(_, &node)| node == entity)?;
-        Some(format!("node `{name}`"))
-    }
-
-    fn name_link(&self, entity: Entity) -> Option<String> {
-        let entities = &self.outside.network.entities;
-        if entities.len() > NAMED_PAIRS_MAX {
-            return None;
+    /// The entities that can draw, as far as they have names that can be found out.
+    pub(crate) fn entity_names(&self) -> BTreeMap<Entity, String> {
+        let mut names = BTreeMap::new();
+        for name in self.drawn.keys() {
+            names.insert(Entity::named(name), format!("the scenario's `{name}`"));
         }
+        let entities = &self.outside.network.entities;
         let nodes = || self.nodes.keys().zip(entities);
-        nodes().find_map(|(from, node)| {
-            let mut others = nodes();
-            let (to, _) = others.find(|(_, other)| node.part(other.number()) == entity)?;
-            Some(format!("the link from `{from}` to `{to}`"))
-        })
+        for (from, &node) in nodes() {
+            names.insert(node, format!("node `{from}`"));
+            if entities.len() > NAMED_PAIRS_MAX {
+                continue;
+            }
+            for (to, other) in nodes() {
+                let link = node.part(other.number());
+                names.insert(link, format!("the link from `{from}` to `{to}`"));
+            }
+        }
+        for seat in &self.seats {
+            self.name_parts(seat, &mut names);
+        }
+        names
     }
 
-    /// A worker, what is a part of it, or one of its tasks.
-    fn name_seat_part(&self, entity: Entity) -> Option<String> {
-        self.seats.iter().find_map(|seat| {
-            let (index, number) = (seat.index, seat.node);
-            let (name, _) = self.nodes.get_index(number as usize)?;
-            let node = self.outside.network.entities[number as usize];
-            let own = node.part(u64::from(index));
-            if own == entity {
-                return Some(format!("worker {index} of `{name}`"));
+    /// A worker, what is a part of it, and its tasks.
+    fn name_parts(&self, seat: &Seat<A>, names: &mut BTreeMap<Entity, String>) {
+        let (index, number) = (seat.index, seat.node);
+        let name = self.node_name(NodeId::new(number));
+        let node = self.outside.network.entities[number as usize];
+        let own = node.part(u64::from(index));
+        let worker = format!("worker {index} of `{name}`");
+        names.insert(controls(node, index), format!("what {worker} is told"));
+        for &other in &self.outside.desks[number as usize].seats {
+            let to = self.seats[other as usize].index;
+            let path = BusPath {
+                node: number,
+                from: index,
+                to,
+            };
+            if let Some(channel) = self.outside.buses.channel(path) {
+                names.insert(channel, format!("the queue from {worker} to worker {to}"));
             }
-            if controls(node, index) == entity {
-                return Some(format!("what worker {index} of `{name}` is told"));
+        }
+        let mut status = WorkerStatus::default();
+        if let Some(worker) = &seat.worker {
+            worker.write_status(&mut status);
+        }
+        for (group, of_type) in (0_u64..).zip(&status.groups) {
+            let (group, kind) = (own.part(group), of_type.short_name());
+            for part in (0..of_type.counters.started).take(NAMED_TASKS_MAX) {
+                let task = format!("the {kind} that {worker} started as its number {part}");
+                names.insert(group.part(part), task);
             }
-            for &other in &self.outside.desks[number as usize].seats {
-                let to = self.seats[other as usize].index;
-                let path = BusPath {
-                    node: number,
-                    from: index,
-                    to,
-                };
-                if self.outside.buses.channel(path) == Some(entity) {
-                    return Some(format!(
-                        "the queue from worker {index} of `{name}` to worker {to}"
-                    ));
-                }
-            }
-            let mut status = WorkerStatus::default();
-            seat.worker.as_ref()?.write_status(&mut status);
-            (0_u64..).zip(&status.groups).find_map(|(group, of_type)| {
-                let group = own.part(group);
-                let mut parts = (0..of_type.counters.started).take(NAMED_TASKS_MAX);
-                let part = parts.find(|&part| group.part(part) == entity)?;
-                let kind = of_type.short_name();
-                Some(format!(
-                    "the {kind} that worker {index} of `{name}` started as its number {part}"
-                ))
-            })
-        })
+        }
+        names.insert(own, worker);
     }
 }
 

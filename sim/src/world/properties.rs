@@ -54,6 +54,9 @@ struct Eventual<A: App> {
     owed_since: Option<Timestamp>,
     /// Of the disturbances that it knows of, the last.
     disturbed_at: Timestamp,
+    /// How many ways were cut when it was declared. As long as there are more, nothing is owed.
+    cuts: usize,
+    suspended: bool,
     saw: String,
 }
 
@@ -97,7 +100,18 @@ impl<A: App> Properties<A> {
 
 impl<A: App> Eventual<A> {
     fn due(&self) -> Option<Timestamp> {
-        Some(self.owed_since?.after(self.within))
+        let owed = self.owed_since.filter(|_| !self.suspended);
+        Some(owed?.after(self.within))
+    }
+
+    /// Whether a fault lasts that somebody is to end. Once it is over, all is owed from then on.
+    fn is_suspended(&mut self, world: &World<A>, closing: bool) -> bool {
+        let lasts = !closing && world.outside.network.links.cuts() > self.cuts;
+        if self.suspended && !lasts {
+            self.hear_of(world.now());
+        }
+        self.suspended = lasts;
+        lasts
     }
 
     /// What was disturbed is owed anew, or for longer.
@@ -115,6 +129,9 @@ impl<A: App> Eventual<A> {
     /// Asks about a world in which something has happened. Gives what is wrong for good.
     fn look(&mut self, world: &World<A>, closing: bool) -> Option<Failure> {
         let now = world.now();
+        if self.is_suspended(world, closing) {
+            return None;
+        }
         self.hear_of(world.outside.disturbed_at);
         match (&self.kind, self.owed_since) {
             (Kind::Once, None) => None,
@@ -137,7 +154,10 @@ impl<A: App> Eventual<A> {
     }
 
     /// Asks about a world in which nothing more happens by the time that it is due.
-    fn decide(&mut self, world: &World<A>) -> Option<Failure> {
+    fn decide(&mut self, world: &World<A>, closing: bool) -> Option<Failure> {
+        if self.is_suspended(world, closing) {
+            return None;
+        }
         self.hear_of(world.outside.disturbed_at);
         let due = self.due()?;
         if due > world.now() {
@@ -212,9 +232,10 @@ impl<A: App> World<A> {
     /// Demands that `holds` is true, or `Ok`, at some moment within `within` from now, and from each
     /// fault on that comes later: then it is owed again.
     ///
-    /// Faults are those of this world ([`World::last_disturbance`]). If the scenario returns before
-    /// that is decided, [`check`](crate::check) runs on until it is. It fails with
-    /// [`Failure::Eventually`].
+    /// Faults are those of this world ([`World::last_disturbance`]). Nothing is owed while a way is
+    /// cut that was not cut before; what is still cut when the scenario returns is there to stay, and
+    /// counts no more. If the scenario returns before all is decided, [`check`](crate::check()) runs
+    /// on until it is. It fails with [`Failure::Eventually`].
     ///
     /// A fault may take a while to show: what must hold again *and stay so* is for
     /// [`World::settles`].
@@ -259,6 +280,7 @@ impl<A: App> World<A> {
         holds: impl Fn(&Self) -> C + 'static,
     ) {
         let from = self.now().max(self.outside.disturbed_at);
+        let cuts = self.outside.network.links.cuts();
         let owed_since = (!matches!(kind, Kind::After(_))).then_some(from);
         let Property { name, holds } = Property::new(name, holds);
         self.properties().eventual.push(Eventual {
@@ -268,13 +290,15 @@ impl<A: App> World<A> {
             holds,
             owed_since,
             disturbed_at: from,
+            cuts,
+            suspended: false,
             saw: String::new(),
         });
         self.due = self.properties().due();
     }
 
     /// Asks after each event whether `holds`, until it once does. If no seed of a
-    /// [`check`](crate::check) comes that far, the check fails: it has not tried what it was meant
+    /// [`check`](crate::check()) comes that far, the check fails: it has not tried what it was meant
     /// to try.
     ///
     /// Several declarations of one label count as one.
@@ -293,7 +317,7 @@ impl<A: App> World<A> {
         self.note_label(label.as_ref(), false);
     }
 
-    /// Says that the scenario came to something that some seed of a [`check`](crate::check) is to
+    /// Says that the scenario came to something that some seed of a [`check`](crate::check()) is to
     /// come to. If it only may be reached, declare it before, by [`World::expect_reached`].
     pub fn reached(&mut self, label: impl AsRef<str>) {
         self.note_label(label.as_ref(), true);
@@ -319,7 +343,7 @@ impl<A: App> World<A> {
     }
 
     /// Runs on until everything that is owed ([`World::eventually`] and its like) has come, or the
-    /// first of it is overdue. [`check`](crate::check) does so at the end of each scenario.
+    /// first of it is overdue. [`check`](crate::check()) does so at the end of each scenario.
     ///
     /// # Errors
     ///
@@ -391,8 +415,9 @@ impl<A: App> World<A> {
         let Some(mut properties) = self.properties.take() else {
             return;
         };
+        let closing = properties.closing;
         let mut eventual = properties.eventual.iter_mut();
-        let broken = eventual.find_map(|property| property.decide(self));
+        let broken = eventual.find_map(|property| property.decide(self, closing));
         self.due = properties.due();
         self.properties = Some(properties);
         if let Some(failure) = broken {

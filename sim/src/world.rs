@@ -18,6 +18,7 @@ use stillpoint::{
 use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
+use crate::schedule::Priorities;
 
 mod bus;
 mod carry;
@@ -33,6 +34,7 @@ mod outside;
 mod packets;
 mod properties;
 mod run;
+mod scheduling;
 mod seat;
 mod streams;
 mod upcoming;
@@ -66,6 +68,10 @@ pub struct World<A: App> {
     properties: Option<Box<Properties<A>>>,
     /// When something that is owed is overdue.
     due: Timestamp,
+    /// If the schedule gives workers some.
+    priorities: Option<Box<Priorities>>,
+    /// How often a schedule was set.
+    schedules: u64,
     /// How often the world was to converge.
     converged: u64,
     before_input: Vec<Box<BeforeInput>>,
@@ -114,6 +120,8 @@ impl<A: App> World<A> {
             outside: Outside::new(&entropy, steady, buffers.clone()),
             properties: None,
             due: Timestamp::MAX,
+            priorities: None,
+            schedules: 0,
             converged: 0,
             before_input: Vec::new(),
             scenario: entropy.site("scenario"),

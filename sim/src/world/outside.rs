@@ -354,7 +354,8 @@ impl<A: App> Sink<'_, A> {
             worker: self.worker,
             input: Box::new(WorkerInput::Network(event)),
         };
-        self.outside.agenda.push(self.place.at, channel, event);
+        let agenda = &mut self.outside.agenda;
+        agenda.push_in_time(self.place.at, channel, event);
     }
 
     /// The payload of a transmit as a buffer.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use stillpoint::{App, Timestamp, WorkerInput};
 
 use super::outside::{Event, Sink};
+use super::scheduling::Turn;
 use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::failure::Failure;
@@ -142,7 +143,9 @@ impl<A: App> World<A> {
                 }
                 self.events += 1;
                 self.outside.now = at;
-                self.happen(due);
+                if self.priorities.is_none() || self.preempt(&due) == Turn::Now {
+                    self.happen(due);
+                }
                 if self.properties.is_some() {
                     self.look_at_properties();
                 }
@@ -259,6 +262,7 @@ impl<A: App> World<A> {
             } else {
                 wanted.max(now.after(TURN))
             };
+            let at = self.outside.agenda.timeout_at(at, number, wanted);
             if seat.armed.is_none_or(|armed| at < armed) {
                 self.outside.agenda.push_deadline(at, number);
                 seat.armed = Some(at);

@@ -305,7 +305,7 @@ impl<A: App> World<A> {
 
 impl<A: App> Outside<A> {
     /// A worker takes nothing, or goes on: so do its sockets and streams.
-    fn hold(&mut self, number: u32, held: Held) {
+    pub(super) fn hold(&mut self, number: u32, held: Held) {
         self.network.hold(number, held);
         for slot in self.tcp.hold(number, held) {
             self.arm_end(slot);

@@ -62,6 +62,9 @@ pub struct Hand {
     /// Datagrams and bytes of streams.
     pub bytes: Vec<u8>,
     pool: Option<BufferPool>,
+    /// Whom it tells something, when it is told to.
+    pub partner: Option<TaskId>,
+    pub other: Option<TaskId>,
     /// What a timeout has it do.
     pub on_timeout: Option<fn(&mut Self)>,
     /// What a message has it do.
@@ -85,6 +88,8 @@ impl Hand {
             numbers: Vec::new(),
             bytes: Vec::new(),
             pool: None,
+            partner: None,
+            other: None,
             on_timeout: None,
             on_message: None,
         }
@@ -128,6 +133,11 @@ impl Hand {
 
     pub fn tell(&mut self, to: TaskId, number: u64) {
         self.outbox.send_to(to, number, NoRoom::Wait);
+    }
+
+    pub fn tell_partner(&mut self, number: u64) {
+        let partner = self.partner.expect("a partner");
+        self.tell(partner, number);
     }
 
     pub fn wait(&mut self, duration: Duration, reason: &'static str) {

@@ -36,6 +36,7 @@ mod properties;
 mod run;
 mod scheduling;
 mod seat;
+mod short;
 mod streams;
 mod upcoming;
 mod waits;

@@ -11,6 +11,7 @@ use core::fmt;
 use crate::buffer::BufferPool;
 use crate::entropy::{Entity, Entropy, Site};
 use crate::id::TaskId;
+use crate::mischief::Mischief;
 use crate::slots::{Key, Slots};
 use crate::state::{TaskState, Way, WorkerState};
 use crate::status::{Durations, GroupCounters};
@@ -56,6 +57,9 @@ pub struct GroupConfig {
     pub entity: Entity,
     /// Where the tasks' buffers come from.
     pub buffers: BufferPool,
+    /// Who decides where tasks do what is rare: see [`Context::buggify`]. `None` unless this is a
+    /// simulation.
+    pub mischief: Option<Mischief>,
 }
 
 impl GroupConfig {
@@ -68,6 +72,7 @@ impl GroupConfig {
             entropy,
             entity,
             buffers: BufferPool::new(),
+            mischief: None,
         }
     }
 }
@@ -330,11 +335,13 @@ impl<T: Task> TaskGroup<T> {
         };
         member.state.enter(TaskState::Waiting);
         member.since = now;
-        let random = self
-            .site
-            .source(self.config.entity.part(self.counters.started));
+        let entity = self.config.entity.part(self.counters.started);
+        let random = self.site.source(entity);
         self.counters.started += 1;
-        let context = Context::new(task, parent, random, self.config.buffers.clone());
+        let mischief = self.config.mischief.clone();
+        let mischief = mischief.map(|mischief| (mischief, entity));
+        let buffers = self.config.buffers.clone();
+        let context = Context::new(task, parent, random, buffers, mischief);
         self.state.enter(WorkerState::OnInput);
         self.turn(now, task.key, Way::Input, Input::Started(context), outputs);
     }

@@ -32,11 +32,13 @@ pub enum DropCause {
     Partition,
     /// More waits in front of its link than there is room for.
     LinkQueueFull,
+    /// The node that it was sent to has crashed.
+    NodeDown,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -49,6 +51,7 @@ impl DropCause {
         Self::ReceiveBufferFull,
         Self::Partition,
         Self::LinkQueueFull,
+        Self::NodeDown,
     ];
 }
 

@@ -185,6 +185,12 @@ impl Devices {
         queues.any(|queue| queue.worker == worker)
     }
 
+    /// How many queues of a node are open.
+    pub(crate) fn queues_of(&self, node: u32) -> usize {
+        let devices = self.devices.iter().filter(|device| device.node == node);
+        devices.map(|device| device.queues.len()).sum()
+    }
+
     /// Closes all queues of a device, and says which these were.
     pub(crate) fn remove(&mut self, number: usize) -> Vec<Queue> {
         let queues = core::mem::take(&mut self.devices[number].queues);

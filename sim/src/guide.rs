@@ -12,8 +12,14 @@ pub mod determinism {}
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}
 
+#[doc = include_str!("../docs/faults.md")]
+pub mod faults {}
+
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
+
+#[doc = include_str!("../docs/time.md")]
+pub mod time {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

@@ -86,14 +86,20 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod boot;
+mod buggify;
 mod bus;
 mod check;
 mod claim;
+mod clock;
+mod cost;
 mod counters;
 mod device;
+mod disk;
 mod diverge;
 mod draws;
 mod failure;
+mod fault;
 pub mod guide;
 mod history;
 mod leak;
@@ -108,13 +114,19 @@ mod trace;
 mod wait;
 mod world;
 
+pub use boot::Boot;
+pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
 pub use check::{Coverage, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, sweep};
 pub use claim::Claim;
+pub use clock::NodeClock;
+pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
+pub use disk::Disk;
 pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};
 pub use failure::Failure;
+pub use fault::{Fault, FaultKind, FaultPlan, Who};
 pub use history::{Checker, Happened, History, Operation, OperationId};
 pub use leak::{Leak, LeakKind};
 pub use linear::{Linearizable, Model, NotLinearizable, Stuck};

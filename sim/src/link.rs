@@ -104,6 +104,8 @@ pub(crate) struct Links {
     default: Path,
     within: Path,
     own: IndexMap<(u32, u32), Path, FxBuildHasher>,
+    /// What was set for links that a fault has taken over.
+    covered: IndexMap<(u32, u32), Option<Path>, FxBuildHasher>,
     /// Datagrams seen by each link that has faults to draw.
     seen: IndexMap<(u32, u32), u64, FxBuildHasher>,
     latency: Site,
@@ -175,6 +177,7 @@ impl Links {
             default: Path::new(&Link::default()),
             within: Path::new(&Link::fixed(Duration::ZERO)),
             own: IndexMap::default(),
+            covered: IndexMap::default(),
             seen: IndexMap::default(),
             latency: entropy.site("link latency"),
             loss: entropy.site("link loss"),
@@ -191,7 +194,34 @@ impl Links {
     }
 
     pub(crate) fn set(&mut self, from: u32, to: u32, link: &Link) {
-        self.own.insert((from, to), Path::new(link));
+        let path = Path::new(link);
+        match self.covered.get_mut(&(from, to)) {
+            Some(covered) => *covered = Some(path),
+            None => drop(self.own.insert((from, to), path)),
+        }
+    }
+
+    /// Has a link behave like this until [`Links::uncover`], whatever is set.
+    pub(crate) fn cover(&mut self, from: u32, to: u32, link: &Link) {
+        let own = self.own.insert((from, to), Path::new(link));
+        self.covered.entry((from, to)).or_insert(own);
+    }
+
+    /// Has a link behave as it was set.
+    pub(crate) fn uncover(&mut self, from: u32, to: u32) {
+        match self.covered.swap_remove(&(from, to)) {
+            Some(Some(path)) => drop(self.own.insert((from, to), path)),
+            Some(None) => drop(self.own.swap_remove(&(from, to))),
+            None => {}
+        }
+    }
+
+    /// Has all links behave as they were set.
+    pub(crate) fn uncover_all(&mut self) {
+        let covered: Vec<(u32, u32)> = self.covered.keys().copied().collect();
+        for (from, to) in covered {
+            self.uncover(from, to);
+        }
     }
 
     #[inline]
@@ -234,6 +264,11 @@ impl Links {
         if self.gate(from, to, now) == Gate::Open {
             self.unbar(from, to);
         }
+    }
+
+    /// How many links do not behave as they were set.
+    pub(crate) fn covers(&self) -> usize {
+        self.covered.len()
     }
 
     /// How many ways are cut.

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     Buffer, DatagramRun, Dscp, Entity, Entropy, Interface, InterfaceIndex, NetworkError, Sharing,
-    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen,
+    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -42,12 +42,16 @@ pub(crate) struct Network {
     by_network: IndexMap<NetworkPrefix, Vec<(u32, InterfaceIndex)>, FxBuildHasher>,
     /// By worker, then by the slot of the socket's id.
     sockets: Vec<Vec<Option<Socket>>>,
+    /// By worker: whether it takes nothing.
+    pub(crate) held: Vec<Held>,
     flow: Site,
     ephemeral: Site,
 }
 
 pub(crate) struct Host {
     pub(crate) name: String,
+    /// It has crashed: nothing that comes is answered.
+    pub(crate) is_down: bool,
     addresses: Vec<HostAddress>,
     /// By port.
     bound: Vec<Bound>,
@@ -136,6 +140,7 @@ impl Network {
             by_ipv6: IndexMap::default(),
             by_network: IndexMap::default(),
             sockets: Vec::new(),
+            held: Vec::new(),
             flow: entropy.site("shared port"),
             ephemeral: entropy.site("ephemeral port"),
         }
@@ -172,6 +177,7 @@ impl Network {
         self.entities.push(entity);
         self.hosts.push(Host {
             name: name.to_owned(),
+            is_down: false,
             addresses,
             bound: Vec::new(),
             members: Vec::new(),
@@ -183,6 +189,7 @@ impl Network {
 
     pub(crate) fn add_worker(&mut self) {
         self.sockets.push(Vec::new());
+        self.held.push(Held::No);
     }
 
     pub(crate) fn link_entity(&self, from: u32, to: u32) -> Entity {
@@ -280,12 +287,14 @@ impl Network {
         );
     }
 
-    /// Has what comes for the sockets of a worker wait, or no longer.
-    pub(crate) fn hold(&mut self, worker: u32, held: Held) {
-        let sockets = self.sockets[worker as usize].iter_mut();
-        for open in sockets.flatten() {
-            open.hold(held);
-        }
+    /// What a socket that is open does with datagrams for which its queue has no room.
+    pub(crate) fn when_full(&self, worker: u32, id: SocketId) -> Option<WhenFull> {
+        self.socket(worker, id).map(|socket| socket.open.when_full)
+    }
+
+    /// How many sockets a node has open.
+    pub(crate) fn sockets_of(&self, node: u32) -> usize {
+        self.hosts[node as usize].bound.len()
     }
 
     /// The address of a host that was given first.
@@ -322,7 +331,21 @@ impl Network {
         run: &DatagramRun,
     ) -> bool {
         let open = self.sockets[worker as usize].get_mut(id.key().slot as usize);
-        open.is_none_or(|open| open.as_mut().is_none_or(|open| open.take_room(now, run)))
+        let Some(Some(open)) = open.filter(|open| open.as_ref().is_some_and(Socket::is_limited))
+        else {
+            return true;
+        };
+        open.take_room(now, run, self.held[worker as usize])
+    }
+
+    /// A worker takes datagrams that have waited at a socket.
+    pub(crate) fn free_room(&mut self, (worker, id): (u32, SocketId), run: &DatagramRun) {
+        let open = self.sockets[worker as usize].get_mut(id.key().slot as usize);
+        if let Some(Some(open)) = open
+            && open.id == id
+        {
+            open.free_room(run);
+        }
     }
 
     /// Which way a transmit takes.

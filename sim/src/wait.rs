@@ -103,8 +103,8 @@ pub enum WaitFor {
     },
     /// Its worker, which stands still.
     Worker {
-        /// Until when.
-        until: Timestamp,
+        /// Until when, unless somebody is to have it go on.
+        until: Option<Timestamp>,
     },
 }
 
@@ -254,7 +254,12 @@ impl fmt::Display for WaitFor {
                     None => f.write_str("; none was heard"),
                 }
             }
-            Self::Worker { until } => write!(f, "its worker, which stands still until {until}"),
+            Self::Worker { until: Some(until) } => {
+                write!(f, "its worker, which stands still until {until}")
+            }
+            Self::Worker { until: None } => {
+                f.write_str("its worker, which stands still until it is resumed")
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
+use core::time::Duration;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -15,6 +16,7 @@ use stillpoint::{
     Worker, WorkerConfig, WorkerInput,
 };
 
+use crate::buggify::Buggify;
 use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
@@ -25,9 +27,12 @@ mod carry;
 mod control;
 mod converge;
 mod desk;
+mod errors;
+mod faults;
 mod gate;
 mod leaks;
 mod links;
+mod lives;
 mod look;
 mod names;
 mod outside;
@@ -38,6 +43,7 @@ mod scheduling;
 mod seat;
 mod short;
 mod streams;
+mod timing;
 mod upcoming;
 mod waits;
 mod workers;
@@ -45,10 +51,13 @@ mod workers;
 pub use control::NodeController;
 pub use converge::Core;
 use desk::Desk;
+use faults::Faults;
+pub(crate) use lives::{Persists, Starts};
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use properties::Properties;
 use seat::Seat;
+use timing::Timings;
 pub use upcoming::UpcomingInput;
 use workers::Joining;
 
@@ -63,6 +72,8 @@ use workers::Joining;
 pub struct World<A: App> {
     /// All workers of all nodes.
     seats: Vec<Seat<A>>,
+    /// When the first of the faults that are scheduled happens: never if that is the end of time.
+    next_fault_at: Timestamp,
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     /// Boxed, and none if nothing was declared.
@@ -81,6 +92,9 @@ pub struct World<A: App> {
     /// By name: how often the scenario has drawn.
     drawn: IndexMap<&'static str, u64, FxBuildHasher>,
     buffers: BufferPool,
+    timings: Box<Timings>,
+    faults: Box<Faults>,
+    mischief: Buggify,
     events: u64,
     events_max: u64,
 }
@@ -92,6 +106,9 @@ pub(crate) struct Node<A: App> {
     /// Inputs from the controller that may wait at a worker.
     pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    /// How many it starts with.
+    pub(crate) workers: u16,
+    pub(crate) starts: Option<Starts<A>>,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
@@ -117,6 +134,7 @@ impl<A: App> World<A> {
         let buffers = BufferPool::new();
         Self {
             seats: Vec::new(),
+            next_fault_at: Timestamp::MAX,
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
             properties: None,
@@ -128,6 +146,9 @@ impl<A: App> World<A> {
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,
+            timings: Box::new(Timings::new(&entropy)),
+            faults: Box::new(Faults::new(&entropy)),
+            mischief: Buggify::new(&entropy),
             events: 0,
             events_max: Self::EVENTS_MAX,
             entropy,
@@ -152,6 +173,10 @@ impl<A: App> World<A> {
             when_worker_fails: WhenWorkerFails::GoOn,
             inputs_max: INPUTS_MAX,
             limits: Box::new(|_| {}),
+            clock: None,
+            starts: None,
+            persist: None,
+            sync_delay: Duration::ZERO..=Duration::ZERO,
         }
     }
 
@@ -159,7 +184,6 @@ impl<A: App> World<A> {
         &mut self,
         name: &str,
         addresses: Vec<HostAddress>,
-        workers: u16,
         node: Node<A>,
     ) -> NodeId {
         assert!(
@@ -170,6 +194,7 @@ impl<A: App> World<A> {
         self.outside.buses.add_node(node.bus.clone());
         let plane = ControlPlane::new(node.when_worker_fails);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
+        let workers = node.workers;
         self.nodes.insert(name.to_owned(), node);
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
@@ -270,12 +295,6 @@ impl<A: App> World<A> {
         let desk = &self.outside.desks[self.known(node).index()];
         let seats = desk.seats.iter();
         seats.filter_map(|&number| self.seats[number as usize].worker.as_ref())
-    }
-
-    /// Their indexes.
-    fn worker_indexes(&self, node: NodeId) -> Vec<u16> {
-        let indexes = self.workers_of(node).map(|worker| worker.config().index);
-        indexes.collect()
     }
 
     /// Number of a worker among all workers. It may be no more.

@@ -33,7 +33,7 @@ impl Socket {
             waiting: Waiting {
                 at: Timestamp::EPOCH,
                 bytes: 0,
-                held: Held::No,
+                held_bytes: 0,
             },
         }
     }
@@ -50,27 +50,41 @@ impl Socket {
         )
     }
 
-    /// Has what comes from now on wait, or no longer.
-    pub(super) const fn hold(&mut self, held: Held) {
-        self.waiting.held = held;
+    /// Whether its buffer has a limit.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.open.receive_buffer.is_some()
     }
 
-    /// Whether there is room for datagrams that arrive now. If so, they take it; as in Linux, the
-    /// last to get in may take more than there is.
-    pub(super) fn take_room(&mut self, now: Timestamp, run: &DatagramRun) -> bool {
-        if self.open.receive_buffer.is_none() {
-            return true;
+    /// Whether there is room for datagrams that arrive now. If so, they take it, until
+    /// [`Socket::free_room`] if the worker is held; as in Linux, the last to get in may take more
+    /// than there is.
+    pub(super) fn take_room(&mut self, now: Timestamp, run: &DatagramRun, held: Held) -> bool {
+        let limit = u64::from(self.buffers().receive);
+        let waiting = &mut self.waiting;
+        if waiting.at != now {
+            waiting.at = now;
+            waiting.bytes = 0;
         }
-        if self.waiting.at != now && self.waiting.held == Held::No {
-            self.waiting.at = now;
-            self.waiting.bytes = 0;
-        }
-        if self.waiting.bytes > u64::from(self.buffers().receive) {
+        if waiting.bytes + waiting.held_bytes > limit {
             return false;
         }
-        self.waiting.bytes += run.payload.len() as u64 + run.count() as u64 * BOOKKEEPING_BYTES;
+        match held {
+            Held::No => waiting.bytes += buffer_bytes(run),
+            Held::Yes => waiting.held_bytes += buffer_bytes(run),
+        }
         true
     }
+
+    /// Datagrams that have waited are taken out.
+    pub(super) fn free_room(&mut self, run: &DatagramRun) {
+        let held_bytes = &mut self.waiting.held_bytes;
+        *held_bytes = held_bytes.saturating_sub(buffer_bytes(run));
+    }
+}
+
+/// What datagrams take of a receive buffer.
+fn buffer_bytes(run: &DatagramRun) -> u64 {
+    run.payload.len() as u64 + run.count() as u64 * BOOKKEEPING_BYTES
 }
 
 /// Whether a worker takes nothing, so that what comes for it waits at its host.
@@ -106,12 +120,12 @@ impl Domain {
     }
 }
 
-/// What waits at a socket: datagrams of one instant, or all since its worker stands still.
+/// What waits at a socket: datagrams of one instant, and those that its worker has not taken.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     at: Timestamp,
     bytes: u64,
-    held: Held,
+    held_bytes: u64,
 }
 
 /// What a datagram takes of a receive buffer beside its payload, in bytes: about as in Linux.

@@ -123,10 +123,12 @@ pub enum TraceKind {
     Stalled,
     /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
     Held,
+    /// A fault happens, or all are healed. Words: text.
+    Fault,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 42] = [
+    pub(super) const ALL: [Self; 43] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -169,6 +171,7 @@ impl TraceKind {
         Self::WorkerStopped,
         Self::Stalled,
         Self::Held,
+        Self::Fault,
     ];
 }
 
@@ -233,6 +236,7 @@ impl TraceEvent {
             TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Network
             | TraceKind::Bus
+            | TraceKind::Fault
             | TraceKind::BusLost
             | TraceKind::Spawn
             | TraceKind::Command
@@ -267,6 +271,7 @@ impl TraceEvent {
             | TraceKind::Answer
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
+            | TraceKind::Fault
             | TraceKind::Stalled => Ok(()),
             TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {

@@ -12,6 +12,7 @@ use stillpoint::{
     segment_count,
 };
 
+use super::errors::Told;
 use super::gate::Cargo;
 use super::outside::{Event, Outside, Sink};
 use crate::counters::DropCause;
@@ -22,19 +23,21 @@ use crate::trace::{Place, TraceKind, peer, size};
 impl<A: App> Sink<'_, A> {
     /// Sends datagrams off.
     pub(super) fn send(&mut self, mut transmit: Transmit) {
-        let bytes = transmit.payload.len();
-        let count = segment_count(bytes, transmit.segment_size) as u64;
-        let Outside {
-            network,
-            trace,
-            talks,
-            ..
-        } = &mut *self.outside;
+        let count = segment_count(transmit.payload.len(), transmit.segment_size) as u64;
+        let network = &mut self.outside.network;
         network.counters.sent += count;
-        if talks.watched {
+        if self.outside.talks.watched {
             let whose = (self.worker, transmit.socket);
+            let talks = &mut self.outside.talks;
             talks.note_sent(self.place.at, whose, transmit.peer);
         }
+        if self.outside.failing.is_some()
+            && let Some((error, told)) = self.send_refusal(transmit.socket)
+        {
+            let error = (told == Told::Yes).then_some(error);
+            return self.unsent(&transmit, count, DropCause::Unsendable, error);
+        }
+        let network = &self.outside.network;
         let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
             Route::To {
                 node,
@@ -68,6 +71,20 @@ impl<A: App> Sink<'_, A> {
             Route::Closed => (DropCause::Closed, None),
             Route::Refused(error) => (DropCause::Unsendable, Some(error)),
         };
+        self.unsent(&transmit, count, cause, error);
+    }
+
+    /// Counts and records datagrams that a task gave and that are not sent, and has the task told.
+    #[cold]
+    fn unsent(
+        &mut self,
+        transmit: &Transmit,
+        count: u64,
+        cause: DropCause,
+        error: Option<NetworkError>,
+    ) {
+        let bytes = transmit.payload.len();
+        let Outside { network, trace, .. } = &mut *self.outside;
         network.counters.dropped.add(cause, count);
         let words = [peer(transmit.peer), size(bytes, count), cause as u64];
         trace.resource(self.place, TraceKind::Dropped, transmit.socket, words);
@@ -292,6 +309,9 @@ impl<A: App> Outside<A> {
             .network
             .receivers(flight.audience, landing, target, peer);
         if receivers.is_empty() {
+            if self.network.hosts[flight.to as usize].is_down {
+                return self.drop_arrived(flight, count, DropCause::NodeDown);
+            }
             // Nobody is told: what is sent to several is refused by none (RFC 1122, 3.2.2).
             return self.drop_arrived(flight, count, DropCause::NoSocket);
         }
@@ -368,6 +388,9 @@ impl<A: App> Outside<A> {
 
     /// Nobody listens: the sender is told, as by ICMP.
     fn refuse(&mut self, flight: &Flight, count: u64) {
+        if self.network.hosts[flight.to as usize].is_down {
+            return self.drop_arrived(flight, count, DropCause::NodeDown);
+        }
         self.drop_arrived(flight, count, DropCause::NoSocket);
         let link = self.network.link_entity(flight.to, flight.from);
         let back = (flight.to, flight.from);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use stillpoint::{App, Entity, WorkerFailure};
+use stillpoint::{App, Entity};
 
 use super::World;
 use super::run::Step;
@@ -68,7 +68,7 @@ impl Core {
 }
 
 impl<A: App> World<A> {
-    /// The end of a scenario about liveness: turns the faults off, chooses a core of nodes, and
+    /// The end of a scenario about liveness: turns the faults off ([`World::heal`]), chooses a core of nodes, and
     /// demands that `holds` becomes true, or `Ok`, within `limit`. What is not in the core is of no
     /// help: each of those nodes is cut off from the core or crashed, for good. Gives the core, in
     /// the order in which its nodes were made.
@@ -91,22 +91,20 @@ impl<A: App> World<A> {
         core: &Core,
         holds: impl Fn(&Self, &[NodeId]) -> C,
     ) -> Result<Vec<NodeId>, Failure> {
+        self.heal();
         let (inside, outside) = self.draw_core(core);
         self.watch_sockets();
-        self.heal_links();
         let site = self.entropy.site("converge outsider");
         let round = self.converged;
         for &node in &outside {
             let entity = self.outside.network.entities[node.index()];
             if site.chance(entity, round, 0.5) {
-                self.crash_for_good(node);
+                self.crash(node);
             } else {
                 self.partition(&[node], &inside);
             }
         }
-        self.disturb();
-        let since = self.now();
-        let end = since.after(limit);
+        let end = self.now().after(limit);
         loop {
             let Err(saw) = holds(self, &inside).into_result() else {
                 self.counters().assert_conserved();
@@ -171,14 +169,5 @@ impl<A: App> World<A> {
         ranked.sort();
         outside.sort();
         (ranked, outside)
-    }
-
-    /// All workers of a node fail, and none takes their place.
-    fn crash_for_good(&mut self, node: NodeId) {
-        // A plane that is stopping starts nobody.
-        let _: Option<u8> = self.outside.desks[node.index()].plane.shutdown();
-        for number in self.outside.desks[node.index()].seats.clone() {
-            self.vacate(number, Some(WorkerFailure::Killed));
-        }
     }
 }

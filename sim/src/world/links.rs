@@ -52,7 +52,7 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
-        self.outside.disturbed();
+        self.note_fault();
         self.outside.network.links.cut(from, to);
     }
 
@@ -86,6 +86,7 @@ impl<A: App> World<A> {
     pub fn clog(&mut self, from: NodeId, to: NodeId, duration: Duration) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
         let until = self.outside.now.after(duration);
+        self.note_fault();
         self.outside.disturbed_until(until);
         self.outside.clog(from, to, until);
     }
@@ -98,14 +99,14 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn mend(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
-        self.outside.disturbed();
+        self.note_fault();
         self.outside.network.links.unbar(from, to);
         self.outside.release(from, to);
     }
 
     /// Ends all cuts and clogs. How links behave ([`World::link`]) stays as it is.
     pub fn heal_links(&mut self) {
-        self.outside.disturbed();
+        self.note_fault();
         for (from, to) in self.outside.network.links.barred() {
             self.outside.network.links.unbar(from, to);
             self.outside.release(from, to);

@@ -12,10 +12,11 @@ use crate::device::PacketFlight;
 use crate::failure::Failure;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
-use crate::tcp::{Segment, Tcp};
+use crate::tcp::{Name, Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
+use super::errors::Failing;
 use super::gate::Held;
 use super::waits::Talks;
 
@@ -34,6 +35,8 @@ pub(super) struct Outside<A: App> {
     pub(super) ended: Vec<Ended>,
     pub(super) spawn_failures: Vec<SpawnFailure>,
     pub(super) tolerant: bool,
+    /// What systems refuse. `None` as long as no fault has asked for any of it.
+    pub(super) failing: Option<Box<Failing>>,
     /// Whether a new worker is being told of the others, which is no event.
     pub(super) introducing: bool,
     pub(super) failed: Option<Failure>,
@@ -70,6 +73,11 @@ pub(super) enum Event<A: App> {
     /// The task of a listener is told that it is open.
     Listening {
         slot: u32,
+    },
+    /// An end of a connection tells what it has kept back.
+    Retell {
+        slot: u32,
+        name: Name,
     },
     /// The next in a queue between workers has arrived.
     Bus(BusPath),
@@ -146,6 +154,7 @@ impl<A: App> Outside<A> {
             ended: Vec::new(),
             spawn_failures: Vec::new(),
             tolerant: false,
+            failing: None,
             introducing: false,
             failed: None,
             disturbed_at: Timestamp::EPOCH,
@@ -309,8 +318,10 @@ impl<A: App> Sink<'_, A> {
             .trace
             .resource(self.place, TraceKind::Open, socket, [text, 0, 0]);
         let (token, bind) = (open.token, open.bind);
-        let network = &mut self.outside.network;
-        let opened = network.open(self.place.node, self.worker, socket, open);
+        let opened = self.refused().and_then(|()| {
+            let network = &mut self.outside.network;
+            network.open(self.place.node, self.worker, socket, open)
+        });
         self.answer(match opened {
             Ok((local, buffers)) => NetworkEvent::UdpOpened {
                 socket,

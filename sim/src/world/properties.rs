@@ -54,8 +54,8 @@ struct Eventual<A: App> {
     owed_since: Option<Timestamp>,
     /// Of the disturbances that it knows of, the last.
     disturbed_at: Timestamp,
-    /// How many ways were cut when it was declared. As long as there are more, nothing is owed.
-    cuts: usize,
+    /// How many faults lasted when it was declared. As long as more do, nothing is owed.
+    lasting: usize,
     suspended: bool,
     saw: String,
 }
@@ -91,6 +91,16 @@ impl<A: App> Properties<A> {
         }
     }
 
+    /// How many faults last that somebody is to end. At the end of a run nobody does, and those that
+    /// last are there to stay.
+    fn lasting(&self, world: &mut World<A>) -> usize {
+        if self.eventual.is_empty() || self.closing {
+            0
+        } else {
+            world.lasting_faults()
+        }
+    }
+
     /// The first moment at which something is due.
     fn due(&self) -> Timestamp {
         let due = self.eventual.iter().filter_map(Eventual::due);
@@ -105,8 +115,8 @@ impl<A: App> Eventual<A> {
     }
 
     /// Whether a fault lasts that somebody is to end. Once it is over, all is owed from then on.
-    fn is_suspended(&mut self, world: &World<A>, closing: bool) -> bool {
-        let lasts = !closing && world.outside.network.links.cuts() > self.cuts;
+    fn is_suspended(&mut self, world: &World<A>, lasting: usize) -> bool {
+        let lasts = lasting > self.lasting;
         if self.suspended && !lasts {
             self.hear_of(world.now());
         }
@@ -127,9 +137,9 @@ impl<A: App> Eventual<A> {
     }
 
     /// Asks about a world in which something has happened. Gives what is wrong for good.
-    fn look(&mut self, world: &World<A>, closing: bool) -> Option<Failure> {
+    fn look(&mut self, world: &World<A>, lasting: usize, closing: bool) -> Option<Failure> {
         let now = world.now();
-        if self.is_suspended(world, closing) {
+        if self.is_suspended(world, lasting) {
             return None;
         }
         self.hear_of(world.outside.disturbed_at);
@@ -154,8 +164,8 @@ impl<A: App> Eventual<A> {
     }
 
     /// Asks about a world in which nothing more happens by the time that it is due.
-    fn decide(&mut self, world: &World<A>, closing: bool) -> Option<Failure> {
-        if self.is_suspended(world, closing) {
+    fn decide(&mut self, world: &World<A>, lasting: usize) -> Option<Failure> {
+        if self.is_suspended(world, lasting) {
             return None;
         }
         self.hear_of(world.outside.disturbed_at);
@@ -232,10 +242,11 @@ impl<A: App> World<A> {
     /// Demands that `holds` is true, or `Ok`, at some moment within `within` from now, and from each
     /// fault on that comes later: then it is owed again.
     ///
-    /// Faults are those of this world ([`World::last_disturbance`]). Nothing is owed while a way is
-    /// cut that was not cut before; what is still cut when the scenario returns is there to stay, and
-    /// counts no more. If the scenario returns before all is decided, [`check`](crate::check()) runs
-    /// on until it is. It fails with [`Failure::Eventually`].
+    /// Faults are those of this world ([`World::inject`] and its like). While one lasts that has
+    /// begun since the declaration (a way is cut, a node is down or paused, sends are refused),
+    /// nothing is owed; those that still last when the scenario returns are there to stay, and count
+    /// no more. If the scenario returns before all is decided, [`check`](crate::check()) runs on until
+    /// it is. It fails with [`Failure::Eventually`].
     ///
     /// A fault may take a while to show: what must hold again *and stay so* is for
     /// [`World::settles`].
@@ -280,7 +291,7 @@ impl<A: App> World<A> {
         holds: impl Fn(&Self) -> C + 'static,
     ) {
         let from = self.now().max(self.outside.disturbed_at);
-        let cuts = self.outside.network.links.cuts();
+        let lasting = self.lasting_faults();
         let owed_since = (!matches!(kind, Kind::After(_))).then_some(from);
         let Property { name, holds } = Property::new(name, holds);
         self.properties().eventual.push(Eventual {
@@ -290,7 +301,7 @@ impl<A: App> World<A> {
             holds,
             owed_since,
             disturbed_at: from,
-            cuts,
+            lasting,
             suspended: false,
             saw: String::new(),
         });
@@ -329,8 +340,8 @@ impl<A: App> World<A> {
         labels.map(|(label, &reached)| (label.as_str(), reached))
     }
 
-    /// When a fault last ceased to act: the time from which [`World::eventually`] counts. A stall
-    /// ends later than it begins.
+    /// When the last fault has happened or ended: the time from which [`World::eventually`] counts. A
+    /// stall ends later than it begins, so this may be a time to come.
     #[must_use]
     pub const fn last_disturbance(&self) -> Timestamp {
         self.outside.disturbed_at
@@ -393,7 +404,8 @@ impl<A: App> World<A> {
         let Some(mut properties) = self.properties.take() else {
             return;
         };
-        let broken = properties.look(self);
+        let lasting = properties.lasting(self);
+        let broken = properties.look(self, lasting);
         self.due = properties.due();
         self.properties = Some(properties);
         if let Some(failure) = broken {
@@ -415,9 +427,9 @@ impl<A: App> World<A> {
         let Some(mut properties) = self.properties.take() else {
             return;
         };
-        let closing = properties.closing;
+        let lasting = properties.lasting(self);
         let mut eventual = properties.eventual.iter_mut();
-        let broken = eventual.find_map(|property| property.decide(self, closing));
+        let broken = eventual.find_map(|property| property.decide(self, lasting));
         self.due = properties.due();
         self.properties = Some(properties);
         if let Some(failure) = broken {
@@ -435,7 +447,7 @@ impl<A: App> World<A> {
 
 impl<A: App> Properties<A> {
     /// Gives what is wrong for good.
-    fn look(&mut self, world: &World<A>) -> Option<Failure> {
+    fn look(&mut self, world: &World<A>, lasting: usize) -> Option<Failure> {
         let Self {
             labels, sometimes, ..
         } = &mut *self;
@@ -463,7 +475,7 @@ impl<A: App> Properties<A> {
         self.touched.clear();
         let closing = self.closing;
         let mut eventual = self.eventual.iter_mut();
-        eventual.find_map(|property| property.look(world, closing))
+        eventual.find_map(|property| property.look(world, lasting, closing))
     }
 }
 

@@ -137,6 +137,7 @@ impl<A: App> World<A> {
                 Event::Flight(_)
                 | Event::Segment(_)
                 | Event::Listening { .. }
+                | Event::Retell { .. }
                 | Event::Release { .. } => None,
             },
         }

@@ -17,7 +17,7 @@ use super::gate::Cargo;
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
 use crate::link::Verdict;
-use crate::network::Network;
+use crate::network::{Held, Network};
 use crate::tcp::{Endpoint, Kind, NoListener, Reply, Seat, Segment, Side, Tools};
 use crate::trace::{Place, TraceKind, peer};
 
@@ -31,7 +31,7 @@ impl<A: App> Sink<'_, A> {
     }
 
     pub(super) fn listen(&mut self, id: ListenerId, listen: &TcpListen) {
-        let seat = self.seat();
+        let (seat, refused) = (self.seat(), self.refused());
         let Outside {
             network,
             tcp,
@@ -41,7 +41,7 @@ impl<A: App> Sink<'_, A> {
         } = &mut *self.outside;
         let text = trace.text(listen);
         trace.resource(self.place, TraceKind::Open, id, [text, 0, 0]);
-        match tcp.listen(network, seat, id, listen) {
+        match refused.and_then(|()| tcp.listen(network, seat, id, listen)) {
             Ok(slot) => {
                 let node = network.entities[self.place.node as usize];
                 let channel = controls(node, self.place.worker);
@@ -66,7 +66,7 @@ impl<A: App> Sink<'_, A> {
     }
 
     pub(super) fn connect(&mut self, id: StreamId, connect: &TcpConnect) {
-        let seat = self.seat();
+        let (seat, refused) = (self.seat(), self.refused());
         let Outside {
             network,
             tcp,
@@ -75,7 +75,8 @@ impl<A: App> Sink<'_, A> {
         } = &mut *self.outside;
         let text = trace.text(connect);
         trace.resource(self.place, TraceKind::Open, id, [text, 0, 0]);
-        match tcp.connect(network, self.place.at, seat, id, connect) {
+        let at = self.place.at;
+        match refused.and_then(|()| tcp.connect(network, at, seat, id, connect)) {
             Ok(slot) => self.outside.arm_end(slot),
             Err(error) => {
                 network.counters.streams.connect_failed += 1;
@@ -238,7 +239,7 @@ impl<A: App> Outside<A> {
         done
     }
 
-    fn with<R: Default>(
+    pub(super) fn with<R: Default>(
         &mut self,
         slot: u32,
         change: impl FnOnce(&mut Endpoint, &mut Tools<'_>) -> R,
@@ -257,6 +258,15 @@ impl<A: App> Outside<A> {
     /// Looks at an end whose deadline is due. Gives the worker that is to be told something, and
     /// what; [`Outside::attended`] is to follow.
     pub(super) fn attend(&mut self, slot: u32) -> Option<(u32, NetworkEvent)> {
+        let end = self.tcp.ends.get(slot as usize);
+        if end.is_some_and(|end| self.network.held[end.seat.worker as usize] == Held::Yes) {
+            self.tcp.park(slot);
+        }
+        if self.failing.is_some()
+            && let Some(event) = self.delay_news(slot)
+        {
+            return Some(event);
+        }
         let news = self.with(slot, |end, tools| {
             end.handle_timeout(tools);
             let news = end.poll_news(tools);
@@ -308,6 +318,15 @@ impl<A: App> Outside<A> {
     pub(super) fn segment_arrives(&mut self, segment: Segment) {
         let counters = &mut self.network.counters.segments;
         counters.in_flight -= 1;
+        if let Some(node) = segment.to_node
+            && self.network.hosts[node as usize].is_down
+        {
+            counters.dropped.add(DropCause::NodeDown, 1);
+            let (at, worker) = (self.now, 0);
+            let words = [peer(segment.target), segment.word().0, 0];
+            let place = Place { at, node, worker };
+            return self.trace.push(place, TraceKind::SegmentLost, 0, words);
+        }
         counters.arrived += 1;
         let rejection = segment.rejection();
         let is_reset = segment.kind == Kind::Reset;

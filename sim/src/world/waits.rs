@@ -81,12 +81,13 @@ impl<A: App> World<A> {
     fn wait_of(&self, seat: &Seat<A>, view: &TaskView) -> Wait {
         let mut reasons = Vec::new();
         if seat.held {
-            let until = seat.stalled_until;
+            let until = seat.held_until();
             reasons.push(WaitFor::Worker { until });
         }
         if let Some(deadline) = view.deadline {
+            let timing = seat.timing.as_ref();
             reasons.push(WaitFor::Deadline {
-                at: deadline.at,
+                at: timing.map_or(deadline.at, |timing| timing.due(deadline.at)),
                 reason: deadline.reason,
             });
         }

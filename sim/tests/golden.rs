@@ -18,7 +18,6 @@ mod common;
 mod hand;
 #[path = "golden/scenarios.rs"]
 mod scenarios;
-#[allow(dead_code, reason = "a part of it is used")]
 #[path = "devices/wire.rs"]
 mod wire;
 

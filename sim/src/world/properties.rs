@@ -7,13 +7,17 @@ use core::time::Duration;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use stillpoint::{App, Task, TaskId, Timestamp};
+use stillpoint::{App, Task, Timestamp};
 
 use super::World;
 use super::run::Step;
 use crate::claim::Claim;
 use crate::failure::Failure;
 use crate::node::NodeId;
+
+mod eventual;
+
+use eventual::{Eventual, Kind};
 
 type Ask<A> = dyn Fn(&World<A>) -> Result<(), String>;
 type AskWorker<A> = dyn Fn(&World<A>, u32) -> Result<(), String>;
@@ -42,31 +46,6 @@ struct Each<A: App> {
     name: String,
     /// Asked about one worker.
     holds: Box<AskWorker<A>>,
-}
-
-/// A property with a deadline.
-struct Eventual<A: App> {
-    name: String,
-    within: Duration,
-    kind: Kind<A>,
-    holds: Box<Ask<A>>,
-    /// From when on it is owed, if it is.
-    owed_since: Option<Timestamp>,
-    /// Of the disturbances that it knows of, the last.
-    disturbed_at: Timestamp,
-    /// How many faults lasted when it was declared. As long as more do, nothing is owed.
-    lasting: usize,
-    suspended: bool,
-    saw: String,
-}
-
-enum Kind<A: App> {
-    /// Must hold at a moment.
-    Once,
-    /// Must hold from a moment on.
-    Settled,
-    /// Must hold at a moment after each at which this holds.
-    After(Box<Ask<A>>),
 }
 
 impl<A: App> Default for Properties<A> {
@@ -105,95 +84,6 @@ impl<A: App> Properties<A> {
     fn due(&self) -> Timestamp {
         let due = self.eventual.iter().filter_map(Eventual::due);
         due.min().unwrap_or(Timestamp::MAX)
-    }
-}
-
-impl<A: App> Eventual<A> {
-    fn due(&self) -> Option<Timestamp> {
-        let owed = self.owed_since.filter(|_| !self.suspended);
-        Some(owed?.after(self.within))
-    }
-
-    /// Whether a fault lasts that somebody is to end. Once it is over, all is owed from then on.
-    fn is_suspended(&mut self, world: &World<A>, lasting: usize) -> bool {
-        let lasts = lasting > self.lasting;
-        if self.suspended && !lasts {
-            self.hear_of(world.now());
-        }
-        self.suspended = lasts;
-        lasts
-    }
-
-    /// What was disturbed is owed anew, or for longer.
-    fn hear_of(&mut self, disturbed_at: Timestamp) {
-        if disturbed_at <= self.disturbed_at {
-            return;
-        }
-        self.disturbed_at = disturbed_at;
-        let is_owed = self.owed_since.is_some();
-        if is_owed || !matches!(self.kind, Kind::After(_)) {
-            self.owed_since = Some(disturbed_at);
-        }
-    }
-
-    /// Asks about a world in which something has happened. Gives what is wrong for good.
-    fn look(&mut self, world: &World<A>, lasting: usize, closing: bool) -> Option<Failure> {
-        let now = world.now();
-        if self.is_suspended(world, lasting) {
-            return None;
-        }
-        self.hear_of(world.outside.disturbed_at);
-        match (&self.kind, self.owed_since) {
-            (Kind::Once, None) => None,
-            (_, Some(since)) if now < since => None, // What it is to recover from lasts.
-            (Kind::Settled, Some(_)) => None,        // Asked when it is due.
-            (Kind::Settled, None) => self.ask(world).err(),
-            (Kind::Once | Kind::After(_), Some(_)) => {
-                if self.ask(world).is_ok() {
-                    self.owed_since = None;
-                }
-                None
-            }
-            (Kind::After(premise), None) => {
-                if !closing && premise(world).is_ok() && self.ask(world).is_err() {
-                    self.owed_since = Some(now);
-                }
-                None
-            }
-        }
-    }
-
-    /// Asks about a world in which nothing more happens by the time that it is due.
-    fn decide(&mut self, world: &World<A>, lasting: usize) -> Option<Failure> {
-        if self.is_suspended(world, lasting) {
-            return None;
-        }
-        self.hear_of(world.outside.disturbed_at);
-        let due = self.due()?;
-        if due > world.now() {
-            return None;
-        }
-        match self.ask(world) {
-            Ok(()) => {
-                self.owed_since = None;
-                None
-            }
-            Err(failure) => Some(failure),
-        }
-    }
-
-    fn ask(&mut self, world: &World<A>) -> Result<(), Failure> {
-        let Err(saw) = (self.holds)(world) else {
-            return Ok(());
-        };
-        self.saw = saw;
-        Err(Failure::Eventually {
-            name: self.name.clone(),
-            at: world.now(),
-            since: self.owed_since.unwrap_or(self.disturbed_at),
-            saw: self.saw.clone(),
-            waiting: Vec::new(),
-        })
     }
 }
 
@@ -496,38 +386,5 @@ fn broken<A: App>(world: &World<A>, name: &str, saw: String) -> Failure {
         name: name.to_owned(),
         saw,
         after: last.map_or_else(String::new, |event| world.describe(&event)),
-    }
-}
-
-/// All tasks of a type, wherever they are: of use to properties.
-impl<A: App> World<A> {
-    /// All tasks of a type, node by node and worker by worker.
-    pub fn all_tasks<T: Task<App = A> + 'static>(
-        &self,
-    ) -> impl Iterator<Item = (NodeId, TaskId, &T)> {
-        self.seats.iter().flat_map(|seat| {
-            let node = NodeId::new(seat.node);
-            let tasks = seat.worker.iter().flat_map(|worker| worker.tasks_of::<T>());
-            tasks.map(move |(id, task)| (node, id, task))
-        })
-    }
-
-    /// The only task of a type on a node.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such node, or it has none of these tasks, or several.
-    #[must_use]
-    pub fn only_task<T: Task<App = A> + 'static>(&self, node: NodeId) -> &T {
-        let mut tasks = self.tasks::<T>(node).map(|(_, task)| task);
-        match (tasks.next(), tasks.next()) {
-            (Some(only), None) => only,
-            (found, _) => panic!(
-                "`only_task` of node `{}`, which has {} tasks of the type {}",
-                self.node_name(node),
-                if found.is_some() { "several" } else { "no" },
-                core::any::type_name::<T>()
-            ),
-        }
     }
 }

@@ -18,6 +18,7 @@ use crate::device::Devices;
 use crate::link::Links;
 
 mod interfaces;
+mod look;
 mod many;
 mod socket;
 

@@ -84,6 +84,14 @@ impl Timings {
         }
     }
 
+    /// How many faults have set something that lasts.
+    pub(super) fn faults(&self) -> usize {
+        let lateness = self.lateness.faults.iter();
+        let late = lateness.filter(|(_, lateness)| lateness.is_some()).count();
+        let costs = self.costs.faults.iter();
+        late + costs.filter(|(_, cost)| cost.is_some()).count()
+    }
+
     /// What faults have set is over.
     pub(super) fn heal(&mut self) {
         self.lateness.faults.clear();

@@ -100,11 +100,13 @@ mod diverge;
 mod draws;
 mod failure;
 mod fault;
+mod gateway;
 pub mod guide;
 mod history;
 mod leak;
 mod linear;
 mod link;
+mod names;
 mod network;
 mod node;
 mod replay;
@@ -127,6 +129,9 @@ pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};
 pub use failure::Failure;
 pub use fault::{Fault, FaultKind, FaultPlan, Who};
+pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
+pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
+pub use gateway::{GatewayBuilder, Protocol};
 pub use history::{Checker, Happened, History, Operation, OperationId};
 pub use leak::{Leak, LeakKind};
 pub use linear::{Linearizable, Model, NotLinearizable, Stuck};
@@ -136,6 +141,7 @@ pub use link::{
     CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
     UnknownProfile,
 };
+pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
 pub use trace::{TraceEvent, TraceHash, TraceKind};

@@ -9,10 +9,14 @@
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
+#[path = "quic/campaign.rs"]
+mod campaign;
 #[path = "quic/lab.rs"]
 mod lab;
 #[path = "../examples/common/quic/mod.rs"]
 mod quic;
+#[path = "campaign/sweep.rs"]
+mod sweep;
 
 use lab::{
     all_fetched, at, client_setup, command, done, fetched, hash, lost, ms, secs, served, server,
@@ -23,6 +27,7 @@ use quic::server::Server;
 use quic::{Command, Quic, Report, Spawn, spawn};
 use stillpoint_shim::{Shim, self_check};
 use stillpoint_sim::{DropCause, Link, World, check};
+use sweep::sweep;
 
 #[test]
 fn ten_megabytes_arrive_whole_under_loss_while_the_client_moves() {
@@ -61,12 +66,24 @@ fn a_small_transfer_is_whole_whatever_the_link_does() {
 }
 
 #[test]
+fn every_transfer_is_whole_once_the_faults_are_over() {
+    sweep(
+        "every_transfer_is_whole_once_the_faults_are_over",
+        40,
+        campaign::scenario,
+    );
+}
+
+#[test]
 fn a_seed_has_one_trace_with_the_shim_and_not_without() {
     self_check(3, |world| {
         let _shim = Shim::simulate(world);
         small_transfer(world)
     })
     .unwrap();
+    for seed in 0..5 {
+        self_check(seed, campaign::scenario).unwrap();
+    }
     let diverged = self_check(3, small_transfer).unwrap_err();
     // The first datagram that arrives has a key share in it.
     assert!(diverged.first.contains("Datagrams"), "{diverged}");

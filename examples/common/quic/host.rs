@@ -381,6 +381,10 @@ const fn ecn(code: Option<EcnCodepoint>) -> Ecn {
 /// Datagrams that a connection may send in one go.
 const RUN_DATAGRAMS_MAX: usize = 10;
 
+/// How long a task that ends waits for its connections to drain: that is three probe timeouts, which
+/// are long if a round trip ever seemed to be (RFC 9000, 10.2).
+pub const DRAIN_MAX: Duration = Duration::from_secs(3);
+
 /// Answers to strangers that may wait.
 const ANSWERS_MAX: usize = 64;
 

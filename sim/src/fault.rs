@@ -126,8 +126,9 @@ pub enum Fault {
         /// How it is.
         link: Option<Box<Link>>,
     },
-    /// Datagrams cannot be sent. The task is told
-    /// [`SendFailed`](stillpoint::NetworkEvent::SendFailed), as by a system call that fails.
+    /// Datagrams cannot be sent, and devices take no packets. The task is told
+    /// [`SendFailed`](stillpoint::NetworkEvent::SendFailed) or
+    /// [`PacketsFailed`](stillpoint::NetworkEvent::PacketsFailed), as of a system call that fails.
     SendErrors {
         /// From where.
         node: NodeId,

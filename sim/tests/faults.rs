@@ -21,3 +21,5 @@ mod refusals;
 mod shop;
 #[path = "streams/talker.rs"]
 mod talker;
+#[path = "devices/wire.rs"]
+mod wire;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
-use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Token};
+use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Timestamp, Token};
 
 use super::Seat;
 
@@ -30,6 +30,8 @@ pub(crate) struct Listener {
     pub(super) told: bool,
     /// Whether its task knows that connections cannot be taken in, for want of descriptors.
     out: bool,
+    /// It takes nothing in before.
+    paused_until: Timestamp,
     /// Ends that are being connected, or wait to be taken in.
     pub(super) waiting: BTreeSet<u32>,
 }
@@ -75,6 +77,7 @@ impl Listeners {
             options: listen.options,
             told: false,
             out: false,
+            paused_until: Timestamp::EPOCH,
             waiting: BTreeSet::new(),
         });
         let slot = u32::try_from(slot).expect("fewer than 2^32 listeners");
@@ -107,12 +110,26 @@ impl Listeners {
             .count()
     }
 
-    /// A connection can be taken in, or cannot for want of descriptors. Gives the listener, if its
-    /// task is to be told; that there is none, if it is closed.
-    pub(crate) fn set_out(&mut self, slot: u32, out: bool) -> Option<Option<ListenerId>> {
+    /// Until when a listener takes nothing in, if it does not.
+    pub(crate) fn paused_until(&self, slot: u32, now: Timestamp) -> Option<Timestamp> {
+        let until = self.all.get(slot as usize)?.paused_until;
+        (until > now).then_some(until)
+    }
+
+    /// A listener takes connections in.
+    pub(crate) fn takes_in(&mut self, slot: u32) {
+        if let Some(listener) = self.all.get_mut(slot as usize) {
+            listener.out = false;
+        }
+    }
+
+    /// A listener takes nothing in until then, for want of descriptors. Gives its id if its task is
+    /// to be told.
+    pub(crate) fn pause(&mut self, slot: u32, until: Timestamp) -> Option<ListenerId> {
         let listener = self.all.get_mut(slot as usize)?;
-        let before = core::mem::replace(&mut listener.out, out);
-        Some((out && !before).then_some(listener.id))
+        listener.paused_until = until;
+        let before = core::mem::replace(&mut listener.out, true);
+        (!before).then_some(listener.id)
     }
 
     /// The listeners of a worker.

@@ -137,6 +137,15 @@ impl<A: App> Sink<'_, A> {
         self.draw_refusal(What::Bind)
     }
 
+    /// What the system says to a packet that a task gives to a device, if it does not take it.
+    #[inline]
+    pub(super) fn packet_refused(&mut self) -> Result<(), NetworkError> {
+        if self.outside.failing.is_none() {
+            return Ok(());
+        }
+        self.draw_refusal(What::Send).map_or(Ok(()), Err)
+    }
+
     /// What the system says to an opening, if there is to be none.
     #[inline]
     pub(super) fn refused(&mut self) -> Result<(), NetworkError> {
@@ -178,15 +187,7 @@ impl<A: App> Outside<A> {
         let end = self.tcp.ends.get(slot as usize)?;
         let (node, worker) = (end.seat.node, end.seat.worker);
         if let Some(listener) = end.wants_in() {
-            let out = self.is_out_of_descriptors(node);
-            let told = self.tcp.listeners.set_out(listener, out)?;
-            if !out {
-                return None;
-            }
-            self.network.counters.streams.accepts_paused += 1;
-            self.keep_back(slot, ACCEPT_PAUSE);
-            let error = NetworkError::TooManySockets;
-            return told.map(|listener| (worker, NetworkEvent::AcceptFailed { listener, error }));
+            return self.delay_accept(slot, listener, (node, worker));
         }
         let failing = self.failing.as_ref()?;
         let delay = failing.nodes.get(&node)?.read_delay.as_ref()?;
@@ -194,6 +195,31 @@ impl<A: App> Outside<A> {
         let delay = failing.reader.duration(entity, piece, delay);
         self.keep_back(slot, delay);
         None
+    }
+
+    /// A connection is to be taken in. As in the backends, a listener that has no descriptor for it
+    /// tells its task so, the first time, and tries again after a pause, with this one and all others.
+    fn delay_accept(
+        &mut self,
+        slot: u32,
+        listener: u32,
+        (node, worker): (u32, u32),
+    ) -> Option<(u32, NetworkEvent)> {
+        let listeners = &mut self.tcp.listeners;
+        if let Some(until) = listeners.paused_until(listener, self.now) {
+            self.keep_back(slot, until.since(self.now));
+            return None;
+        }
+        if !self.is_out_of_descriptors(node) {
+            self.tcp.listeners.takes_in(listener);
+            return None;
+        }
+        let until = self.now.after(ACCEPT_PAUSE);
+        let told = self.tcp.listeners.pause(listener, until);
+        self.network.counters.streams.accepts_paused += 1;
+        self.keep_back(slot, ACCEPT_PAUSE);
+        let (listener, error) = (told?, NetworkError::TooManySockets);
+        Some((worker, NetworkEvent::AcceptFailed { listener, error }))
     }
 
     fn keep_back(&mut self, slot: u32, delay: Duration) {

@@ -110,11 +110,15 @@ impl<A: App> Sink<'_, A> {
             .trace
             .resource(self.place, TraceKind::OpenDevice, device, [text, 0, 0]);
         let token = open.token;
-        let network = &mut self.outside.network;
-        let entity = network.entities[self.place.node as usize];
-        let opened = network
-            .devices
-            .open(self.place.node, entity, self.worker, device, open);
+        let node = self.place.node;
+        let opened = if self.outside.is_out_of_descriptors(node) {
+            Err(DeviceError::TooMany)
+        } else {
+            let network = &mut self.outside.network;
+            let entity = network.entities[node as usize];
+            let devices = &mut network.devices;
+            devices.open(node, entity, self.worker, device, open)
+        };
         self.answer(match opened {
             Ok((name, mtu)) => NetworkEvent::DeviceOpened {
                 device,
@@ -147,7 +151,10 @@ impl<A: App> Sink<'_, A> {
         let Some(device) = outside.network.devices.of_queue(self.worker, id) else {
             return outside.drop_packet(self.place, id, DropCause::Closed, &packet);
         };
-        if let Err(error) = outside.network.devices.get(device).check(&packet) {
+        let checked = outside.network.devices.get(device).check(&packet);
+        let checked = checked.and_then(|()| self.packet_refused());
+        let outside = &mut *self.outside;
+        if let Err(error) = checked {
             outside.network.devices.get_mut(device).counters.send_failed += 1;
             outside.drop_packet(self.place, id, DropCause::Unsendable, &packet);
             let packets = 1;

@@ -15,6 +15,8 @@ mod campaign;
 mod lab;
 #[path = "../examples/common/quic/mod.rs"]
 mod quic;
+#[path = "quic/spy.rs"]
+mod spy;
 #[path = "campaign/sweep.rs"]
 mod sweep;
 
@@ -25,6 +27,7 @@ use lab::{
 use quic::client::WhenDone;
 use quic::server::Server;
 use quic::{Command, Quic, Report, Spawn, spawn};
+use stillpoint::Ecn;
 use stillpoint_shim::{Shim, self_check};
 use stillpoint_sim::{DropCause, Link, World, check};
 use sweep::sweep;
@@ -152,6 +155,21 @@ fn a_transfer_leaves_in_runs() {
     );
     assert!(host.datagrams > 5 * host.runs, "{host:?}");
     assert_eq!(world.counters().dropped.total(), 0);
+}
+
+#[test]
+fn what_is_sent_takes_part_in_congestion_notification() {
+    let mut world = World::new(1);
+    let _shim = Shim::simulate(&mut world);
+    let spy = world.node("spy", lab::SERVER.ip()).spawner(spy::spawn);
+    let client = world.node("client", [10, 0, 0, 2]).spawner(spawn);
+    world.spawn(spy, 0, Spawn::Server(setup()));
+    world.spawn(client, 0, Spawn::Client(client_setup(1, 1, 1_000)));
+    world.run_for(secs(3)).unwrap();
+    let (_, spy) = world.tasks::<spy::Spy>(spy).next().unwrap();
+    assert!(spy.heard.len() > 2, "{:?}", spy.heard);
+    let capable = spy.heard.iter().all(|&ecn| ecn == Ecn::Capable0);
+    assert!(capable, "{:?}", spy.heard);
 }
 
 #[test]

@@ -120,7 +120,12 @@ pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters
 pub use disk::Disk;
 pub use failure::{Failure, Waiting};
 pub use fault::{Fault, FaultKind, FaultPlan, Who};
-pub use link::Link;
+#[doc(hidden)]
+pub use link::{Arrived, Probe};
+pub use link::{
+    CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
+    UnknownProfile,
+};
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};

@@ -22,12 +22,14 @@ use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
 mod bus;
+mod cargo;
 mod carry;
 mod control;
 mod desk;
 mod errors;
 mod faults;
 mod gate;
+mod line;
 mod links;
 mod lives;
 mod look;
@@ -37,6 +39,7 @@ mod run;
 mod seat;
 mod streams;
 mod timing;
+mod transit;
 mod upcoming;
 mod workers;
 

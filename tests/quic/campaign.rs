@@ -23,8 +23,15 @@ pub fn scenario(world: &mut World<Quic>) -> Result<(), Failure> {
             booted.spawner(spawn)
         })
         .collect();
-    let faulty = Link::new(ms(1)..=ms(40)).loss(0.02).duplicate(0.02);
-    world.default_link(&faulty.reorder(0.02, ms(30)));
+    let faulty = Link::new(ms(1)..=ms(40))
+        .loss(0.02)
+        .duplicate(0.02)
+        .reorder(0.02, ms(30))
+        .corrupt(0.01)
+        .truncate(0.005)
+        .split_runs(0.2)
+        .refuse_runs(0.02);
+    world.default_link(&faulty);
     world.plan(&FaultPlan::everything(), ms(3_000));
     world.run_for(ms(3_000))?;
     world.heal();

@@ -416,7 +416,11 @@ impl Task for Client {
             }
             Input::Command(command) => self.command(now, command),
             Input::Shutdown => self.close(now),
-            // Datagrams that were not sent are lost to QUIC as they would be on the way.
+            Input::Network(NetworkEvent::SendFailed { datagrams, .. }) => {
+                if let Some(host) = &mut self.host {
+                    host.handle_send_failed(datagrams);
+                }
+            }
             _ => {}
         }
         self.attend(now);

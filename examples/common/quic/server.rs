@@ -340,7 +340,11 @@ impl Task for Server {
                 }
             }
             Input::Shutdown | Input::Command(Command::Stop) => self.stop(now),
-            // Datagrams that were not sent are lost to QUIC as they would be on the way.
+            Input::Network(NetworkEvent::SendFailed { datagrams, .. }) => {
+                if let Some(host) = &mut self.host {
+                    host.handle_send_failed(datagrams);
+                }
+            }
             _ => {}
         }
         self.attend(now);

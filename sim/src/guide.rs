@@ -8,6 +8,8 @@ pub mod checking {}
 
 #[doc = include_str!("../docs/determinism.md")]
 pub mod determinism {}
+#[doc = include_str!("../docs/crates.md")]
+pub mod crates {}
 
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}

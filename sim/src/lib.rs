@@ -82,7 +82,8 @@
 //! Tasks must not ask the outside: no clock, no system randomness, no iteration over a hash table
 //! with a random seed. [`self_check`] finds those that do: it runs a seed twice and names the first
 //! event that differs. `Debug` texts of commands, spawns and reports are part of the trace, so they
-//! must not print addresses of memory.
+//! must not print addresses of memory. How crates are used that ask nevertheless is in
+//! [`guide::crates`].
 #![forbid(unsafe_code)]
 
 mod agenda;

@@ -97,9 +97,11 @@ impl Cargo {
 impl<A: App> Outside<A> {
     /// The way from one node to another.
     pub(super) fn hop(&self, from: u32, to: u32) -> Hop {
+        let entity = self.network.link_entity(from, to);
         Hop {
             ends: (from, to),
-            entity: self.network.link_entity(from, to),
+            entity,
+            draws: entity,
         }
     }
 
@@ -113,7 +115,9 @@ impl<A: App> Outside<A> {
             }
             Cargo::Packet { place, to, .. } => {
                 let device = self.network.devices.get(to.device);
-                self.hop(place.node, device.node)
+                let mut hop = self.hop(place.node, device.node);
+                hop.draws = hop.entity.part(PACKETS);
+                hop
             }
         }
     }
@@ -239,8 +243,8 @@ impl<A: App> Outside<A> {
         arrival: Timestamp,
     ) {
         let entity = match which {
-            Which::Original => hop.entity,
-            Which::Copy => crate::link::copy_of(hop.entity),
+            Which::Original => hop.draws,
+            Which::Copy => crate::link::copy_of(hop.draws),
         };
         if fate.corrupted || fate.truncated {
             if matches!(cargo, Cargo::Segment { .. }) {

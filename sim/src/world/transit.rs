@@ -80,7 +80,11 @@ impl<A: App> Outside<A> {
             };
             return self.transit_run(row, count);
         }
-        let number = self.network.links.count(hop.ends, 1);
+        let links = &mut self.network.links;
+        let number = match cargo {
+            Cargo::Packet { .. } => links.count_packet(hop.ends),
+            Cargo::Datagrams { .. } | Cargo::Segment { .. } => links.count(hop.ends, 1),
+        };
         let parcel = self.parcel_of(&cargo, number);
         let line = self.line(hop.ends);
         let verdict = self

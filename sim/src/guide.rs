@@ -15,6 +15,9 @@ pub mod devices {}
 #[doc = include_str!("../docs/faults.md")]
 pub mod faults {}
 
+#[doc = include_str!("../docs/links.md")]
+pub mod links {}
+
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
 

@@ -130,7 +130,12 @@ pub use fault::{Fault, FaultKind, FaultPlan, Who};
 pub use history::{Checker, Happened, History, Operation, OperationId};
 pub use leak::{Leak, LeakKind};
 pub use linear::{Linearizable, Model, NotLinearizable, Stuck};
-pub use link::Link;
+#[doc(hidden)]
+pub use link::{Arrived, Probe};
+pub use link::{
+    CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
+    UnknownProfile,
+};
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
 pub use trace::{TraceEvent, TraceHash, TraceKind};

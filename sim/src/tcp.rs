@@ -7,9 +7,9 @@
 //! What is modelled: SYN, data, acknowledgements, windows and their probes, FIN and RST as segments
 //! of their own, each subject to the links; retransmission with measured round trips and doubling
 //! pauses (RFC 6298), fast retransmission (RFC 5681, 6582), Nagle's algorithm, keepalive, backlogs.
-//! What is not: congestion windows and pacing, selective and delayed acknowledgements, path MTU,
-//! urgent data, initial sequence numbers (a segment names its connection), and the time that
-//! TIME-WAIT takes: an end goes when the other needs nothing of it any more.
+//! What is not: congestion windows and pacing, selective and delayed acknowledgements, urgent data,
+//! initial sequence numbers (a segment names its connection), and the time that TIME-WAIT takes: an
+//! end goes when the other needs nothing of it any more.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeSet;

@@ -350,6 +350,13 @@ impl Endpoint {
         }
     }
 
+    /// The way to the peer takes segments of so many bytes.
+    pub(crate) fn shrink_segments(&mut self, bytes_max: usize) {
+        if self.stage == Stage::Joined {
+            self.sending.shrink_segments(bytes_max);
+        }
+    }
+
     pub(crate) fn end_write(&mut self) {
         self.sending.end();
     }

@@ -160,6 +160,7 @@ impl<A: App> World<A> {
             .trace
             .push(place, TraceKind::Fault, 0, [text, 0, 0]);
         self.heal_links();
+        self.outside.keep_lines();
         self.outside.network.links.uncover_all();
         self.timings.heal();
         self.retime(&Who::All);
@@ -370,9 +371,11 @@ impl<A: App> World<A> {
             }
             Fault::SetLink { from, to, link } => {
                 let (from, to) = (self.known(from).number(), self.known(to).number());
+                self.outside.keep_lines();
+                let now = self.outside.now;
                 let links = &mut self.outside.network.links;
                 match link {
-                    Some(link) => links.cover(from, to, &link),
+                    Some(link) => links.cover(from, to, &link, now),
                     None => links.uncover(from, to),
                 }
             }

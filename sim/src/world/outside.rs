@@ -18,6 +18,7 @@ use crate::trace::{Place, Trace, TraceKind};
 use super::desk::Desk;
 use super::errors::Failing;
 use super::gate::Held;
+use super::line::Lines;
 use super::waits::Talks;
 
 pub(super) struct Outside<A: App> {
@@ -25,6 +26,7 @@ pub(super) struct Outside<A: App> {
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
     pub(super) held: Held,
+    pub(super) lines: Lines,
     pub(super) tcp: Tcp,
     pub(super) buses: Buses<A>,
     /// By node.
@@ -85,6 +87,16 @@ pub(super) enum Event<A: App> {
     BusTurn(BusPath),
     /// There is room in the queue.
     BusRoom(BusPath),
+    /// A link has sent what it was sending, and more waits.
+    LinkFree {
+        from: u32,
+        to: u32,
+    },
+    /// An end of a connection is told that its segments are too long for the way.
+    SegmentTooBig {
+        end: Name,
+        bytes_max: usize,
+    },
     /// What waits in front of a clogged link may go on.
     Release {
         from: u32,
@@ -145,6 +157,7 @@ impl<A: App> Outside<A> {
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
             held: Held::default(),
+            lines: Lines::default(),
             tcp: Tcp::new(entropy),
             buses: Buses::new(entropy),
             desks: Vec::new(),

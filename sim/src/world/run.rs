@@ -226,6 +226,10 @@ impl<A: App> World<A> {
             Due::Event(Event::Bus(path)) => self.bus_arrives(path),
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
+            Due::Event(Event::LinkFree { from, to }) => self.outside.link_free(from, to),
+            Due::Event(Event::SegmentTooBig { end, bytes_max }) => {
+                self.outside.shrink_segments(end, bytes_max);
+            }
             Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
         }
     }

@@ -138,6 +138,8 @@ impl<A: App> World<A> {
                 | Event::Segment(_)
                 | Event::Listening { .. }
                 | Event::Retell { .. }
+                | Event::LinkFree { .. }
+                | Event::SegmentTooBig { .. }
                 | Event::Release { .. } => None,
             },
         }

@@ -6,19 +6,17 @@
 //! sends only when it has nothing to tell: so what a task says to what it is told goes out in the
 //! same segment as the acknowledgement.
 
-use core::time::Duration;
-
 use stillpoint::{
     App, IncomingId, ListenerId, NetworkEvent, Reading, StreamId, StreamWrite, TcpConnect,
     TcpListen, Timestamp,
 };
 
-use super::gate::Cargo;
+use super::cargo::{Cargo, Which};
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
-use crate::link::Verdict;
-use crate::network::{Held, Network};
-use crate::tcp::{Endpoint, Kind, NoListener, Reply, Seat, Segment, Side, Tools};
+use crate::link::Fate;
+use crate::network::Held;
+use crate::tcp::{Endpoint, Kind, Name, NoListener, Reply, Seat, Segment, Side, Tools};
 use crate::trace::{Place, TraceKind, peer};
 
 impl<A: App> Sink<'_, A> {
@@ -377,55 +375,29 @@ impl<A: App> Outside<A> {
     }
 
     /// Puts a segment onto its link.
-    pub(super) fn carry_segment(
-        &mut self,
-        place: Place,
-        stream: Option<StreamId>,
-        segment: Box<Segment>,
-    ) {
+    fn carry_segment(&mut self, place: Place, stream: Option<StreamId>, segment: Box<Segment>) {
         let (from, to) = (segment.from_node, segment.to_node.unwrap_or_default());
         let path = self.network.links.path(from, to);
+        let hop = self.hop(from, to);
         let cargo = Cargo::Segment {
             place,
             stream,
             segment,
         };
-        let passed = if path.faulty {
-            self.pass_gate((from, to), cargo)
-        } else {
-            Some(cargo)
-        };
-        let Some(Cargo::Segment { segment, .. }) = passed else {
-            return;
-        };
-        let link = self.network.link_entity(from, to);
-        let Network {
-            links, counters, ..
-        } = &mut self.network;
-        let verdict = if path.faulty {
-            let number = links.count(from, to, 1);
-            links.verdict(&path, link, number)
-        } else {
-            Verdict::PASSED
-        };
-        if verdict.lost {
-            return self.drop_segment(place, stream, &segment, DropCause::Loss);
+        if path.faulty {
+            return self.enter(&hop, cargo);
         }
-        let id = stream.map_or(0, |stream| stream.to_words()[1]);
-        let words = [peer(segment.target), segment.word().0, 0];
-        let arrival = links.arrival(&path, link, self.now);
-        let mut launch = |segment: Box<Segment>, held_back: u64| {
-            let arrival = arrival.after(Duration::from_nanos(held_back));
-            let words = [words[0], words[1], arrival.as_nanos()];
-            self.trace.push(place, TraceKind::Segment, id, words);
-            self.agenda.push(arrival, link, Event::Segment(segment));
-        };
-        if let Some(held_back) = verdict.copy {
-            counters.segments.in_flight += 1;
-            counters.segments.duplicated += 1;
-            launch(segment.clone(), held_back);
+        let links = &mut self.network.links;
+        let arrival = links.arrival(&path, hop.entity, self.now);
+        let drawn = (Fate::default(), 0);
+        self.launch_cargo(cargo, Which::Original, &hop, drawn, arrival);
+    }
+
+    /// A notice has come that segments of an end are too long for the way (RFC 1191, 8201).
+    pub(super) fn shrink_segments(&mut self, end: Name, bytes_max: usize) {
+        if let Some(slot) = self.tcp.named(end) {
+            self.change(slot, |end, _| end.shrink_segments(bytes_max));
         }
-        launch(segment, verdict.held_back);
     }
 
     /// Drops a segment on its way.

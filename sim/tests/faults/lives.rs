@@ -1,6 +1,7 @@
 //! Nodes that crash, start again, stand still; and what outlives them.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use super::common::{self, Client, Echo, Server, heard, ms, pair, reported, server, the_client};
 use super::puppet::{self, Act, Heard, Show, puppet};
@@ -195,39 +196,65 @@ fn a_call_that_comes_while_a_node_is_down_is_answered_when_it_is_up() {
     assert_eq!(ear(&world, server).heard.len(), 10);
 }
 
+/// The counts that the clerk has reported since it was last asked, and when.
+fn sold(world: &mut World<Shop>) -> Vec<(Timestamp, u64)> {
+    let reports = world.take_reports().into_iter();
+    let sold = reports.filter_map(|reported| match reported.report {
+        Report::Sold(sold) => Some((reported.at, sold)),
+        _ => None,
+    });
+    sold.collect()
+}
+
+fn on_disk(world: &World<Shop>, till: NodeId) -> u64 {
+    let sold = world.disk(till).read("sold");
+    sold.map_or(0, |sold| u64::from_le_bytes(sold.try_into().unwrap()))
+}
+
 #[test]
 fn what_was_safe_on_the_disk_is_there_in_the_next_life() {
-    for seed in 0..20 {
+    for seed in 0..5 {
         let mut world = World::<Shop>::new(seed);
-        let (till, _) = shop::open(&mut world, 2);
-        let mut sold_before = 0;
+        let (till, _) = shop::open_with(&mut world, 2, ms(70)..=ms(70));
+        let mut before = 0;
         for life in 0..4 {
             assert_eq!(world.life(till), life);
             world.run_for(ms(300)).unwrap();
-            let reports = world.take_reports();
-            let sold = reports.iter().filter_map(|reported| match reported.report {
-                Report::Sold(sold) => Some((reported.at, sold)),
-                _ => None,
-            });
-            let sold: Vec<_> = sold.collect();
-            let (first, last) = (sold[0].1, sold[sold.len() - 1].1);
-            // The count goes on from where the disk was: at most what was written in the last 5 ms
-            // is lost.
-            assert!(first <= sold_before + 1, "{first} {sold_before}");
-            let safe = world.now().after(Duration::ZERO);
-            let lost = sold.iter().filter(|(at, _)| at.after(ms(5)) > safe).count();
+            let sold = sold(&mut world);
+            assert_eq!(sold[0].1, before + 1, "it goes on from where the disk was");
+            let last = sold[sold.len() - 1].1;
+            assert_eq!(
+                on_disk(&world, till),
+                last,
+                "what was written can be read at once"
+            );
             world.crash(till);
-            let disk = world.disk(till).read("sold").unwrap();
-            let on_disk = u64::from_le_bytes(disk.try_into().unwrap());
-            assert!(on_disk <= last && on_disk + lost as u64 >= last);
-            sold_before = on_disk;
+            let now = world.now();
+            let safe = sold.iter().rev().find(|(at, _)| at.after(ms(70)) <= now);
+            before = safe.unwrap().1;
+            assert!(before < last, "the last ones were not safe yet");
+            assert_eq!(on_disk(&world, till), before);
             world.run_for(ms(50)).unwrap();
             world.restart(till);
             world.run_for(Duration::from_nanos(1)).unwrap();
             let (_, clerk) = world.tasks::<Clerk>(till).next().unwrap();
-            assert_eq!(clerk.sold, on_disk);
+            assert_eq!(clerk.sold, before);
         }
     }
+}
+
+#[test]
+fn how_long_a_write_takes_to_be_safe_is_drawn() {
+    let mut lost = BTreeSet::new();
+    for seed in 0..20 {
+        let mut world = World::<Shop>::new(seed);
+        let (till, _) = shop::open_with(&mut world, 1, ms(0)..=ms(100));
+        world.run_for(ms(500)).unwrap();
+        let before = on_disk(&world, till);
+        world.crash(till);
+        lost.insert(before - on_disk(&world, till));
+    }
+    assert!(lost.len() > 2 && *lost.last().unwrap() <= 6, "{lost:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! buyers who do not give up.
 
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use stillpoint::{
@@ -251,11 +252,20 @@ fn at(port: u16) -> SocketAddr {
 
 /// A till with two workers, at 10.0.0.1, and so many buyers.
 pub(crate) fn open(world: &mut World<Shop>, buyers: u8) -> (NodeId, Vec<NodeId>) {
+    open_with(world, buyers, Duration::ZERO..=Duration::from_millis(5))
+}
+
+/// The same, with a disk that takes this long.
+pub(crate) fn open_with(
+    world: &mut World<Shop>,
+    buyers: u8,
+    sync_delay: RangeInclusive<Duration>,
+) -> (NodeId, Vec<NodeId>) {
     let till = world
         .node("till", [10, 0, 0, 1])
         .workers(2)
         .when_worker_fails(WhenWorkerFails::GoOn)
-        .sync_delay(Duration::ZERO..=Duration::from_millis(5))
+        .sync_delay(sync_delay)
         .persist(|report, disk| {
             if let Report::Sold(sold) = report {
                 disk.write("sold", sold.to_le_bytes());

@@ -111,7 +111,9 @@ fn a_clock_can_be_set_during_the_run() {
     world.command(node, task, Act::Tick(ms(10)));
     world.run_for(ms(95)).unwrap();
     // That is behind what it has shown: it goes on once it is not.
+    let before = world.local_time(node);
     world.set_clock(node, NodeClock::new().offset(ms(800)));
+    assert_eq!(world.local_time(node), before);
     world.run_for(ms(204)).unwrap();
     assert_eq!(ticks(&world, node, task).len(), 9);
     world.run_for(ms(2)).unwrap();
@@ -157,11 +159,13 @@ fn deadlines_are_never_early_and_time_passes_whatever_is_done_to_the_clock() {
                 let wait = world.draw("wait", 0..=50_000_000);
                 world.run_for(Duration::from_nanos(wait))?;
                 let by = Duration::from_nanos(world.draw("by", 0..=100_000_000));
+                let before = world.local_time(node);
                 match world.draw("which", 0..=2) {
                     0 => world.jump_clock(node, by),
                     1 => world.set_back_clock(node, by),
                     _ => world.set_clock(node, NodeClock::new().offset(by).drift(drift)),
                 }
+                assert!(world.local_time(node) >= before, "time runs backwards");
             }
             world.run_for(ms(10_000))?;
             let ticks = ticks(world, node, task);

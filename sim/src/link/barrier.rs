@@ -36,12 +36,6 @@ impl Links {
         barrier.clogged_until = barrier.clogged_until.max(Some(until));
     }
 
-    /// How many ways are cut.
-    pub(crate) fn cuts(&self) -> usize {
-        let barriers = self.barriers.values();
-        barriers.filter(|barrier| barrier.cut).count()
-    }
-
     /// Ends a cut and a clog.
     pub(crate) fn unbar(&mut self, ends: (u32, u32)) {
         if let Some(barrier) = self.barriers.get_mut(&ends) {
@@ -79,6 +73,12 @@ impl Links {
             barrier.line = false;
             self.unbar_if_open(ends.0, ends.1, now);
         }
+    }
+
+    /// How many ways are cut.
+    pub(crate) fn cuts(&self) -> usize {
+        let barriers = self.barriers.values();
+        barriers.filter(|barrier| barrier.cut).count()
     }
 
     /// All ways that are cut or clogged.

@@ -8,6 +8,8 @@ pub mod checking {}
 
 #[doc = include_str!("../docs/determinism.md")]
 pub mod determinism {}
+#[doc = include_str!("../docs/crates.md")]
+pub mod crates {}
 
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}
@@ -23,6 +25,8 @@ pub mod streams {}
 
 #[doc = include_str!("../docs/time.md")]
 pub mod time {}
+#[doc = include_str!("../docs/topology.md")]
+pub mod topology {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

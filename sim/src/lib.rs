@@ -82,7 +82,8 @@
 //! Tasks must not ask the outside: no clock, no system randomness, no iteration over a hash table
 //! with a random seed. [`self_check`] finds those that do: it runs a seed twice and names the first
 //! event that differs. `Debug` texts of commands, spawns and reports are part of the trace, so they
-//! must not print addresses of memory.
+//! must not print addresses of memory. How crates are used that ask nevertheless is in
+//! [`guide::crates`].
 #![forbid(unsafe_code)]
 
 mod agenda;
@@ -100,11 +101,13 @@ mod diverge;
 mod draws;
 mod failure;
 mod fault;
+mod gateway;
 pub mod guide;
 mod history;
 mod leak;
 mod linear;
 mod link;
+mod names;
 mod network;
 mod node;
 mod replay;
@@ -127,6 +130,9 @@ pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};
 pub use failure::Failure;
 pub use fault::{Fault, FaultKind, FaultPlan, Who};
+pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
+pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
+pub use gateway::{GatewayBuilder, Protocol};
 pub use history::{Checker, Happened, History, Operation, OperationId};
 pub use leak::{Leak, LeakKind};
 pub use linear::{Linearizable, Model, NotLinearizable, Stuck};
@@ -136,6 +142,7 @@ pub use link::{
     CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
     UnknownProfile,
 };
+pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
 pub use trace::{TraceEvent, TraceHash, TraceKind};

@@ -1,24 +1,15 @@
 //! What can be seen of hosts and their sockets.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use stillpoint::SocketId;
 
 use super::Network;
 
 impl Network {
-    /// The address of a host that was given first.
-    pub(crate) fn first_address(&self, node: u32) -> IpAddr {
-        let first = self.hosts[node as usize].addresses.first();
-        first.map_or(Ipv4Addr::UNSPECIFIED.into(), |own| own.ip)
-    }
-
-    /// Whether a host has this address.
+    /// Whether a host of the public network has this address.
     pub(crate) fn is_taken(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(ip) => self.by_ipv4.contains_key(&ip.to_bits()),
-            IpAddr::V6(ip) => self.by_ipv6.contains_key(&ip.to_bits()),
-        }
+        self.book(0).find(address).is_some()
     }
 
     /// Where a socket is bound, as its peers see it.

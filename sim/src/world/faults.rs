@@ -142,7 +142,8 @@ impl<A: App> World<A> {
     /// that a fault has killed is restarted, if it [has something to start with](crate::NodeBuilder::boot)
     /// and its controller has not replaced the worker.
     ///
-    /// What has happened stays: clocks that have jumped, connections that are broken.
+    /// What has happened stays: clocks that have jumped, connections that are broken, nodes that
+    /// have moved.
     ///
     /// # Panics
     ///
@@ -260,6 +261,7 @@ impl<A: App> World<A> {
         };
         let targets = wanted.iter().map(|&node| Target {
             node,
+            is_nat: self.outside.network.nat(node.number()).is_some(),
             entity: self.outside.network.entities[node.index()],
             workers: workers(node),
         });
@@ -369,6 +371,13 @@ impl<A: App> World<A> {
                     }
                 }
             }
+            Fault::Rebind(gateway) => self.rebind(gateway),
+            Fault::Readdress { gateway, address } => self.set_gateway_address(gateway, address),
+            Fault::Roam {
+                node,
+                gateway,
+                address,
+            } => self.move_behind(node, gateway, address),
             Fault::SetLink { from, to, link } => {
                 let (from, to) = (self.known(from).number(), self.known(to).number());
                 self.outside.keep_lines();

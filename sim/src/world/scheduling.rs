@@ -7,6 +7,7 @@ use stillpoint::{App, Entity, Timestamp};
 use super::World;
 use super::outside::Event;
 use crate::agenda::Due;
+use crate::device::Goal;
 use crate::network::{Audience, Held};
 use crate::schedule::{Delays, Priorities, Schedule};
 use crate::trace::{Place, TraceKind};
@@ -128,7 +129,10 @@ impl<A: App> World<A> {
                     found.map(|(worker, _)| worker)
                 }
                 Event::Packet(flight) => {
-                    let device = outside.network.devices.get(flight.to.device);
+                    let Goal::Device(port) = flight.to else {
+                        return None;
+                    };
+                    let device = outside.network.devices.get(port.device);
                     Some(device.queue_for(&flight.packet.payload)?.worker)
                 }
                 Event::Bus(path) | Event::BusTurn(path) => outside.seat(path.node, path.to),
@@ -140,6 +144,7 @@ impl<A: App> World<A> {
                 | Event::Retell { .. }
                 | Event::LinkFree { .. }
                 | Event::SegmentTooBig { .. }
+                | Event::Notice(_)
                 | Event::Release { .. } => None,
             },
         }

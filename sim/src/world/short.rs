@@ -1,6 +1,6 @@
 //! What makes small worlds short to write.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 use stillpoint::{App, Spawned, Spawner};
 
@@ -35,17 +35,6 @@ impl<A: App> World<A> {
             let address = self.free_address();
             self.node(name, address).spawner(spawn.clone())
         })
-    }
-
-    /// The address of a node that was given first.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such node.
-    #[must_use]
-    pub fn address(&self, node: NodeId) -> IpAddr {
-        let number = self.known(node).number();
-        self.outside.network.first_address(number)
     }
 
     /// All nodes, in the order in which they were made.

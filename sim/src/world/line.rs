@@ -157,7 +157,7 @@ impl<A: App> Outside<A> {
         let (from, to) = hop.ends;
         let channel = hop.entity.part(FREE);
         self.agenda
-            .push(until, channel, Event::LinkFree { from, to });
+            .push_in_time(until, channel, Event::LinkFree { from, to });
     }
 }
 

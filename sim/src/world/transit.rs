@@ -286,7 +286,7 @@ impl<A: App> Outside<A> {
             input: Box::new(WorkerInput::Network(event)),
         };
         let channel = controls(entity, place.worker);
-        self.agenda.push(self.now, channel, event);
+        self.agenda.push_in_time(self.now, channel, event);
         self.drop_flight(place, &flight, count, DropCause::Unsendable);
         self.recycle(flight);
     }

@@ -20,6 +20,8 @@ pub mod streams {}
 
 #[doc = include_str!("../docs/time.md")]
 pub mod time {}
+#[doc = include_str!("../docs/topology.md")]
+pub mod topology {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

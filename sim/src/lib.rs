@@ -98,8 +98,10 @@ mod device;
 mod disk;
 mod failure;
 mod fault;
+mod gateway;
 pub mod guide;
 mod link;
+mod names;
 mod network;
 mod node;
 mod replay;
@@ -120,12 +122,16 @@ pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters
 pub use disk::Disk;
 pub use failure::{Failure, Waiting};
 pub use fault::{Fault, FaultKind, FaultPlan, Who};
+pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
+pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
+pub use gateway::{GatewayBuilder, Protocol};
 #[doc(hidden)]
 pub use link::{Arrived, Probe};
 pub use link::{
     CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
     UnknownProfile,
 };
+pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};

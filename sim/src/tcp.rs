@@ -518,7 +518,7 @@ impl Tcp {
 pub(crate) struct NoListener;
 
 /// An address and a port as a number.
-fn address_number(address: SocketAddr) -> u64 {
+pub(crate) fn address_number(address: SocketAddr) -> u64 {
     let mut bytes = [0; 18];
     match address.ip() {
         IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),

@@ -28,7 +28,10 @@ mod control;
 mod desk;
 mod errors;
 mod faults;
+mod forward;
+mod forward_packets;
 mod gate;
+mod gateways;
 mod line;
 mod links;
 mod lives;
@@ -164,6 +167,8 @@ impl<A: App> World<A> {
             starts: None,
             persist: None,
             sync_delay: Duration::ZERO..=Duration::ZERO,
+            behind: None,
+            firewall: None,
         }
     }
 
@@ -171,13 +176,17 @@ impl<A: App> World<A> {
         &mut self,
         name: &str,
         addresses: Vec<HostAddress>,
+        behind: Option<NodeId>,
         node: Node<A>,
     ) -> NodeId {
         assert!(
             !self.nodes.contains_key(name),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
-        let number = self.outside.network.add_host(name, addresses);
+        let ips = addresses.iter().map(|own| own.ip).collect();
+        let behind = behind.map(NodeId::number);
+        let number = self.outside.network.add_host(name, addresses, behind);
+        self.outside.names.set_own(name, ips);
         self.outside.buses.add_node(node.bus.clone());
         let plane = ControlPlane::new(node.when_worker_fails);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
@@ -295,6 +304,11 @@ impl<A: App> World<A> {
     /// Number of a worker among all workers. It may be no more.
     fn seat_number(&self, node: NodeId, worker: u16) -> u32 {
         let desk = &self.outside.desks[self.known(node).index()];
+        assert!(
+            !self.outside.network.is_gateway(node.number()),
+            "gateway `{}` runs no tasks: it only forwards",
+            self.node_name(node)
+        );
         let number = desk.seats.get(usize::from(worker));
         *number.unwrap_or_else(|| {
             panic!(

@@ -28,8 +28,12 @@ impl<A: App> Sink<'_, A> {
             let error = (told == Told::Yes).then_some(error);
             return self.unsent(&transmit, count, DropCause::Unsendable, error);
         }
-        let network = &self.outside.network;
-        let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
+        let network = &mut self.outside.network;
+        let mut route = network.route(self.place.node, self.worker, &transmit);
+        if network.routed {
+            route = network.let_out(self.place.at, self.place.node, &transmit, route);
+        }
+        let (cause, error) = match route {
             Route::To {
                 node,
                 source,
@@ -54,6 +58,9 @@ impl<A: App> Sink<'_, A> {
                 flight.run.ecn = transmit.ecn;
                 flight.run.payload = payload;
                 flight.run.segment_size = transmit.segment_size;
+                if self.outside.network.routed {
+                    self.outside.network.embark(&mut flight);
+                }
                 self.outside.network.counters.in_flight += count;
                 return self.outside.carry(self.place, flight, count);
             }
@@ -169,6 +176,9 @@ impl<A: App> Outside<A> {
             self.recycle(flight);
             return None;
         }
+        if self.network.routed {
+            flight = self.pass(flight, count)?;
+        }
         let receiver = self
             .network
             .receiver(flight.to, flight.target, flight.run.peer);
@@ -188,6 +198,7 @@ impl<A: App> Outside<A> {
         self.network.counters.delivered += count;
         let peer = flight.run.peer;
         let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
+        flight.journey = None;
         self.spare.push(flight);
         Some((worker, NetworkEvent::Datagrams { socket, run }))
     }
@@ -235,7 +246,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Counts and records datagrams that were dropped where they arrived.
-    fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
+    pub(super) fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
         self.network.counters.dropped.add(cause, count);
         let place = Place {
             at: self.now,
@@ -281,6 +292,7 @@ impl<A: App> Outside<A> {
 
     pub(super) fn recycle(&mut self, mut flight: Box<Flight>) {
         flight.run.payload = Buffer::empty();
+        flight.journey = None;
         self.spare.push(flight);
     }
 
@@ -290,6 +302,9 @@ impl<A: App> Outside<A> {
             return self.drop_arrived(flight, count, DropCause::NodeDown);
         }
         self.drop_arrived(flight, count, DropCause::NoSocket);
+        if flight.journey.is_some() {
+            return self.send_back(flight.to, flight, NetworkError::ConnectionRefused);
+        }
         let back = self.hop(flight.to, flight.from);
         let Some(arrival) = self.network.links.notice(&back, self.now) else {
             return;

@@ -10,6 +10,7 @@ use crate::agenda::Agenda;
 use crate::bus::{BusPath, Buses};
 use crate::device::PacketFlight;
 use crate::failure::Failure;
+use crate::names::Names;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
 use crate::tcp::{Name, Segment, Tcp};
@@ -17,6 +18,7 @@ use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
 use super::errors::Failing;
+use super::forward::Notice;
 use super::gate::Held;
 use super::line::Lines;
 
@@ -24,6 +26,7 @@ pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
+    pub(super) names: Names,
     pub(super) held: Held,
     pub(super) lines: Lines,
     pub(super) tcp: Tcp,
@@ -68,6 +71,8 @@ pub(super) enum Event<A: App> {
     Flight(Box<Flight>),
     Packet(Box<PacketFlight>),
     Segment(Box<Segment>),
+    /// An error on its way back through gateways.
+    Notice(Box<Notice>),
     /// The task of a listener is told that it is open.
     Listening {
         slot: u32,
@@ -152,6 +157,7 @@ impl<A: App> Outside<A> {
             now: Timestamp::EPOCH,
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
+            names: Names::default(),
             held: Held::default(),
             lines: Lines::default(),
             tcp: Tcp::new(entropy),

@@ -7,6 +7,7 @@ use stillpoint::{App, Timestamp, WorkerInput};
 use super::outside::{Event, Sink};
 use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
+use crate::device::{Goal, PacketFlight};
 use crate::failure::{Failure, Waiting};
 use crate::trace::Place;
 
@@ -186,14 +187,26 @@ impl<A: App> World<A> {
             Due::Event(Event::Control { worker, input }) => self.control_arrives(worker, *input),
             Due::Event(Event::ControlTurn { worker }) => self.control_turn(worker),
             Due::Event(Event::Packet(flight)) => {
-                let device = flight.to.device;
-                for packet in self.outside.arrive_packet(*flight) {
-                    if let Some((worker, event)) = self.outside.deliver_packet(device, packet) {
+                let PacketFlight { to, packet } = *flight;
+                let port = match to {
+                    Goal::Device(port) => port,
+                    Goal::Gate { node, entrance, id } => {
+                        return self.outside.forward_packet(node, entrance, id, packet);
+                    }
+                };
+                for packet in self.outside.arrive_packet(port, packet) {
+                    let delivered = self.outside.deliver_packet(port.device, packet);
+                    if let Some((worker, event)) = delivered {
                         self.give(worker, WorkerInput::Network(event));
                     }
                 }
             }
-            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(*segment),
+            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(segment),
+            Due::Event(Event::Notice(notice)) => {
+                if let Some((worker, event)) = self.outside.notice_arrives(*notice) {
+                    self.give(worker, WorkerInput::Network(event));
+                }
+            }
             Due::Event(Event::Retell { slot, name }) => self.outside.retell(slot, name),
             Due::Event(Event::Listening { slot }) => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {

@@ -230,6 +230,13 @@ impl Devices {
             .position(|device| device.node == node && *device.name == *name)
     }
 
+    /// The node, name and number of packets of each device whose host has taken some in.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (u32, &str, usize)> {
+        let devices = self.devices.iter();
+        let devices = devices.filter(|device| !device.taken.is_empty());
+        devices.map(|device| (device.node, &*device.name, device.taken.len()))
+    }
+
     pub(crate) fn get(&self, number: usize) -> &Device {
         &self.devices[number]
     }

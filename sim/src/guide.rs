@@ -3,6 +3,11 @@
 //! [`world`] is the one to begin with. Then, in any order: what is between nodes, what tasks may do
 //! there, what may go wrong, and how a scenario finds out.
 
+#[doc = include_str!("../docs/checking.md")]
+pub mod checking {}
+
+#[doc = include_str!("../docs/determinism.md")]
+pub mod determinism {}
 #[doc = include_str!("../docs/crates.md")]
 pub mod crates {}
 

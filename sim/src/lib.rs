@@ -91,40 +91,51 @@ mod boot;
 mod buggify;
 mod bus;
 mod check;
+mod claim;
 mod clock;
 mod cost;
 mod counters;
 mod device;
 mod disk;
+mod diverge;
+mod draws;
 mod failure;
 mod fault;
 mod gateway;
 pub mod guide;
+mod history;
+mod leak;
+mod linear;
 mod link;
 mod names;
 mod network;
 mod node;
 mod replay;
+mod schedule;
 mod tcp;
 mod trace;
+mod wait;
 mod world;
 
 pub use boot::Boot;
 pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
-pub use check::{
-    Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
-    self_check,
-};
+pub use check::{Coverage, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, sweep};
+pub use claim::Claim;
 pub use clock::NodeClock;
 pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use disk::Disk;
-pub use failure::{Failure, Waiting};
+pub use diverge::{Diverged, Recording, record_seed, self_check};
+pub use draws::{DrawnDraw, DrawsCompared};
+pub use failure::Failure;
 pub use fault::{Fault, FaultKind, FaultPlan, Who};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
 pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
 pub use gateway::{GatewayBuilder, Protocol};
+pub use history::{Checker, Happened, History, Operation, OperationId};
+pub use leak::{Leak, LeakKind};
+pub use linear::{Linearizable, Model, NotLinearizable, Stuck};
 #[doc(hidden)]
 pub use link::{Arrived, Probe};
 pub use link::{
@@ -133,8 +144,10 @@ pub use link::{
 };
 pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
+pub use schedule::Schedule;
 pub use trace::{TraceEvent, TraceHash, TraceKind};
-pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
+pub use wait::{Party, Wait, WaitFor};
+pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
 
 use stillpoint::Capabilities;
 

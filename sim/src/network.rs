@@ -20,6 +20,7 @@ use crate::link::Links;
 mod addresses;
 mod crossing;
 mod interfaces;
+mod look;
 mod many;
 mod socket;
 mod topology;

@@ -33,7 +33,7 @@ mod retry;
 mod segment;
 mod send;
 
-pub(crate) use endpoint::{Endpoint, Reply, Tools};
+pub(crate) use endpoint::{EndView, Endpoint, Reply, Tools};
 use endpoint::{Holder, Origin, Stage};
 pub(crate) use listener::Listeners;
 pub(crate) use segment::{Kind, Segment};
@@ -379,6 +379,21 @@ impl Tcp {
         let streams = self.by_stream.iter();
         let streams = streams.filter(|((owner, _), _)| *owner == worker);
         streams.map(|(&(_, id), &slot)| (id, slot)).collect()
+    }
+
+    /// What can be seen of an end.
+    pub(crate) fn look(&self, slot: u32) -> Option<EndView> {
+        self.ends.get(slot as usize).map(Endpoint::look)
+    }
+
+    /// What can be seen of the other end.
+    pub(crate) fn other(&self, end: &EndView) -> Option<EndView> {
+        self.look(self.named(end.name.other())?)
+    }
+
+    /// What can be seen of all ends.
+    pub(crate) fn looks(&self) -> impl Iterator<Item = EndView> {
+        self.ends.iter().map(|(_, end)| end.look())
     }
 
     /// Has what an end has to tell its worker wait, as that takes nothing now.

@@ -20,11 +20,13 @@ use crate::buggify::Buggify;
 use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
+use crate::schedule::Priorities;
 
 mod bus;
 mod cargo;
 mod carry;
 mod control;
+mod converge;
 mod desk;
 mod errors;
 mod faults;
@@ -32,26 +34,34 @@ mod forward;
 mod forward_packets;
 mod gate;
 mod gateways;
+mod leaks;
 mod line;
 mod links;
 mod lives;
 mod look;
+mod names;
 mod outside;
 mod packets;
+mod properties;
 mod run;
+mod scheduling;
 mod seat;
+mod short;
 mod streams;
 mod timing;
 mod transit;
 mod upcoming;
+mod waits;
 mod workers;
 
 pub use control::NodeController;
+pub use converge::Core;
 use desk::Desk;
 use faults::Faults;
 pub(crate) use lives::{Persists, Starts};
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
+use properties::Properties;
 use seat::Seat;
 use timing::Timings;
 pub use upcoming::UpcomingInput;
@@ -72,7 +82,16 @@ pub struct World<A: App> {
     next_fault_at: Timestamp,
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
-    always: Vec<Invariant<A>>,
+    /// Boxed, and none if nothing was declared.
+    properties: Option<Box<Properties<A>>>,
+    /// When something that is owed is overdue.
+    due: Timestamp,
+    /// If the schedule gives workers some.
+    priorities: Option<Box<Priorities>>,
+    /// How often a schedule was set.
+    schedules: u64,
+    /// How often the world was to converge.
+    converged: u64,
     before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
@@ -99,14 +118,7 @@ pub(crate) struct Node<A: App> {
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
-type Holds<A> = dyn Fn(&World<A>) -> bool;
-
 type BeforeInput = dyn FnMut(UpcomingInput);
-
-struct Invariant<A: App> {
-    name: String,
-    holds: Box<Holds<A>>,
-}
 
 impl<A: App> World<A> {
     /// Events that may happen unless told otherwise.
@@ -131,7 +143,11 @@ impl<A: App> World<A> {
             next_fault_at: Timestamp::MAX,
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
-            always: Vec::new(),
+            properties: None,
+            due: Timestamp::MAX,
+            priorities: None,
+            schedules: 0,
+            converged: 0,
             before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
@@ -248,14 +264,6 @@ impl<A: App> World<A> {
     #[must_use]
     pub fn is_stopped(&self, node: NodeId) -> bool {
         self.workers_of(node).all(Worker::is_stopped)
-    }
-
-    /// Demands that `holds` is true after every event from now on.
-    pub fn always(&mut self, name: impl Into<String>, holds: impl Fn(&Self) -> bool + 'static) {
-        self.always.push(Invariant {
-            name: name.into(),
-            holds: Box::new(holds),
-        });
     }
 
     /// Lets the scenario go on when tasks fail. They are then found in [`World::ended`] and

@@ -16,6 +16,7 @@ use stillpoint::{
 };
 
 mod news;
+mod view;
 
 use super::receive::Receiving;
 use super::segment::{Kind, Segment, segment_bytes_max};
@@ -23,6 +24,8 @@ use super::send::{Piece, Sending};
 use super::{Name, Seat, Side};
 use crate::counters::Counters;
 use crate::network::{Entrance, HOP_LIMIT, Held};
+
+pub(crate) use view::EndView;
 
 pub(crate) struct Endpoint {
     pub(crate) name: Name,

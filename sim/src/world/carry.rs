@@ -22,6 +22,11 @@ impl<A: App> Sink<'_, A> {
         let count = segment_count(transmit.payload.len(), transmit.segment_size) as u64;
         let network = &mut self.outside.network;
         network.counters.sent += count;
+        if self.outside.talks.watched {
+            let whose = (self.worker, transmit.socket);
+            let talks = &mut self.outside.talks;
+            talks.note_sent(self.place.at, whose, transmit.peer);
+        }
         if self.outside.failing.is_some()
             && let Some((error, told)) = self.send_refusal(transmit.socket)
         {
@@ -197,6 +202,9 @@ impl<A: App> Outside<A> {
         }
         self.network.counters.delivered += count;
         let peer = flight.run.peer;
+        if self.talks.watched {
+            self.talks.note_heard(self.now, (worker, socket), peer);
+        }
         let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
         flight.journey = None;
         self.spare.push(flight);

@@ -43,7 +43,7 @@ impl<A: App> Sink<'_, A> {
             Ok(slot) => {
                 let node = network.entities[self.place.node as usize];
                 let channel = controls(node, self.place.worker);
-                agenda.push(self.place.at, channel, Event::Listening { slot });
+                agenda.push_in_time(self.place.at, channel, Event::Listening { slot });
             }
             Err(error) => self.answer(NetworkEvent::ListenFailed {
                 listener: id,

@@ -62,6 +62,8 @@ fn ten_megabytes_arrive_whole_under_loss_while_a_nat_forgets_the_client() {
         transfer_behind_nat(&mut world, &link, 10_000_000, &[ms(300), ms(900)]).unwrap();
         let dropped = world.counters().dropped;
         assert!(dropped.by(DropCause::Loss) > 200, "{dropped:?}");
+        let late = world.counters().dropped.by(DropCause::NoMapping);
+        assert!(late > 0, "what was on its way to the old ports");
         let moved = moved(&world);
         assert_eq!(moved.len(), 2, "once for each time that the NAT forgot");
         for (from, to) in moved {

@@ -21,7 +21,6 @@ enum Echo {
 /// A puppet that hears what it publishes, and publishes it again for ever.
 fn self_publisher(lab: &mut Lab, worker: u16, echo: Echo, role: Role) -> TaskId {
     let puppet = lab.puppet_as(worker, role);
-    lab.subscribe(puppet, LOUD);
     lab.react(puppet, move |event, hands| {
         if let BusEvent::Message {
             to: Destination::Channel(LOUD),
@@ -35,8 +34,11 @@ fn self_publisher(lab: &mut Lab, worker: u16, echo: Echo, role: Role) -> TaskId 
             }
         }
     });
+    // Silent before it hears anything: another may be loud already, and more reports than the
+    // controller takes are dropped, that it has acted among them.
     lab.act(puppet, |hands| {
         hands.is_silent = true;
+        hands.outbox.subscribe(LOUD);
         hands.outbox.publish(LOUD, 0, NoRoom::Drop);
     });
     puppet

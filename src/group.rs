@@ -84,7 +84,10 @@ pub struct TaskGroup<T: Task> {
     worker: u16,
     index: u16,
     site: Site,
-    config: GroupConfig,
+    entity: Entity,
+    buffers: BufferPool,
+    outputs_max: u32,
+    tasks_max: u32,
 }
 
 /// One task and what its group knows of it.
@@ -146,7 +149,10 @@ impl<T: Task> TaskGroup<T> {
             worker,
             index,
             site: config.entropy.site("task"),
-            config,
+            entity: config.entity,
+            buffers: config.buffers,
+            outputs_max: config.outputs_max,
+            tasks_max: config.tasks_max,
         }
     }
 
@@ -204,6 +210,12 @@ impl<T: Task> TaskGroup<T> {
             .and_then(|key| self.tasks.get(key))?
             .reason;
         Some(Deadline { at, reason })
+    }
+
+    /// When the first deadline among the tasks is.
+    #[inline]
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| at)
     }
 
     /// Takes in a task, tells it that it has started, and drains it.
@@ -291,9 +303,9 @@ impl<T: Task> TaskGroup<T> {
     /// Gives a task its place. It is told nothing yet.
     pub(crate) fn attach(&mut self, task: T) -> Result<TaskId, GroupFull> {
         let full = GroupFull {
-            tasks_max: self.config.tasks_max,
+            tasks_max: self.tasks_max,
         };
-        if self.tasks.len() >= self.config.tasks_max as usize {
+        if self.tasks.len() >= self.tasks_max as usize {
             return Err(full);
         }
         let member = Member {
@@ -326,11 +338,9 @@ impl<T: Task> TaskGroup<T> {
             return;
         };
         member.state.enter(TaskState::Waiting);
-        let random = self
-            .site
-            .source(self.config.entity.part(self.counters.started));
+        let random = self.site.source(self.entity.part(self.counters.started));
         self.counters.started += 1;
-        let context = Context::new(task, parent, random, self.config.buffers.clone());
+        let context = Context::new(task, parent, random, self.buffers.clone());
         self.state.enter(WorkerState::OnInput);
         self.turn(now, task.key, Way::Input, Input::Started(context), outputs);
     }

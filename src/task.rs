@@ -320,6 +320,12 @@ impl<A: App> Outbox<A> {
 
     /// Queues any output.
     pub fn push(&mut self, output: Output<A>) {
+        if self.queue.is_empty() {
+            // Begins at the front again, in memory that was used just before; and with room for
+            // one, as many give one output an input.
+            self.queue.clear();
+            self.queue.reserve_exact(1);
+        }
         self.queue.push_back(output);
     }
 

@@ -13,7 +13,7 @@ use super::{GroupOutputs, TaskGroup, Turn};
 use crate::slots::Key;
 use crate::state::{TaskState, Way, WorkerState};
 use crate::task::{End, Input, Output, Task};
-use crate::time::Timestamp;
+use crate::time::{Deadline, Timestamp};
 use crate::transmit::Payload;
 
 impl<T: Task> TaskGroup<T> {
@@ -59,7 +59,15 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// Goes on with the turn that a panic in the driver broke off, if there is one.
+    #[inline]
     pub(super) fn finish_open_turn(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
+        if self.state != WorkerState::Waiting {
+            self.go_on(outputs);
+        }
+    }
+
+    #[cold]
+    fn go_on(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
         self.drain(outputs);
         if self.state == WorkerState::OnTick {
             self.state.enter(WorkerState::Waiting);
@@ -73,7 +81,7 @@ impl<T: Task> TaskGroup<T> {
         };
         let rested = self
             .take_all(key, outputs)
-            .and_then(|()| self.rest(key, way));
+            .and_then(|deadline| self.rest(key, way, deadline));
         self.open_turn = None;
         self.state.enter(way.drained());
         if let Err(end) = rested {
@@ -81,23 +89,31 @@ impl<T: Task> TaskGroup<T> {
         }
     }
 
-    /// Gives all output of the task to `outputs`. An error is the task's end.
+    /// Gives all output of the task to `outputs`, then asks for its deadline. An error is the task's
+    /// end.
     fn take_all(
         &mut self,
         key: Key,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
-    ) -> Result<(), End> {
-        let (now, outputs_max, id) = (self.now, self.config.outputs_max, self.id(key));
+    ) -> Result<Option<Deadline>, End> {
+        let (now, outputs_max, id) = (self.now, self.outputs_max, self.id(key));
         let (Some(member), Some(turn)) = (self.tasks.get_mut(key), &mut self.open_turn) else {
-            return Ok(());
+            return Ok(None);
         };
         loop {
             let mut transmit = outputs.lend();
-            // Written to its place directly: as a result of `guard` it would be moved once more.
-            let mut output = None;
-            guard(|| output = member.task.poll_output(now, &mut transmit))?;
+            // Written to their places directly: as a result of `guard` they would be moved once
+            // more. The last output and the deadline are asked for in one go, as a boundary is a
+            // call that cannot be inlined.
+            let (mut output, mut deadline) = (None, None);
+            guard(|| {
+                output = member.task.poll_output(now, &mut transmit);
+                if output.is_none() {
+                    deadline = member.task.poll_timeout();
+                }
+            })?;
             let Some(output) = output else {
-                return Ok(());
+                return Ok(deadline);
             };
             if matches!(output, Output::Finished) {
                 return Err(End::Finished);
@@ -121,12 +137,11 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// The task is drained: arms its deadline and lets it wait.
-    fn rest(&mut self, key: Key, way: Way) -> Result<(), End> {
+    fn rest(&mut self, key: Key, way: Way, deadline: Option<Deadline>) -> Result<(), End> {
         let now = self.now;
         let Some(member) = self.tasks.get_mut(key) else {
             return Ok(());
         };
-        let deadline = guard(|| member.task.poll_timeout())?;
         member.state.enter(TaskState::Waiting);
         match deadline {
             Some(deadline) if way == Way::Tick && deadline.at <= now => {

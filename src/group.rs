@@ -17,6 +17,7 @@ use crate::status::{Durations, GroupCounters};
 use crate::task::{App, Context, End, Input, Output, Task};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::TransmitBuffer;
+use crate::worker::TaskView;
 
 pub(crate) mod timer;
 mod turn;
@@ -95,6 +96,7 @@ struct Member<T> {
     task: T,
     state: TaskState,
     reason: &'static str,
+    since: Timestamp,
 }
 
 /// One input to one task, until it is drained.
@@ -312,6 +314,7 @@ impl<T: Task> TaskGroup<T> {
             task,
             state: TaskState::Created,
             reason: "",
+            since: self.now,
         };
         self.tasks
             .insert(member)
@@ -338,6 +341,7 @@ impl<T: Task> TaskGroup<T> {
             return;
         };
         member.state.enter(TaskState::Waiting);
+        member.since = now;
         let random = self.site.source(self.entity.part(self.counters.started));
         self.counters.started += 1;
         let context = Context::new(task, parent, random, self.buffers.clone());
@@ -353,6 +357,19 @@ impl<T: Task> TaskGroup<T> {
     /// The first task at or after `slot`.
     pub(crate) fn next_from(&self, slot: u32) -> Option<TaskId> {
         self.tasks.next_from(slot).map(|key| self.id(key))
+    }
+
+    /// What can be seen from outside of the first task at or after `slot`.
+    pub(crate) fn view_from(&self, slot: u32) -> Option<TaskView> {
+        let key = self.tasks.next_from(slot)?;
+        let member = self.tasks.get(key)?;
+        let at = self.timers.at(key.slot);
+        Some(TaskView {
+            task: self.id(key),
+            type_name: core::any::type_name::<T>(),
+            since: member.since,
+            deadline: at.map(|at| Deadline::new(at, member.reason)),
+        })
     }
 
     const fn id(&self, key: Key) -> TaskId {

@@ -86,8 +86,8 @@ pub use udp::{
     V6Only, WhenFull,
 };
 pub use worker::{
-    SpawnError, SpawnFn, Spawned, Spawner, Worker, WorkerConfig, WorkerInput, WorkerOutput,
-    WorkerOutputs,
+    RequestView, ResourceView, SpawnError, SpawnFn, Spawned, Spawner, TaskView, Worker,
+    WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 /// The README's example is a test.

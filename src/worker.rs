@@ -25,6 +25,7 @@ mod config;
 mod deliver;
 mod groups;
 mod io;
+mod look;
 mod pending;
 mod port;
 mod resources;
@@ -34,6 +35,7 @@ pub use config::WorkerConfig;
 use groups::Groups;
 pub use groups::{Spawned, Spawner};
 pub use io::{SpawnError, WorkerInput, WorkerOutput, WorkerOutputs};
+pub use look::{RequestView, ResourceView, TaskView};
 use pending::{Pending, PendingQueue};
 use port::Port;
 use resources::ResourceTable;
@@ -391,7 +393,7 @@ impl<A: App> Worker<A> {
         else {
             return Some(event);
         };
-        let stream = owner.map(|owner| self.resources.insert_stream(owner));
+        let stream = owner.map(|owner| self.resources.insert_stream(self.now, owner));
         let command = match stream {
             Some(Ok(stream)) => NetworkCommand::Accept { incoming, stream },
             Some(Err(_)) | None => NetworkCommand::Refuse(incoming),

@@ -114,9 +114,7 @@ pub fn self_check<A: App>(
         (world, trace)
     };
     let ((world, one), (other_world, other)) = (record(), record());
-    let index = (0..one.len().max(other.len()))
-        .find(|&index| one.get(index) != other.get(index))
-        .unwrap_or(one.len());
+    let index = first_difference(&one, &other).unwrap_or(one.len());
     let describe = |world: &World<A>, event: Option<&TraceEvent>| {
         event.map_or_else(|| "(none)".to_owned(), |event| world.describe(event))
     };
@@ -126,6 +124,57 @@ pub fn self_check<A: App>(
         first: describe(&world, one.get(index)),
         second: describe(&other_world, other.get(index)),
     }))
+}
+
+/// Runs a seed and keeps all that happened, as data and as text: to be compared with another run of
+/// it, on another thread or in another process.
+pub fn record_seed<A: App>(
+    seed: u64,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Recording {
+    let mut world = World::new(seed);
+    world.record_trace();
+    // Its own failure is not asked about here.
+    drop(run(&mut world, &scenario));
+    let events = world.take_trace();
+    let lines = events.iter().map(|event| world.describe(event)).collect();
+    Recording {
+        seed,
+        events,
+        lines,
+    }
+}
+
+/// All that happened in a run. Made by [`record_seed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    seed: u64,
+    events: Vec<TraceEvent>,
+    lines: Vec<String>,
+}
+
+impl Recording {
+    /// The first event that differs from what happened in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<Diverged> {
+        let index = first_difference(&self.events, &other.events)?;
+        let describe = |recording: &Self| {
+            let line = recording.lines.get(index);
+            line.map_or_else(|| "(none)".to_owned(), Clone::clone)
+        };
+        Some(Diverged {
+            seed: self.seed,
+            index,
+            first: describe(self),
+            second: describe(other),
+        })
+    }
+
+    /// What happened, a line each.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
 }
 
 /// What a run came to.
@@ -218,6 +267,10 @@ fn run<A: App>(
         Some(failure) => Err(failure.clone()),
         None => ran,
     }
+}
+
+fn first_difference(one: &[TraceEvent], other: &[TraceEvent]) -> Option<usize> {
+    (0..one.len().max(other.len())).find(|&index| one.get(index) != other.get(index))
 }
 
 fn guard<R>(call: impl FnOnce() -> R) -> Result<R, Failure> {

@@ -28,11 +28,15 @@ pub enum DropCause {
     NoMember,
     /// It arrived at the same instant as more than the socket's receive buffer holds.
     ReceiveBufferFull,
+    /// The way it was to take is cut: see [`World::cut`](crate::World::cut).
+    Partition,
+    /// More waits in front of its link than there is room for.
+    LinkQueueFull,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -43,6 +47,8 @@ impl DropCause {
         Self::QueueFull,
         Self::NoMember,
         Self::ReceiveBufferFull,
+        Self::Partition,
+        Self::LinkQueueFull,
     ];
 }
 
@@ -118,7 +124,7 @@ pub struct StreamBytes {
 }
 
 /// What became of the segments of simulated TCP. Always
-/// `sent + duplicated == arrived + lost + unroutable + in_flight`.
+/// `sent + duplicated == arrived + lost + dropped + unroutable + in_flight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SegmentCounters {
@@ -128,8 +134,10 @@ pub struct SegmentCounters {
     pub duplicated: u64,
     /// At their node.
     pub arrived: u64,
-    /// Lost by links.
+    /// Lost by links, by chance.
     pub lost: u64,
+    /// Dropped on their way for another cause.
+    pub dropped: Dropped,
     /// To addresses that no node has.
     pub unroutable: u64,
     /// On their way.
@@ -155,7 +163,11 @@ impl Counters {
         let (segments, bytes, streams) = (&self.segments, &self.stream_bytes, &self.streams);
         assert_eq!(
             segments.sent + segments.duplicated,
-            segments.arrived + segments.lost + segments.unroutable + segments.in_flight,
+            segments.arrived
+                + segments.lost
+                + segments.dropped.total()
+                + segments.unroutable
+                + segments.in_flight,
             "a segment is not accounted for, which is a fault of the simulator: {self:?}"
         );
         assert_eq!(

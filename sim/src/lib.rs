@@ -72,75 +72,10 @@
 //! });
 //! ```
 //!
-//! # Devices
+//! # The guide
 //!
-//! As on a real host, a packet that a task gives to its device enters the network stack of the
-//! task's node, and what that stack sends out of the device ([`World::inject_packet`]) reaches the
-//! task. The simulated stacks know nothing but their devices:
-//!
-//! - A TUN packet goes to whoever has its destination address. If that is an address of a device,
-//!   the device's host takes it in ([`World::take_packets`]). Else it comes out of the device whose
-//!   prefix covers the destination; the longest prefix wins, then the packet's own node, then the
-//!   device that was opened first. Packets to all or to a group stay with their own host.
-//! - All TAP devices of a world hang on one switch, with the task behind a device at one port and
-//!   its host at another. It learns who is where from the frames it sees; frames to all, to a group
-//!   or to somebody unknown go out of every other port.
-//!
-//! From node to node packets travel over the link that datagrams take, one by one: a large packet
-//! is cut before. Within a node it stays as it is, unless the task takes single packets only.
-//!
-//! What is not there: sockets do not reach devices, stacks answer nothing (no ICMP, no ARP) and
-//! leave the hop limit alone.
-//!
-//! # Streams
-//!
-//! Tasks use TCP as in production. Segments travel over the same [`Link`]s as datagrams, and loss,
-//! reordering and duplication are repaired as TCP repairs them:
-//!
-//! - What is not acknowledged is sent again after the measured round trip (RFC 6298: at least
-//!   200 ms, 1 s before one was measured), then after twice that, and so on up to two minutes. After
-//!   15 attempts, 924.6 seconds at the shortest pauses, the stream fails with `TimedOut`. A
-//!   connect is tried again six times, for 127 seconds at most, or until its own timeout. So it ends,
-//!   too, if no node has the address.
-//! - How written bytes are cut into segments (of up to 1,460 bytes; 1,440 over IPv6), and how received
-//!   ones are cut and joined for the task, is drawn, for each connection and direction by itself: tasks
-//!   that count on boundaries are found out.
-//! - Windows are real: a task that does not read fills its node's receive buffer, then the peer's
-//!   send buffer (64 KiB each, unless [`TcpOptions`](stillpoint::TcpOptions) say otherwise), then the
-//!   peer's queue. A window that opens unheard is asked for.
-//! - A listener's backlog bounds the connections that are being made or wait to be taken in. The call
-//!   of one more is dropped, and comes again.
-//! - Half-close, reset, lingering close, Nagle's algorithm and keepalive are there. Bytes for a stream
-//!   that was closed are answered with a reset; a reset itself may be lost.
-//!
-//! Not modelled: congestion windows and pacing, selective and delayed acknowledgements, path MTU,
-//! urgent data, and the time that TIME-WAIT takes.
-//!
-//! # Workers, the bus, and the controller
-//!
-//! A node may have several workers. They share its addresses, and nothing else but the bus: each
-//! ordered pair of them has a queue, in which items keep their order. How long an item takes is drawn
-//! (200 ns to 20 µs, unless [`World::set_bus`] says otherwise), so the seed chooses how the workers
-//! interleave. A queue holds 4,096 items; whoever finds it full is told once half of it is free.
-//!
-//! Being given an input takes a worker no time. One that goes on at once again and again, because a
-//! task writes to itself for ever, say, takes a microsecond for each turn behind the first 4,096, so
-//! that time goes on for the others.
-//!
-//! [`World::controller`] does what an application's controller does in production: it places tasks,
-//! tracks spawns and commands, publishes, adds and removes workers, and leads a shutdown through its
-//! phases, in virtual time. What decides there is the same [`ControlPlane`](stillpoint::ControlPlane).
-//! [`World::spawn`], [`World::command`] and [`World::shutdown`] are for scenarios that need none of it.
-//!
-//! # Faults of workers
-//!
-//! - [`World::stall_worker`] has one stand still for a while. What comes meanwhile waits, its queues
-//!   and receive buffers fill up, and nothing is lost that would not be lost on a host.
-//! - [`World::kill_worker`] has one fail for good. What waits in its queues is lost and counted, its
-//!   descriptors are closed, the others are told behind all that it had sent them, and
-//!   [`NodeBuilder::when_worker_fails`] says what follows.
-//!
-//! After both, as always, every message is accounted for: see [`Counters::bus`].
+//! [`guide`] has a chapter for each concept: worlds, streams, devices, workers, and so on. Each has
+//! examples that run.
 //!
 //! # What makes a run repeatable, and what would not
 //!
@@ -156,6 +91,7 @@ mod check;
 mod counters;
 mod device;
 mod failure;
+pub mod guide;
 mod link;
 mod network;
 mod node;
@@ -165,13 +101,16 @@ mod trace;
 mod world;
 
 pub use bus::BusLink;
-pub use check::{Diverged, FoundFailure, RunSummary, check, find_failure, run_seed, self_check};
+pub use check::{
+    Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
+    self_check,
+};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use failure::{Failure, Waiting};
 pub use link::Link;
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
-pub use world::{Ended, NodeController, Reported, SpawnFailure, World};
+pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
 
 use stillpoint::Capabilities;
 

@@ -114,6 +114,23 @@ pub(crate) struct Links {
     /// The last two draws of each link. Kept only where draws may be decided by something else
     /// than a seed, which need not decide the same draw twice alike.
     drawn: Option<IndexMap<Entity, LastDraws, FxBuildHasher>>,
+    /// What stands in the way, apart from how links behave.
+    barriers: IndexMap<(u32, u32), Barrier, FxBuildHasher>,
+}
+
+/// What stands in the way from one node to another.
+#[derive(Debug, Clone, Copy, Default)]
+struct Barrier {
+    cut: bool,
+    clogged_until: Option<Timestamp>,
+}
+
+/// Whether what is sent gets onto its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    Cut,
+    Clogged,
 }
 
 /// Moments at which a latency was drawn, and what came out.
@@ -165,6 +182,7 @@ impl Links {
             reorder: entropy.site("link reorder"),
             reorder_by: entropy.site("link reorder by"),
             drawn: (!steady).then(IndexMap::default),
+            barriers: IndexMap::default(),
         }
     }
 
@@ -176,16 +194,70 @@ impl Links {
         self.own.insert((from, to), Path::new(link));
     }
 
+    #[inline]
     pub(crate) fn path(&self, from: u32, to: u32) -> Path {
-        if !self.own.is_empty()
-            && let Some(path) = self.own.get(&(from, to))
-        {
-            return *path;
+        if self.own.is_empty() && self.barriers.is_empty() {
+            return *self.usual(from, to);
         }
+        let mut path = *self
+            .own
+            .get(&(from, to))
+            .unwrap_or_else(|| self.usual(from, to));
+        path.faulty |= self.barriers.contains_key(&(from, to));
+        path
+    }
+
+    const fn usual(&self, from: u32, to: u32) -> &Path {
         if from == to {
-            self.within
+            &self.within
         } else {
-            self.default
+            &self.default
+        }
+    }
+
+    pub(crate) fn cut(&mut self, from: u32, to: u32) {
+        self.barriers.entry((from, to)).or_default().cut = true;
+    }
+
+    /// Clogs the way until then, if it is not clogged for longer.
+    pub(crate) fn clog(&mut self, from: u32, to: u32, until: Timestamp) {
+        let barrier = self.barriers.entry((from, to)).or_default();
+        barrier.clogged_until = barrier.clogged_until.max(Some(until));
+    }
+
+    pub(crate) fn unbar(&mut self, from: u32, to: u32) {
+        self.barriers.swap_remove(&(from, to));
+    }
+
+    /// Forgets a way that nothing stands in any more.
+    pub(crate) fn unbar_if_open(&mut self, from: u32, to: u32, now: Timestamp) {
+        if self.gate(from, to, now) == Gate::Open {
+            self.unbar(from, to);
+        }
+    }
+
+    /// All ways that are cut or clogged.
+    pub(crate) fn barred(&self) -> Vec<(u32, u32)> {
+        self.barriers.keys().copied().collect()
+    }
+
+    /// Until when the way is clogged.
+    pub(crate) fn clogged_until(&self, from: u32, to: u32) -> Option<Timestamp> {
+        self.barriers.get(&(from, to))?.clogged_until
+    }
+
+    /// What stands in the way.
+    pub(crate) fn gate(&mut self, from: u32, to: u32, now: Timestamp) -> Gate {
+        let Some(barrier) = self.barriers.get_mut(&(from, to)) else {
+            return Gate::Open;
+        };
+        barrier.clogged_until = barrier.clogged_until.filter(|&until| until > now);
+        if barrier.cut {
+            Gate::Cut
+        } else if barrier.clogged_until.is_some() {
+            Gate::Clogged
+        } else {
+            Gate::Open
         }
     }
 
@@ -204,6 +276,23 @@ impl Links {
             );
         }
         now.after(Duration::from_nanos(latency.max(1)))
+    }
+
+    /// When a notice of the network's own (ICMP) arrives that is sent now. It is not lost by chance,
+    /// but a cut stops it, and it waits for the end of a clog.
+    pub(crate) fn notice(
+        &mut self,
+        (from, to): (u32, u32),
+        link: Entity,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let path = self.path(from, to);
+        let leaves_at = match self.gate(from, to, now) {
+            Gate::Open => now,
+            Gate::Cut => return None,
+            Gate::Clogged => self.clogged_until(from, to).unwrap_or(now),
+        };
+        Some(self.arrival(&path, link, leaves_at))
     }
 
     /// The number of the first of `count` datagrams that a faulty link sees now.

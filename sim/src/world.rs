@@ -16,7 +16,6 @@ use stillpoint::{
 };
 
 use crate::bus::BusLink;
-use crate::link::Link;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 
@@ -24,12 +23,15 @@ mod bus;
 mod carry;
 mod control;
 mod desk;
+mod gate;
+mod links;
 mod look;
 mod outside;
 mod packets;
 mod run;
 mod seat;
 mod streams;
+mod upcoming;
 mod workers;
 
 pub use control::NodeController;
@@ -37,6 +39,7 @@ use desk::Desk;
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use seat::Seat;
+pub use upcoming::UpcomingInput;
 use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
@@ -53,6 +56,7 @@ pub struct World<A: App> {
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     always: Vec<Invariant<A>>,
+    before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
     /// By name: how often the scenario has drawn.
@@ -73,6 +77,8 @@ pub(crate) struct Node<A: App> {
 }
 
 type Holds<A> = dyn Fn(&World<A>) -> bool;
+
+type BeforeInput = dyn FnMut(UpcomingInput);
 
 struct Invariant<A: App> {
     name: String,
@@ -102,6 +108,7 @@ impl<A: App> World<A> {
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
             always: Vec::new(),
+            before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,
@@ -153,40 +160,6 @@ impl<A: App> World<A> {
             assert!(added.is_ok(), "a new node has an index for each worker");
         }
         NodeId::new(number)
-    }
-
-    /// Sets how links behave that have not been set on their own.
-    ///
-    /// # Panics
-    ///
-    /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
-    /// reorders by nothing.
-    pub fn default_link(&mut self, link: &Link) {
-        self.outside.network.links.set_default(link);
-    }
-
-    /// Sets both links between `a` and `b`; at any time, and for what is sent from then on. A node's
-    /// link to itself, which has no latency to speak of, can be set too.
-    ///
-    /// # Panics
-    ///
-    /// As [`World::default_link`], or if a node is not of this world.
-    pub fn link(&mut self, a: NodeId, b: NodeId, link: &Link) {
-        self.one_way(a, b, link);
-        self.one_way(b, a, link);
-    }
-
-    /// Sets the link from one node to another.
-    ///
-    /// # Panics
-    ///
-    /// As [`World::link`].
-    pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
-        let (from, to) = (self.known(from), self.known(to));
-        self.outside
-            .network
-            .links
-            .set(from.number(), to.number(), link);
     }
 
     /// Has a worker make a task, at this instant of virtual time.

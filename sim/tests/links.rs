@@ -6,6 +6,8 @@
 )]
 
 mod common;
+#[path = "links/partitions.rs"]
+mod partitions;
 
 use common::{Client, Command, Echo, Report, client, heard, ms, pair, the_client};
 use stillpoint_sim::{DropCause, Failure, Link, World, check};

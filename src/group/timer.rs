@@ -39,6 +39,12 @@ impl TimerQueue {
         self.heap.first().map(|armed| (armed.at, armed.slot))
     }
 
+    /// When `slot` is due, if it is armed.
+    pub(crate) fn at(&self, slot: u32) -> Option<Timestamp> {
+        let index = self.position_of(slot)?;
+        Some(self.heap[index].at)
+    }
+
     /// Arms `slot` for `at`, or disarms it.
     pub(crate) fn set(&mut self, slot: u32, at: Option<Timestamp>) {
         match (self.position_of(slot), at) {

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{WorkerConfig, WorkerOutputs};
+use super::{RequestView, WorkerConfig, WorkerOutputs};
 use crate::bus::{BusCounters, BusItem, Item, RequestError};
 use crate::id::{RequestId, TaskId};
 use crate::status::WorkerStatus;
@@ -154,6 +154,14 @@ impl<A: App> Bus<A> {
         status.queues.bus = self.own.len() + self.controller.len() + peers.sum::<usize>();
         status.queues.bus_most = self.own.longest;
         status.bus = self.counters;
+    }
+
+    pub(super) fn put_requests(&self) -> impl Iterator<Item = RequestView> {
+        self.requests.put_views()
+    }
+
+    pub(super) fn all_subscriptions(&self) -> impl Iterator<Item = (TaskId, A::Channel)> {
+        self.subscriptions.all()
     }
 
     /// How many messages have been sent and not received: each item here holds one.

@@ -5,7 +5,7 @@
 
 use core::any::Any;
 
-use super::{SpawnError, WorkerConfig};
+use super::{SpawnError, TaskView, WorkerConfig};
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
 use crate::id::TaskId;
 use crate::state::WorkerState;
@@ -185,6 +185,23 @@ impl<A: App> Groups<A> {
             .find_map(|(group, slot)| group.next_from(slot))
     }
 
+    /// What can be seen of each task, group by group.
+    pub(super) fn views(&self) -> impl Iterator<Item = TaskView> {
+        self.groups.iter().flat_map(|group| {
+            let first = group.view_from(0);
+            core::iter::successors(first, |last| {
+                group.view_from(last.task.key.slot.checked_add(1)?)
+            })
+        })
+    }
+
+    /// The same of one task.
+    pub(super) fn view(&self, task: TaskId) -> Option<TaskView> {
+        let group = self.groups.get(usize::from(task.group))?;
+        let view = group.view_from(task.key.slot)?;
+        (view.task == task).then_some(view)
+    }
+
     /// The first shutdown phase that has tasks.
     pub(super) fn first_phase(&self) -> Option<u8> {
         let alive = self.groups.iter().filter(|group| group.len() > 0);
@@ -241,6 +258,7 @@ trait Group<A: App> {
     fn state(&self) -> WorkerState;
     fn next_from(&self, slot: u32) -> Option<TaskId>;
     fn next_at(&self) -> Option<Timestamp>;
+    fn view_from(&self, slot: u32) -> Option<TaskView>;
     fn poll_timeout(&self) -> Option<Deadline>;
     fn resume(&mut self, outputs: &mut dyn GroupOutputs<A>);
     fn detach(&mut self, task: TaskId);
@@ -298,6 +316,10 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
 
     fn next_at(&self) -> Option<Timestamp> {
         Self::next_at(self)
+    }
+
+    fn view_from(&self, slot: u32) -> Option<TaskView> {
+        Self::view_from(self, slot)
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {

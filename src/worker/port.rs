@@ -132,7 +132,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         let opened = match open.checked() {
             Ok(checked) => {
                 *open = checked;
-                let inserted = self.resources.insert_socket(task);
+                let inserted = self.resources.insert_socket(self.now, task);
                 inserted.map_err(|socket| (socket, NetworkError::TooManySockets))
             }
             Err(error) => Err((self.resources.no_socket(), error)),
@@ -170,7 +170,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     fn listen(&mut self, task: TaskId, listen: Box<TcpListen>) {
-        match self.resources.insert_listener(task) {
+        match self.resources.insert_listener(self.now, task) {
             Ok(listener) => self.network(NetworkCommand::Listen { listener, listen }),
             Err(listener) => {
                 let event = NetworkEvent::ListenFailed {
@@ -185,7 +185,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     fn connect(&mut self, task: TaskId, connect: Box<TcpConnect>) {
-        match self.resources.insert_stream(task) {
+        match self.resources.insert_stream(self.now, task) {
             Ok(stream) => self.network(NetworkCommand::Connect { stream, connect }),
             Err(stream) => {
                 let event = NetworkEvent::ConnectFailed {
@@ -200,7 +200,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     fn open_device(&mut self, task: TaskId, open: Box<DeviceOpen>) {
-        match self.resources.insert_device(task) {
+        match self.resources.insert_device(self.now, task) {
             Ok(device) => self.network(NetworkCommand::OpenDevice { device, open }),
             Err(device) => {
                 let event = NetworkEvent::DeviceOpenFailed {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::ResourceView;
 use crate::id::{DeviceId, ListenerId, ResourceId, SocketId, StreamId, TaskId};
 use crate::slots::{Key, Slots};
+use crate::time::Timestamp;
 
 /// What one worker's tasks own. All operations are O(1) or O(log n).
 #[derive(Debug)]
@@ -19,6 +21,7 @@ struct Entry {
     id: ResourceId,
     /// `None` for a stream that its task has closed and that still sends what was written.
     owner: Option<TaskId>,
+    since: Timestamp,
 }
 
 impl ResourceTable {
@@ -44,27 +47,44 @@ impl ResourceTable {
     }
 
     /// A new socket of `owner`. If there are too many, an id that is stale already.
-    pub(super) fn insert_socket(&mut self, owner: TaskId) -> Result<SocketId, SocketId> {
-        self.insert(owner, |worker, key| SocketId { worker, key })
+    pub(super) fn insert_socket(
+        &mut self,
+        now: Timestamp,
+        owner: TaskId,
+    ) -> Result<SocketId, SocketId> {
+        self.insert(now, owner, |worker, key| SocketId { worker, key })
     }
 
     /// The same for a listener.
-    pub(super) fn insert_listener(&mut self, owner: TaskId) -> Result<ListenerId, ListenerId> {
-        self.insert(owner, |worker, key| ListenerId { worker, key })
+    pub(super) fn insert_listener(
+        &mut self,
+        now: Timestamp,
+        owner: TaskId,
+    ) -> Result<ListenerId, ListenerId> {
+        self.insert(now, owner, |worker, key| ListenerId { worker, key })
     }
 
     /// The same for a stream.
-    pub(super) fn insert_stream(&mut self, owner: TaskId) -> Result<StreamId, StreamId> {
-        self.insert(owner, |worker, key| StreamId { worker, key })
+    pub(super) fn insert_stream(
+        &mut self,
+        now: Timestamp,
+        owner: TaskId,
+    ) -> Result<StreamId, StreamId> {
+        self.insert(now, owner, |worker, key| StreamId { worker, key })
     }
 
     /// The same for a device.
-    pub(super) fn insert_device(&mut self, owner: TaskId) -> Result<DeviceId, DeviceId> {
-        self.insert(owner, |worker, key| DeviceId { worker, key })
+    pub(super) fn insert_device(
+        &mut self,
+        now: Timestamp,
+        owner: TaskId,
+    ) -> Result<DeviceId, DeviceId> {
+        self.insert(now, owner, |worker, key| DeviceId { worker, key })
     }
 
     fn insert<I: Into<ResourceId> + Copy>(
         &mut self,
+        now: Timestamp,
         owner: TaskId,
         id: impl Fn(u16, Key) -> I,
     ) -> Result<I, I> {
@@ -72,6 +92,7 @@ impl ResourceTable {
         let entry = Entry {
             id: nothing.into(),
             owner: Some(owner),
+            since: now,
         };
         let room = self.entries.len() < self.resources_max;
         let key = room.then(|| self.entries.insert(entry)).flatten();
@@ -119,6 +140,15 @@ impl ResourceTable {
         {
             self.by_owner.remove(owner, id.key());
         }
+    }
+
+    /// What can be seen of each.
+    pub(super) fn views(&self) -> impl Iterator<Item = ResourceView> {
+        self.entries.iter().map(|(_, entry)| ResourceView {
+            id: entry.id,
+            owner: entry.owner,
+            since: entry.since,
+        })
     }
 
     /// One that belongs to `owner`, if any does.

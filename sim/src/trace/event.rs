@@ -97,7 +97,7 @@ pub enum TraceKind {
     Stream,
     /// Verdict on a segment of simulated TCP: it travels. Words: peer, what it is, when it arrives.
     Segment,
-    /// Verdict: a segment is lost. Words: peer, what it is.
+    /// Verdict: a segment is lost. Words: peer, what it is, number of the cause.
     SegmentLost,
     /// Output: an item for another worker; it travels. Words: text, the worker, when it arrives.
     BusCarried,
@@ -121,10 +121,12 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
+    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
+    Held,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 41] = [
+    pub(super) const ALL: [Self; 42] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -166,6 +168,7 @@ impl TraceKind {
         Self::WorkerStarted,
         Self::WorkerStopped,
         Self::Stalled,
+        Self::Held,
     ];
 }
 
@@ -204,7 +207,11 @@ impl TraceEvent {
                 let what = SegmentWord(second);
                 write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
             }
-            TraceKind::SegmentLost => write!(f, " to {}, {}", Peer(first), SegmentWord(second)),
+            TraceKind::SegmentLost => {
+                let what = SegmentWord(second);
+                write!(f, " to {}, {what}: {}", Peer(first), Cause(third))
+            }
+            TraceKind::Held => write!(f, ", {second} B"),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -261,6 +268,7 @@ impl TraceEvent {
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
             | TraceKind::Stalled => Ok(()),
+            TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }

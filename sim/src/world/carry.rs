@@ -12,6 +12,7 @@ use stillpoint::{
     segment_count,
 };
 
+use super::gate::Cargo;
 use super::outside::{Event, Outside, Sink};
 use crate::counters::DropCause;
 use crate::link::Path;
@@ -107,9 +108,12 @@ impl<A: App> Sink<'_, A> {
 
 impl<A: App> Outside<A> {
     /// Puts datagrams onto their link.
-    fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
+    pub(super) fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
         let path = self.network.links.path(flight.from, flight.to);
         let link = self.network.link_entity(flight.from, flight.to);
+        if path.faulty {
+            return self.carry_over_faulty(place, link, &path, flight, count);
+        }
         let links = &mut self.network.links;
         let arrival = links.arrival(&path, link, self.now);
         let way = Way {
@@ -117,11 +121,33 @@ impl<A: App> Outside<A> {
             link,
             arrival,
         };
-        if path.faulty {
-            self.try_faults(&way, &path, flight, count);
-        } else {
-            self.launch(&way, TraceKind::Carried, 0, flight, count);
-        }
+        self.launch(&way, TraceKind::Carried, 0, flight, count);
+    }
+
+    fn carry_over_faulty(
+        &mut self,
+        place: Place,
+        link: Entity,
+        path: &Path,
+        flight: Box<Flight>,
+        count: u64,
+    ) {
+        let ends = (flight.from, flight.to);
+        let cargo = Cargo::Datagrams {
+            place,
+            flight,
+            count,
+        };
+        let Some(Cargo::Datagrams { flight, .. }) = self.pass_gate(ends, cargo) else {
+            return;
+        };
+        let links = &mut self.network.links;
+        let way = Way {
+            place,
+            link,
+            arrival: links.arrival(path, link, self.now),
+        };
+        self.try_faults(&way, path, flight, count);
     }
 
     /// Draws what becomes of each datagram.
@@ -139,7 +165,7 @@ impl<A: App> Outside<A> {
             together = number + 1;
             if verdict.lost {
                 let alone = self.part(&flight, number..number + 1);
-                self.lose(way.place, &alone);
+                self.drop_flight(way.place, &alone, 1, DropCause::Loss);
                 self.recycle(alone);
                 continue;
             }
@@ -190,14 +216,20 @@ impl<A: App> Outside<A> {
         self.agenda.push(arrival, way.link, Event::Flight(flight));
     }
 
-    fn lose(&mut self, place: Place, flight: &Flight) {
-        let cause = DropCause::Loss;
+    /// Drops datagrams on their way.
+    pub(super) fn drop_flight(
+        &mut self,
+        place: Place,
+        flight: &Flight,
+        count: u64,
+        cause: DropCause,
+    ) {
         let bytes = flight.run.payload.len();
-        let words = [peer(flight.target), size(bytes, 1), cause as u64];
+        let words = [peer(flight.target), size(bytes, count), cause as u64];
         self.trace
             .resource(place, TraceKind::Dropped, flight.socket, words);
-        self.network.counters.dropped.add(cause, 1);
-        self.network.counters.in_flight -= 1;
+        self.network.counters.dropped.add(cause, count);
+        self.network.counters.in_flight -= count;
     }
 
     /// Finds out who gets datagrams that have arrived: a worker, and its input.
@@ -317,7 +349,7 @@ impl<A: App> Outside<A> {
         }
     }
 
-    fn recycle(&mut self, mut flight: Box<Flight>) {
+    pub(super) fn recycle(&mut self, mut flight: Box<Flight>) {
         flight.run.payload = Buffer::empty();
         self.spare.push(flight);
     }
@@ -326,8 +358,10 @@ impl<A: App> Outside<A> {
     fn refuse(&mut self, flight: &Flight, count: u64) {
         self.drop_arrived(flight, count, DropCause::NoSocket);
         let link = self.network.link_entity(flight.to, flight.from);
-        let path = self.network.links.path(flight.to, flight.from);
-        let arrival = self.network.links.arrival(&path, link, self.now);
+        let back = (flight.to, flight.from);
+        let Some(arrival) = self.network.links.notice(back, link, self.now) else {
+            return;
+        };
         let event = NetworkEvent::SocketError {
             socket: flight.socket,
             peer: Some(flight.target),

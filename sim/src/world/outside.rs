@@ -16,11 +16,13 @@ use crate::tcp::{Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
+use super::gate::Held;
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
+    pub(super) held: Held,
     pub(super) tcp: Tcp,
     pub(super) buses: Buses<A>,
     /// By node.
@@ -71,6 +73,11 @@ pub(super) enum Event<A: App> {
     BusTurn(BusPath),
     /// There is room in the queue.
     BusRoom(BusPath),
+    /// What waits in front of a clogged link may go on.
+    Release {
+        from: u32,
+        to: u32,
+    },
 }
 
 /// What a task has reported.
@@ -125,6 +132,7 @@ impl<A: App> Outside<A> {
             now: Timestamp::EPOCH,
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
+            held: Held::default(),
             tcp: Tcp::new(entropy),
             buses: Buses::new(entropy),
             desks: Vec::new(),

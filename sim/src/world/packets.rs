@@ -8,6 +8,7 @@ use stillpoint::{
 };
 
 use super::World;
+use super::gate::Cargo;
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
 use crate::device::{PacketFlight, Port, Side, TAKEN_MAX};
@@ -193,8 +194,33 @@ impl<A: App> Outside<A> {
     fn carry_packet(&mut self, place: Place, id: DeviceId, to: Port, packet: &Packet) {
         let device = self.network.devices.get(to.device);
         let (from, target, kind) = (place.node, device.node, device.kind);
-        let link = self.network.link_entity(from, target);
+        if from == target {
+            return self.carry_single(place, id, to, packet.clone());
+        }
+        for packet in self.singles(kind, packet.clone()) {
+            self.carry_single(place, id, to, packet);
+        }
+    }
+
+    /// Puts a packet onto its link, as it is.
+    pub(super) fn carry_single(&mut self, place: Place, id: DeviceId, to: Port, packet: Packet) {
+        let (from, target) = (place.node, self.network.devices.get(to.device).node);
         let path = self.network.links.path(from, target);
+        let cargo = Cargo::Packet {
+            place,
+            id,
+            to,
+            packet,
+        };
+        let passed = if path.faulty {
+            self.pass_gate((from, target), cargo)
+        } else {
+            Some(cargo)
+        };
+        let Some(Cargo::Packet { packet, .. }) = passed else {
+            return;
+        };
+        let link = self.network.link_entity(from, target);
         let arrival = self.network.links.arrival(&path, link, self.now);
         let way = Way {
             place,
@@ -202,36 +228,25 @@ impl<A: App> Outside<A> {
             to,
             link,
         };
-        let pieces = if from == target {
-            vec![packet.clone()]
-        } else {
-            self.singles(kind, packet.clone())
-        };
-        for packet in pieces {
-            if !path.faulty {
-                self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet);
-                continue;
-            }
-            let number = self.network.devices.count(from, target);
-            let verdict = self
-                .network
-                .links
-                .verdict(&path, link.part(PACKETS), number);
-            if verdict.lost {
-                self.drop_packet(place, id, DropCause::Loss, &packet);
-                continue;
-            }
-            let later = |nanos| arrival.after(Duration::from_nanos(nanos));
-            if let Some(held_back) = verdict.copy {
-                let packets = &mut self.network.counters.packets;
-                packets.copied += 1;
-                packets.in_flight += 1;
-                let (kind, copy) = (TraceKind::PacketCopied, packet.clone());
-                self.launch_packet(&way, kind, later(held_back), copy);
-            }
-            let at = later(verdict.held_back);
-            self.launch_packet(&way, TraceKind::PacketCarried, at, packet);
+        if !path.faulty {
+            return self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet);
         }
+        let number = self.network.devices.count(from, target);
+        let links = &self.network.links;
+        let verdict = links.verdict(&path, link.part(PACKETS), number);
+        if verdict.lost {
+            return self.drop_packet(place, id, DropCause::Loss, &packet);
+        }
+        let later = |nanos| arrival.after(Duration::from_nanos(nanos));
+        if let Some(held_back) = verdict.copy {
+            let packets = &mut self.network.counters.packets;
+            packets.copied += 1;
+            packets.in_flight += 1;
+            let (kind, copy) = (TraceKind::PacketCopied, packet.clone());
+            self.launch_packet(&way, kind, later(held_back), copy);
+        }
+        let at = later(verdict.held_back);
+        self.launch_packet(&way, TraceKind::PacketCarried, at, packet);
     }
 
     fn launch_packet(
@@ -357,7 +372,13 @@ impl<A: App> Outside<A> {
     }
 
     /// Drops a packet that a task has given.
-    fn drop_packet(&mut self, place: Place, id: DeviceId, cause: DropCause, packet: &Packet) {
+    pub(super) fn drop_packet(
+        &mut self,
+        place: Place,
+        id: DeviceId,
+        cause: DropCause,
+        packet: &Packet,
+    ) {
         let words = [0, packet.payload.len() as u64, cause as u64];
         self.trace
             .resource(place, TraceKind::PacketDropped, id, words);

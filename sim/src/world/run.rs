@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use stillpoint::{App, Timestamp, WorkerInput};
 
-use super::World;
 use super::outside::{Event, Sink};
+use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::failure::{Failure, Waiting};
 use crate::trace::Place;
@@ -179,6 +179,7 @@ impl<A: App> World<A> {
             Due::Event(Event::Bus(path)) => self.bus_arrives(path),
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
+            Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
         }
     }
 
@@ -210,6 +211,9 @@ impl<A: App> World<A> {
             node: seat.node,
             worker: seat.index,
         };
+        if !self.before_input.is_empty() {
+            upcoming::tell(&mut self.before_input, place, worker, seat.inputs);
+        }
         self.outside.trace_input(place, &input);
         let mut sink = Sink {
             outside: &mut self.outside,

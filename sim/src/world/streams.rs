@@ -13,7 +13,9 @@ use stillpoint::{
     TcpListen, Timestamp,
 };
 
+use super::gate::Cargo;
 use super::outside::{Event, Outside, Sink, controls};
+use crate::counters::DropCause;
 use crate::link::Verdict;
 use crate::network::Network;
 use crate::tcp::{Endpoint, Kind, NoListener, Reply, Seat, Segment, Side, Tools};
@@ -340,19 +342,47 @@ impl<A: App> Outside<A> {
             worker: stream.map_or(0, StreamId::worker),
         };
         let id = stream.map_or(0, |stream| stream.to_words()[1]);
-        let words = [peer(segment.target), segment.word().0, 0];
-        let from = segment.from_node;
         let counters = &mut self.network.counters.segments;
         counters.sent += 1;
-        let Some(to) = segment.to_node else {
+        if segment.to_node.is_none() {
             counters.unroutable += 1;
+            let words = [
+                peer(segment.target),
+                segment.word().0,
+                DropCause::NoRoute as u64,
+            ];
             return self.trace.push(place, TraceKind::SegmentLost, id, words);
+        }
+        self.network.counters.segments.in_flight += 1;
+        self.carry_segment(place, stream, Box::new(segment));
+    }
+
+    /// Puts a segment onto its link.
+    pub(super) fn carry_segment(
+        &mut self,
+        place: Place,
+        stream: Option<StreamId>,
+        segment: Box<Segment>,
+    ) {
+        let (from, to) = (segment.from_node, segment.to_node.unwrap_or_default());
+        let path = self.network.links.path(from, to);
+        let cargo = Cargo::Segment {
+            place,
+            stream,
+            segment,
+        };
+        let passed = if path.faulty {
+            self.pass_gate((from, to), cargo)
+        } else {
+            Some(cargo)
+        };
+        let Some(Cargo::Segment { segment, .. }) = passed else {
+            return;
         };
         let link = self.network.link_entity(from, to);
         let Network {
             links, counters, ..
         } = &mut self.network;
-        let path = links.path(from, to);
         let verdict = if path.faulty {
             let number = links.count(from, to, 1);
             links.verdict(&path, link, number)
@@ -360,23 +390,42 @@ impl<A: App> Outside<A> {
             Verdict::PASSED
         };
         if verdict.lost {
-            counters.segments.lost += 1;
-            return self.trace.push(place, TraceKind::SegmentLost, id, words);
+            return self.drop_segment(place, stream, &segment, DropCause::Loss);
         }
+        let id = stream.map_or(0, |stream| stream.to_words()[1]);
+        let words = [peer(segment.target), segment.word().0, 0];
         let arrival = links.arrival(&path, link, self.now);
-        let mut launch = |segment: Segment, held_back: u64| {
+        let mut launch = |segment: Box<Segment>, held_back: u64| {
             let arrival = arrival.after(Duration::from_nanos(held_back));
             let words = [words[0], words[1], arrival.as_nanos()];
             self.trace.push(place, TraceKind::Segment, id, words);
-            let event = Event::Segment(Box::new(segment));
-            self.agenda.push(arrival, link, event);
+            self.agenda.push(arrival, link, Event::Segment(segment));
         };
-        counters.segments.in_flight += 1;
         if let Some(held_back) = verdict.copy {
             counters.segments.in_flight += 1;
             counters.segments.duplicated += 1;
             launch(segment.clone(), held_back);
         }
         launch(segment, verdict.held_back);
+    }
+
+    /// Drops a segment on its way.
+    pub(super) fn drop_segment(
+        &mut self,
+        place: Place,
+        stream: Option<StreamId>,
+        segment: &Segment,
+        cause: DropCause,
+    ) {
+        let counters = &mut self.network.counters.segments;
+        counters.in_flight -= 1;
+        if cause == DropCause::Loss {
+            counters.lost += 1;
+        } else {
+            counters.dropped.add(cause, 1);
+        }
+        let id = stream.map_or(0, |stream| stream.to_words()[1]);
+        let words = [peer(segment.target), segment.word().0, cause as u64];
+        self.trace.push(place, TraceKind::SegmentLost, id, words);
     }
 }

@@ -9,6 +9,7 @@ use crate::id::{RequestId, TaskId};
 use crate::net::Token;
 use crate::slots::{Key, Slots};
 use crate::time::Timestamp;
+use crate::worker::RequestView;
 
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -89,6 +90,19 @@ impl Requests {
             let worker = self.worker;
             self.fail(RequestId { worker, key }, RequestError::WorkerGone, now);
         }
+    }
+
+    /// What can be seen of those that the worker's tasks have put.
+    pub(super) fn put_views(&self) -> impl Iterator<Item = RequestView> {
+        self.put.iter().map(|(key, put)| RequestView {
+            request: RequestId {
+                worker: self.worker,
+                key,
+            },
+            from: put.from,
+            to: put.to,
+            until: self.timers.at(key.slot).unwrap_or(Timestamp::MAX),
+        })
     }
 
     /// Takes the request that an answer is for, if it still waits.

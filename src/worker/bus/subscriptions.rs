@@ -140,6 +140,12 @@ impl<C: Copy + Ord> Subscriptions<C> {
         channels.is_some_and(|channels| channels.contains(&channel))
     }
 
+    /// Who has subscribed to what.
+    pub(super) fn all(&self) -> impl Iterator<Item = (TaskId, C)> {
+        let by_task = self.by_task.iter();
+        by_task.flat_map(|(&task, channels)| channels.iter().map(move |&channel| (task, channel)))
+    }
+
     /// All channels with subscribers on this worker.
     pub(super) fn channels(&self) -> impl Iterator<Item = C> {
         self.channels.keys().copied()

@@ -1,0 +1,16 @@
+//! The guide: a chapter for each concept, with examples that run.
+//!
+//! [`world`] is the one to begin with. Then, in any order: what is between nodes, what tasks may do
+//! there, what may go wrong, and how a scenario finds out.
+
+#[doc = include_str!("../docs/devices.md")]
+pub mod devices {}
+
+#[doc = include_str!("../docs/streams.md")]
+pub mod streams {}
+
+#[doc = include_str!("../docs/workers.md")]
+pub mod workers {}
+
+#[doc = include_str!("../docs/world.md")]
+pub mod world {}

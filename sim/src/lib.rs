@@ -96,6 +96,7 @@ mod link;
 mod network;
 mod node;
 mod replay;
+mod room;
 mod tcp;
 mod trace;
 mod world;

@@ -16,17 +16,20 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::counters::Counters;
 use crate::device::Devices;
 use crate::link::Links;
+use crate::room::make_room;
 
 mod interfaces;
 mod many;
 mod socket;
+mod table;
 
 use interfaces::NetworkPrefix;
 pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
-use socket::{Domain, Socket};
+use socket::{Domain, Fit, Socket, Sockets};
+use table::Ipv4Table;
 
 pub(crate) struct Network {
     pub(crate) hosts: Vec<Host>,
@@ -36,12 +39,13 @@ pub(crate) struct Network {
     pub(crate) devices: Devices,
     pub(crate) counters: Counters,
     /// By address: whose it is, and at which of its interfaces.
-    by_ipv4: IndexMap<u32, (u32, InterfaceIndex), FxBuildHasher>,
+    by_ipv4: Ipv4Table,
     by_ipv6: IndexMap<u128, (u32, InterfaceIndex), FxBuildHasher>,
     /// By network: the nodes in it, and at which of their interfaces.
     by_network: IndexMap<NetworkPrefix, Vec<(u32, InterfaceIndex)>, FxBuildHasher>,
-    /// By worker, then by the slot of the socket's id.
-    sockets: Vec<Vec<Option<Socket>>>,
+    sockets: Sockets,
+    /// By host: its only socket, if it has one and not more. Apart, as `entities` are.
+    lone: Vec<Lone>,
     flow: Site,
     ephemeral: Site,
 }
@@ -58,6 +62,17 @@ pub(crate) struct Host {
     ports_chosen: u64,
 }
 
+/// The only socket of a host.
+#[derive(Debug, Clone, Copy)]
+struct Lone {
+    /// [`NOBODY`] if it has none, or several.
+    worker: u32,
+    slot: u32,
+}
+
+/// No worker at all.
+const NOBODY: u32 = u32::MAX;
+
 /// A socket as the network sees it.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
@@ -73,6 +88,11 @@ impl Bound {
     /// Whether it is bound to all addresses of the family of `ip`.
     fn is_for_all(&self, ip: IpAddr) -> bool {
         self.local.ip().is_unspecified() && self.domain.speaks(ip)
+    }
+
+    /// How well it fits a datagram.
+    fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
+        Fit::of(self.local.ip(), self.domain, self.peer, target, peer)
     }
 }
 
@@ -132,10 +152,11 @@ impl Network {
             links: Links::new(entropy, steady),
             devices: Devices::new(entropy),
             counters: Counters::default(),
-            by_ipv4: IndexMap::default(),
+            by_ipv4: Ipv4Table::default(),
             by_ipv6: IndexMap::default(),
             by_network: IndexMap::default(),
-            sockets: Vec::new(),
+            sockets: Sockets::default(),
+            lone: Vec::new(),
             flow: entropy.site("shared port"),
             ephemeral: entropy.site("ephemeral port"),
         }
@@ -170,6 +191,11 @@ impl Network {
         }
         let entity = Entity::named(name);
         self.entities.push(entity);
+        self.lone.push(Lone {
+            worker: NOBODY,
+            slot: 0,
+        });
+        make_room(&mut self.hosts);
         self.hosts.push(Host {
             name: name.to_owned(),
             addresses,
@@ -182,7 +208,7 @@ impl Network {
     }
 
     pub(crate) fn add_worker(&mut self) {
-        self.sockets.push(Vec::new());
+        self.sockets.add_worker();
     }
 
     pub(crate) fn link_entity(&self, from: u32, to: u32) -> Entity {
@@ -241,34 +267,40 @@ impl Network {
         let sources = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(source);
         let opened = Socket::new(socket, local, sources, open);
         let buffers = opened.buffers();
-        let sockets = &mut self.sockets[worker as usize];
-        let slot = socket.key().slot as usize;
-        if sockets.len() <= slot {
-            sockets.resize(slot + 1, None);
-        }
-        sockets[slot] = Some(opened);
+        self.sockets.insert(worker, opened);
+        self.note_lone(node);
         Ok((local, buffers))
     }
 
     /// Closes a socket, if it is open.
     pub(crate) fn close(&mut self, node: u32, worker: u32, socket: SocketId) {
-        let slot = self.sockets[worker as usize].get_mut(socket.key().slot as usize);
-        if let Some(slot) = slot
-            && let Some(open) = *slot
-            && open.id == socket
-        {
-            *slot = None;
+        let slot = self.sockets.slot_mut(worker, socket.key().slot);
+        if let Some(open) = slot.and_then(|slot| slot.take_if(|open| open.id == socket)) {
             let host = &mut self.hosts[node as usize];
             host.unbind(open.local.port(), worker, socket);
             host.leave_all(worker, socket);
+            self.note_lone(node);
         }
+    }
+
+    /// Notes whether a node has one socket only.
+    fn note_lone(&mut self, node: u32) {
+        self.lone[node as usize] = match &self.hosts[node as usize].bound[..] {
+            [only] => Lone {
+                worker: only.worker,
+                slot: only.socket.key().slot,
+            },
+            _ => Lone {
+                worker: NOBODY,
+                slot: 0,
+            },
+        };
     }
 
     /// Closes all sockets and devices of a worker that is no more.
     pub(crate) fn close_all(&mut self, node: u32, worker: u32) {
-        let sockets = core::mem::take(&mut self.sockets[worker as usize]);
         let host = &mut self.hosts[node as usize];
-        for open in sockets.into_iter().flatten() {
+        for open in self.sockets.take(worker) {
             host.unbind(open.local.port(), worker, open.id);
             host.leave_all(worker, open.id);
         }
@@ -278,19 +310,19 @@ impl Network {
             !host.bound.iter().any(is_left),
             "a worker that is no more has no socket"
         );
+        self.note_lone(node);
     }
 
     /// Has what comes for the sockets of a worker wait, or no longer.
     pub(crate) fn hold(&mut self, worker: u32, held: Held) {
-        let sockets = self.sockets[worker as usize].iter_mut();
-        for open in sockets.flatten() {
+        for open in self.sockets.of_mut(worker) {
             open.hold(held);
         }
     }
 
     fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
-        let open = self.sockets[worker as usize].get(id.key().slot as usize)?;
-        open.as_ref().filter(|socket| socket.id == id)
+        let open = self.sockets.get(worker, id.key().slot);
+        open.filter(|socket| socket.id == id)
     }
 
     /// Whether a socket has room for datagrams that arrive now. If so, they take it.
@@ -300,7 +332,7 @@ impl Network {
         (worker, id): (u32, SocketId),
         run: &DatagramRun,
     ) -> bool {
-        let open = self.sockets[worker as usize].get_mut(id.key().slot as usize);
+        let open = self.sockets.slot_mut(worker, id.key().slot);
         open.is_none_or(|open| open.as_mut().is_none_or(|open| open.take_room(now, run)))
     }
 
@@ -313,7 +345,7 @@ impl Network {
         if !socket.domain.speaks(target) {
             return Route::Refused(NetworkError::AddressFamily);
         }
-        if socket.open.peer.is_some_and(|only| only != transmit.peer) {
+        if socket.is_deaf_to(transmit.peer) {
             return Route::Refused(NetworkError::OtherPeer);
         }
         let known = match target {
@@ -339,7 +371,7 @@ impl Network {
             if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
-            if !host.has(source) {
+            if socket.sources[usize::from(source.is_ipv6())] != Some(source) && !host.has(source) {
                 return Route::Refused(NetworkError::AddressNotAvailable);
             }
             source
@@ -359,7 +391,7 @@ impl Network {
             node,
             source: heard_at(source, interface),
             interface,
-            dscp: transmit.dscp.unwrap_or(socket.open.dscp),
+            dscp: transmit.dscp.unwrap_or(socket.dscp),
         })
     }
 
@@ -392,10 +424,17 @@ impl Network {
         target: SocketAddr,
         peer: SocketAddr,
     ) -> Option<(u32, SocketId)> {
+        let lone = self.lone[node as usize];
+        if lone.worker != NOBODY {
+            let socket = self.sockets.get(lone.worker, lone.slot)?;
+            let fits = socket.local.port() == target.port();
+            let fits = fits && socket.fit(target.ip(), peer).is_some();
+            return fits.then_some((lone.worker, socket.id));
+        }
         let host = &self.hosts[node as usize];
         let found = host.at_port(target.port());
         let target = target.ip();
-        let fit = |bound: &Bound| Fit::of(bound, target, peer);
+        let fit = |bound: &Bound| bound.fit(target, peer);
         if let [only] = found {
             return fit(only).map(|_| (only.worker, only.socket));
         }
@@ -409,28 +448,6 @@ impl Network {
             }
         };
         Some((chosen.worker, chosen.socket))
-    }
-}
-
-/// How well a socket fits a datagram. The last fits best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    /// It is bound to all addresses.
-    Wildcard,
-    /// It is bound to the very address.
-    Exact,
-    /// It is bound to the very address and connected to the very peer.
-    Connected,
-}
-
-impl Fit {
-    fn of(bound: &Bound, target: IpAddr, peer: SocketAddr) -> Option<Self> {
-        let ip = bound.local.ip();
-        match bound.peer {
-            Some(only) => (only == peer && ip == target).then_some(Self::Connected),
-            None if ip == target => Some(Self::Exact),
-            None => bound.is_for_all(target).then_some(Self::Wildcard),
-        }
     }
 }
 
@@ -448,13 +465,6 @@ impl Host {
     }
 
     fn at_port(&self, port: u16) -> &[Bound] {
-        if let [only] = &self.bound[..] {
-            return if only.local.port() == port {
-                &self.bound
-            } else {
-                &[]
-            };
-        }
         let from = self
             .bound
             .partition_point(|bound| bound.local.port() < port);
@@ -471,6 +481,10 @@ impl Host {
         let place = self
             .bound
             .partition_point(|bound| bound.local.port() <= port);
+        if self.bound.is_empty() {
+            // Most have one, ever: they shall not take the room of four.
+            self.bound.reserve_exact(1);
+        }
         self.bound.insert(place, new);
     }
 

@@ -18,6 +18,7 @@ use stillpoint::{
 use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
+use crate::room::make_room;
 
 mod bus;
 mod carry;
@@ -153,6 +154,7 @@ impl<A: App> World<A> {
         let number = self.outside.network.add_host(name, addresses);
         self.outside.buses.add_node(node.bus.clone());
         let plane = ControlPlane::new(node.when_worker_fails);
+        make_room(&mut self.outside.desks);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
         self.nodes.insert(name.to_owned(), node);
         for _ in 0..workers {

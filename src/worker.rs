@@ -177,6 +177,12 @@ impl<A: App> Worker<A> {
         self.now = self.now.max(now);
         self.resume(outputs);
         match input {
+            // What comes most often goes the straight way.
+            WorkerInput::Network(event @ NetworkEvent::Datagrams { socket, .. }) => {
+                if let Some(owner) = self.resources.socket_owner(socket) {
+                    self.give(owner, Input::Network(event), outputs);
+                }
+            }
             WorkerInput::Network(event) => self.network(event, outputs),
             WorkerInput::Timeout => self.timeout(outputs),
             WorkerInput::Bus { from, item } => self.bus_item(from, item, outputs),
@@ -195,7 +201,9 @@ impl<A: App> Worker<A> {
             WorkerInput::Shutdown => self.begin_to_stop(u8::MAX),
             WorkerInput::Abort => self.abort(outputs),
         }
-        self.end_phase(outputs);
+        if self.stopping.is_some() {
+            self.end_phase(outputs);
+        }
     }
 
     /// When the worker next wants [`WorkerInput::Timeout`]: [`Worker::poll_timeout`] without the
@@ -355,6 +363,7 @@ impl<A: App> Worker<A> {
         self.settle_returned(outputs);
     }
 
+    #[inline(never)]
     fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
         let id = event.resource();
         let owner = self.resources.owner(id);
@@ -422,6 +431,7 @@ impl<A: App> Worker<A> {
     }
 
     /// Gives one task an input. `false` if the task is no more.
+    #[inline]
     fn try_give(
         &mut self,
         task: TaskId,

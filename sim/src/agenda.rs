@@ -17,9 +17,11 @@ use rustc_hash::FxBuildHasher;
 use slab::Slab;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
+use crate::heap::Heap;
+
 pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: Heap<Entry>,
     /// What is left of the instant `ready_at`, if several entries met there.
     ready: BinaryHeap<Reverse<Ready>>,
     ready_at: Timestamp,
@@ -59,20 +61,16 @@ struct Entry {
     slot: u32,
 }
 
-impl Entry {
-    /// One number, so that a comparison needs no branch, which would be hard to foresee.
-    fn rank(&self) -> u128 {
-        u128::from(self.at.as_nanos()) << 64 | u128::from(self.slot)
-    }
-}
-
+/// By time alone: in which order entries of one instant come out of the heap does not show.
 impl Ord for Entry {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank())
+        self.at.cmp(&other.at)
     }
 }
 
 impl PartialOrd for Entry {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -80,7 +78,7 @@ impl PartialOrd for Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.rank() == other.rank()
+        self.at == other.at
     }
 }
 
@@ -117,7 +115,7 @@ const END: u32 = 1 << 30;
 impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
-            heap: BinaryHeap::new(),
+            heap: Heap::new(),
             ready: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
@@ -144,13 +142,13 @@ impl<E> Agenda<E> {
         });
         let slot = u32::try_from(slot).expect("fewer than 2^31 events wait");
         assert!(slot < DEADLINE, "fewer than 2^31 events wait");
-        self.heap.push(Reverse(Entry { at, slot }));
+        self.heap.push(Entry { at, slot });
     }
 
     /// Notes a worker's deadline.
     pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) {
         let slot = worker | DEADLINE;
-        self.heap.push(Reverse(Entry { at, slot }));
+        self.heap.push(Entry { at, slot });
     }
 
     /// Notes the deadline of an end of a connection, which has this channel as long as it is in its
@@ -163,21 +161,21 @@ impl<E> Agenda<E> {
         }
         self.ends[index] = channel;
         let slot = slot | DEADLINE | END;
-        self.heap.push(Reverse(Entry { at, slot }));
+        self.heap.push(Entry { at, slot });
     }
 
     /// When the next entry is due.
-    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+    pub(crate) fn next_at(&mut self) -> Option<Timestamp> {
         if self.ready.is_empty() {
-            self.heap.peek().map(|Reverse(first)| first.at)
+            self.heap.peek().map(|first| first.at)
         } else {
             Some(self.ready_at)
         }
     }
 
     /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
-    pub(crate) fn first_deadline(&self) -> Option<(Timestamp, Whose)> {
-        let Reverse(first) = self.heap.peek()?;
+    pub(crate) fn first_deadline(&mut self) -> Option<(Timestamp, Whose)> {
+        let first = self.heap.peek()?;
         let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
         deadline.then_some((first.at, Whose::of(first.slot)))
     }
@@ -189,11 +187,9 @@ impl<E> Agenda<E> {
 
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
         if self.ready.is_empty() {
-            let Reverse(first) = self.heap.pop()?;
-            let met = self
-                .heap
-                .peek()
-                .is_some_and(|Reverse(second)| second.at == first.at);
+            let first = self.heap.pop()?;
+            let second = self.heap.second();
+            let met = second.is_some_and(|second| second.at == first.at);
             if !met {
                 return Some(self.resolve(first.slot));
             }
@@ -203,7 +199,7 @@ impl<E> Agenda<E> {
             }
             self.make_ready(first);
         }
-        while let Some(&Reverse(next)) = self.heap.peek()
+        while let Some(next) = self.heap.peek()
             && next.at <= self.ready_at
         {
             self.heap.pop();

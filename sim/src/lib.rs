@@ -92,6 +92,7 @@ mod counters;
 mod device;
 mod failure;
 pub mod guide;
+mod heap;
 mod link;
 mod network;
 mod node;

@@ -42,10 +42,10 @@ impl Debug for TraceHash {
 /// Takes events in, in the order in which they happen.
 pub(crate) struct Trace {
     hasher: Xxh3,
-    /// The last events; the last `pending` of them are not in `hasher` yet.
+    /// The last events; the first `hashed` of them are in `hasher`.
     events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
-    pending: usize,
+    hashed: usize,
     /// Of the payloads, which are hashed apart, without a copy.
     payload_hasher: Xxh3,
     /// All events, if they are wanted.
@@ -73,7 +73,7 @@ impl Trace {
             hasher,
             events: Box::new([[[0; 8]; WORDS]; 2 * KEPT]),
             len: 0,
-            pending: 0,
+            hashed: 0,
             payload_hasher: Xxh3::new(),
             recorded: None,
             texts: VecDeque::new(),
@@ -88,8 +88,9 @@ impl Trace {
         self.recorded.take().unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, place: Place, kind: TraceKind, id: u64, words: [u64; 3]) {
-        if self.len == self.events.len() {
+        if self.len >= 2 * KEPT {
             self.make_room();
         }
         let [first, second, third] = words;
@@ -98,13 +99,18 @@ impl Trace {
         let event = [place.at.as_nanos(), head, id, first, second, third].map(u64::to_le_bytes);
         self.events[self.len] = event;
         self.len += 1;
-        self.pending += 1;
-        if let Some(recorded) = &mut self.recorded {
-            recorded.push(decode(&event));
+        if self.recorded.is_some() {
+            self.keep(&event);
         }
     }
 
+    #[cold]
+    fn keep(&mut self, event: &Encoded) {
+        self.recorded.get_or_insert_default().push(decode(event));
+    }
+
     /// Datagrams on their way into a worker, and what is in them.
+    #[inline]
     pub(crate) fn datagrams(&mut self, place: Place, id: SocketId, run: &DatagramRun) {
         let payload = &run.payload;
         let size = size(payload.len(), run.count() as u64);
@@ -144,6 +150,7 @@ impl Trace {
         }
     }
 
+    #[inline]
     pub(crate) fn resource(
         &mut self,
         place: Place,
@@ -191,7 +198,7 @@ impl Trace {
 
     pub(crate) fn hash(&self) -> TraceHash {
         let mut hasher = self.hasher.clone();
-        update(&mut hasher, &self.events[self.len - self.pending..self.len]);
+        update(&mut hasher, &self.events[self.hashed..self.len]);
         hasher.update(&self.payload_hasher.digest128().to_le_bytes());
         TraceHash(hasher.digest128())
     }
@@ -205,10 +212,10 @@ impl Trace {
     /// Hashes what is pending, and keeps the last events only.
     #[cold]
     fn make_room(&mut self) {
-        update(&mut self.hasher, &self.events[self.len - self.pending..]);
+        update(&mut self.hasher, &self.events[self.hashed..]);
         self.events.copy_within(KEPT.., 0);
         self.len = KEPT;
-        self.pending = 0;
+        self.hashed = KEPT;
     }
 }
 

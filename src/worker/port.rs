@@ -229,9 +229,10 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         owns
     }
 
+    #[inline]
     fn transmit(&mut self, task: TaskId, transmit: Transmit) {
-        if !self.owns(task, transmit.socket.into()) {
-            return;
+        if self.resources.socket_owner(transmit.socket) != Some(task) {
+            return self.tell_stale(task, transmit.socket.into());
         }
         let (len, max) = (transmit.datagram_len(), DATAGRAM_BYTES_MAX);
         if len > max {
@@ -246,6 +247,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     /// Tells a task that it used an id which is not its own; once for a row of the same.
+    #[cold]
     fn tell_stale(&mut self, task: TaskId, id: ResourceId) {
         if let Some(Pending::Network {
             task: told,

@@ -118,6 +118,15 @@ impl ResourceTable {
         self.entries.get(id.key())?.owner
     }
 
+    /// The same for a socket.
+    #[inline]
+    pub(super) fn socket_owner(&self, socket: SocketId) -> Option<TaskId> {
+        if socket.worker != self.worker {
+            return None;
+        }
+        self.entries.get(socket.key)?.owner
+    }
+
     /// Takes it from its task. A stream keeps its slot until [`ResourceTable::remove`].
     pub(super) fn close(&mut self, id: ResourceId) {
         if !matches!(id, ResourceId::Stream(_)) {

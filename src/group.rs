@@ -242,6 +242,7 @@ impl<T: Task> TaskGroup<T> {
     /// # Errors
     ///
     /// [`StaleTask`] if `task` is no more; the input is dropped.
+    #[inline(always)]
     pub fn handle_input(
         &mut self,
         now: Timestamp,
@@ -381,6 +382,7 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// The key of an id, if the id is one of this group's.
+    #[inline(always)]
     fn key_of(&self, task: TaskId) -> Option<Key> {
         (task.worker == self.worker && task.group == self.index).then_some(task.key)
     }

@@ -424,6 +424,7 @@ impl<A: App> Worker<A> {
     }
 
     /// Gives one task an input. The driver is told if the task is no more.
+    #[inline(always)]
     fn give(&mut self, task: TaskId, input: Input<A>, outputs: &mut impl WorkerOutputs<A>) {
         if !self.try_give(task, input, outputs) {
             outputs.push(WorkerOutput::Stale(StaleTask { task }));
@@ -431,7 +432,7 @@ impl<A: App> Worker<A> {
     }
 
     /// Gives one task an input. `false` if the task is no more.
-    #[inline]
+    #[inline(always)]
     fn try_give(
         &mut self,
         task: TaskId,

@@ -132,6 +132,7 @@ impl<E> Agenda<E> {
         self.workers.push(entity);
     }
 
+    #[inline(always)]
     pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
         let sequence = self.sequence;
         self.sequence += 1;
@@ -231,6 +232,7 @@ impl<E> Agenda<E> {
         }));
     }
 
+    #[inline(always)]
     fn resolve(&mut self, slot: u32) -> Due<E> {
         if slot & DEADLINE == 0 {
             Due::Event(self.events.remove(slot as usize).event)

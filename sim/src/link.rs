@@ -194,7 +194,7 @@ impl Links {
         self.own.insert((from, to), Path::new(link));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn path(&self, from: u32, to: u32) -> Path {
         if self.own.is_empty() && self.barriers.is_empty() {
             return *self.usual(from, to);
@@ -262,6 +262,7 @@ impl Links {
     }
 
     /// When what is sent now arrives, if it is not held back.
+    #[inline(always)]
     pub(crate) fn arrival(&mut self, path: &Path, link: Entity, now: Timestamp) -> Timestamp {
         let mut latency = path.latency_min;
         if path.width > 0 {
@@ -325,6 +326,7 @@ impl Links {
         }
     }
 
+    #[inline(always)]
     fn draw(&mut self, path: &Path, link: Entity, knot: u64) -> u64 {
         let options = path.width + 1;
         let Some(drawn) = &mut self.drawn else {

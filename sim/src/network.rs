@@ -129,6 +129,15 @@ pub(crate) enum Route {
     Refused(NetworkError),
 }
 
+/// The way of a transmit from this address to that node and interface.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Straight {
+    pub(crate) node: u32,
+    pub(crate) source: SocketAddr,
+    pub(crate) interface: InterfaceIndex,
+    pub(crate) dscp: Dscp,
+}
+
 impl Flight {
     /// A flight of nothing, to be filled in.
     pub(crate) fn new(socket: SocketId, source: SocketAddr) -> Self {
@@ -211,6 +220,7 @@ impl Network {
         self.sockets.add_worker();
     }
 
+    #[inline(always)]
     pub(crate) fn link_entity(&self, from: u32, to: u32) -> Entity {
         let to = self.entities[to as usize];
         self.entities[from as usize].part(to.number())
@@ -326,6 +336,7 @@ impl Network {
     }
 
     /// Whether a socket has room for datagrams that arrive now. If so, they take it.
+    #[inline(always)]
     pub(crate) fn take_room(
         &mut self,
         now: Timestamp,
@@ -334,6 +345,34 @@ impl Network {
     ) -> bool {
         let open = self.sockets.slot_mut(worker, id.key().slot);
         open.is_none_or(|open| open.as_mut().is_none_or(|open| open.take_room(now, run)))
+    }
+
+    /// The way that most transmits take: from a socket as most are, to the IPv4 address of another
+    /// node. `None` if it takes another, or none at all: see [`Network::route`].
+    #[inline(always)]
+    pub(crate) fn route_straight(
+        &self,
+        node: u32,
+        worker: u32,
+        transmit: &Transmit,
+    ) -> Option<Straight> {
+        let SocketAddr::V4(peer) = transmit.peer else {
+            return None;
+        };
+        let socket = self.socket(worker, transmit.socket)?;
+        let source = socket.plain_source()?;
+        match transmit.source {
+            None => {}
+            Some(IpAddr::V4(wanted)) if wanted == source => {}
+            Some(_) => return None,
+        }
+        let &(to, interface) = self.by_ipv4.get(&peer.ip().to_bits())?;
+        (to != node).then(|| Straight {
+            node: to,
+            interface,
+            source: SocketAddr::new(source.into(), socket.local.port()),
+            dscp: transmit.dscp.unwrap_or(socket.dscp),
+        })
     }
 
     /// Which way a transmit takes.
@@ -418,6 +457,7 @@ impl Network {
     }
 
     /// The worker and socket that datagrams are for.
+    #[inline(always)]
     pub(crate) fn receiver(
         &self,
         node: u32,

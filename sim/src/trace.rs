@@ -88,7 +88,7 @@ impl Trace {
         self.recorded.take().unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, place: Place, kind: TraceKind, id: u64, words: [u64; 3]) {
         if self.len >= 2 * KEPT {
             self.make_room();
@@ -96,21 +96,26 @@ impl Trace {
         let [first, second, third] = words;
         let head =
             u64::from(place.node) << 32 | u64::from(place.worker) << 16 | u64::from(kind as u8);
-        let event = [place.at.as_nanos(), head, id, first, second, third].map(u64::to_le_bytes);
-        self.events[self.len] = event;
+        let words = [place.at.as_nanos(), head, id, first, second, third];
+        // Word by word: put together elsewhere and copied, it would be read before it is written.
+        let event = &mut self.events[self.len];
+        for (slot, word) in event.iter_mut().zip(words) {
+            *slot = word.to_le_bytes();
+        }
         self.len += 1;
         if self.recorded.is_some() {
-            self.keep(&event);
+            self.keep_last();
         }
     }
 
     #[cold]
-    fn keep(&mut self, event: &Encoded) {
-        self.recorded.get_or_insert_default().push(decode(event));
+    fn keep_last(&mut self) {
+        let event = decode(&self.events[self.len - 1]);
+        self.recorded.get_or_insert_default().push(event);
     }
 
     /// Datagrams on their way into a worker, and what is in them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn datagrams(&mut self, place: Place, id: SocketId, run: &DatagramRun) {
         let payload = &run.payload;
         let size = size(payload.len(), run.count() as u64);
@@ -126,7 +131,7 @@ impl Trace {
     }
 
     /// What the last event brings.
-    #[inline]
+    #[inline(always)]
     fn payload(&mut self, payload: &[u8]) {
         self.payload_hasher.update(payload);
         if let Some(recorded) = &mut self.recorded

@@ -18,6 +18,7 @@ use crate::transmit::Payload;
 
 impl<T: Task> TaskGroup<T> {
     /// Gives the task at `key`, which waits, one input, and drains it. `false` if there is none.
+    #[inline(always)]
     pub(super) fn turn(
         &mut self,
         now: Timestamp,
@@ -75,13 +76,12 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// Asks the task of the open turn for output until it has none, then for its deadline.
+    #[inline(always)]
     fn drain(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
         let Some(Turn { key, way, .. }) = self.open_turn else {
             return;
         };
-        let rested = self
-            .take_all(key, outputs)
-            .and_then(|deadline| self.rest(key, way, deadline));
+        let rested = self.take_all(key, way, outputs);
         self.open_turn = None;
         self.state.enter(way.drained());
         if let Err(end) = rested {
@@ -91,14 +91,16 @@ impl<T: Task> TaskGroup<T> {
 
     /// Gives all output of the task to `outputs`, then asks for its deadline. An error is the task's
     /// end.
+    #[inline(always)]
     fn take_all(
         &mut self,
         key: Key,
+        way: Way,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
-    ) -> Result<Option<Deadline>, End> {
+    ) -> Result<(), End> {
         let (now, outputs_max, id) = (self.now, self.outputs_max, self.id(key));
         let (Some(member), Some(turn)) = (self.tasks.get_mut(key), &mut self.open_turn) else {
-            return Ok(None);
+            return Ok(());
         };
         loop {
             let mut transmit = outputs.lend();
@@ -112,16 +114,19 @@ impl<T: Task> TaskGroup<T> {
                     deadline = member.task.poll_timeout();
                 }
             })?;
-            let Some(output) = output else {
-                return Ok(deadline);
-            };
-            if matches!(output, Output::Finished) {
-                return Err(End::Finished);
+            // Looked at where it is, since moving it once more costs more than all the rest.
+            match &output {
+                None => return self.rest(key, way, deadline.as_ref()),
+                Some(Output::Finished) => return Err(End::Finished),
+                Some(_) if turn.outputs == outputs_max => {
+                    return Err(End::Runaway { outputs_max });
+                }
+                Some(_) => {}
             }
-            if turn.outputs == outputs_max {
-                return Err(End::Runaway { outputs_max });
-            }
-            if let Some(len) = output.payload().and_then(Payload::lent)
+            if let Some(len) = output
+                .as_ref()
+                .and_then(Output::payload)
+                .and_then(Payload::lent)
                 && transmit.written() != Some(len)
             {
                 let message = "sent a payload that is not what it has just written into the lent \
@@ -132,12 +137,15 @@ impl<T: Task> TaskGroup<T> {
             }
             member.state.enter(TaskState::PopOutput);
             turn.outputs += 1;
-            outputs.output(id, output);
+            if let Some(output) = output {
+                outputs.output(id, output);
+            }
         }
     }
 
     /// The task is drained: arms its deadline and lets it wait.
-    fn rest(&mut self, key: Key, way: Way, deadline: Option<Deadline>) -> Result<(), End> {
+    #[inline(always)]
+    fn rest(&mut self, key: Key, way: Way, deadline: Option<&Deadline>) -> Result<(), End> {
         let now = self.now;
         let Some(member) = self.tasks.get_mut(key) else {
             return Ok(());

@@ -229,7 +229,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         owns
     }
 
-    #[inline]
+    #[inline(always)]
     fn transmit(&mut self, task: TaskId, transmit: Transmit) {
         if self.resources.socket_owner(transmit.socket) != Some(task) {
             return self.tell_stale(task, transmit.socket.into());

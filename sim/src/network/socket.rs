@@ -126,15 +126,26 @@ impl Socket {
             .map_or(&PLAIN, |special| &special.open)
     }
 
+    /// The address that it sends from to IPv4 addresses of others, if it is as most are.
+    #[inline(always)]
+    pub(super) fn plain_source(&self) -> Option<Ipv4Addr> {
+        match self.sources[0] {
+            Some(IpAddr::V4(source)) if self.special.is_none() && self.domain != Domain::V6 => {
+                Some(source)
+            }
+            Some(_) | None => None,
+        }
+    }
+
     /// Whether it is connected to somebody else.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_deaf_to(&self, peer: SocketAddr) -> bool {
         let special = self.special.as_ref();
         special.is_some_and(|special| special.open.peer.is_some_and(|only| only != peer))
     }
 
     /// How well it fits a datagram.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
         let only = self.special.as_ref().and_then(|special| special.open.peer);
         Fit::of(self.local.ip(), self.domain, only, target, peer)
@@ -161,7 +172,7 @@ impl Socket {
 
     /// Whether there is room for datagrams that arrive now. If so, they take it; as in Linux, the
     /// last to get in may take more than there is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_room(&mut self, now: Timestamp, run: &DatagramRun) -> bool {
         self.special.is_none() || self.take_bounded_room(now, run)
     }
@@ -220,7 +231,7 @@ pub(super) enum Fit {
 
 impl Fit {
     /// That of a socket bound to `local`, and connected to `only` if that is somebody.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(
         local: IpAddr,
         domain: Domain,

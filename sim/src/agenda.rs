@@ -14,7 +14,6 @@ use std::collections::BinaryHeap;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use slab::Slab;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
 use crate::heap::Heap;
@@ -27,7 +26,9 @@ pub(crate) struct Agenda<E> {
     ready_at: Timestamp,
     /// What each channel has drawn for `ready_at`.
     ties: IndexMap<Entity, u64, FxBuildHasher>,
-    events: Slab<Waiting<E>>,
+    events: Vec<Waiting<E>>,
+    /// Places among the events that are free.
+    free: Vec<u32>,
     /// The channels of the workers' deadlines.
     workers: Vec<Entity>,
     /// The channels of the deadlines of connections' ends, by slot.
@@ -39,7 +40,8 @@ pub(crate) struct Agenda<E> {
 struct Waiting<E> {
     channel: Entity,
     sequence: u64,
-    event: E,
+    /// `None` in a place that is free.
+    event: Option<E>,
 }
 
 /// What is next to happen.
@@ -119,7 +121,8 @@ impl<E> Agenda<E> {
             ready: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
-            events: Slab::new(),
+            events: Vec::new(),
+            free: Vec::new(),
             workers: Vec::new(),
             ends: Vec::new(),
             site: entropy.site("schedule"),
@@ -136,14 +139,25 @@ impl<E> Agenda<E> {
     pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
         let sequence = self.sequence;
         self.sequence += 1;
-        let slot = self.events.insert(Waiting {
-            channel,
-            sequence,
-            event,
-        });
-        let slot = u32::try_from(slot).expect("fewer than 2^31 events wait");
-        assert!(slot < DEADLINE, "fewer than 2^31 events wait");
+        let slot = self.free.pop().unwrap_or_else(|| self.add_place());
+        // Written field by field, as this is the hot path.
+        let place = &mut self.events[slot as usize];
+        place.channel = channel;
+        place.sequence = sequence;
+        place.event = Some(event);
         self.heap.push(Entry { at, slot });
+    }
+
+    #[cold]
+    fn add_place(&mut self) -> u32 {
+        let slot = u32::try_from(self.events.len()).ok();
+        let slot = slot.filter(|&slot| slot < DEADLINE);
+        self.events.push(Waiting {
+            channel: Entity::new(0),
+            sequence: 0,
+            event: None,
+        });
+        slot.expect("fewer than 2^31 events wait")
     }
 
     /// Notes a worker's deadline.
@@ -235,7 +249,9 @@ impl<E> Agenda<E> {
     #[inline(always)]
     fn resolve(&mut self, slot: u32) -> Due<E> {
         if slot & DEADLINE == 0 {
-            Due::Event(self.events.remove(slot as usize).event)
+            self.free.push(slot);
+            let event = self.events[slot as usize].event.take();
+            Due::Event(event.expect("an entry of the heap is about an event"))
         } else {
             match Whose::of(slot) {
                 Whose::Worker(worker) => Due::Deadline { worker },

@@ -155,7 +155,7 @@ impl Trace {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn resource(
         &mut self,
         place: Place,

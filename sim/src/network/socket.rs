@@ -42,7 +42,7 @@ impl Sockets {
         self.first.push(None);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, worker: u32, slot: u32) -> Option<&Socket> {
         let Some(behind) = slot.checked_sub(1) else {
             return self.first[worker as usize].as_ref();
@@ -53,7 +53,7 @@ impl Sockets {
             .as_ref()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn slot_mut(&mut self, worker: u32, slot: u32) -> Option<&mut Option<Socket>> {
         let Some(behind) = slot.checked_sub(1) else {
             return self.first.get_mut(worker as usize);

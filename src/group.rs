@@ -11,6 +11,7 @@ use core::fmt;
 use crate::buffer::BufferPool;
 use crate::entropy::{Entity, Entropy, Site};
 use crate::id::TaskId;
+use crate::mischief::Mischief;
 use crate::slots::{Key, Slots};
 use crate::state::{TaskState, Way, WorkerState};
 use crate::status::{Durations, GroupCounters};
@@ -56,6 +57,9 @@ pub struct GroupConfig {
     pub entity: Entity,
     /// Where the tasks' buffers come from.
     pub buffers: BufferPool,
+    /// Who decides where tasks do what is rare: see [`Context::buggify`]. `None` unless this is a
+    /// simulation.
+    pub mischief: Option<Mischief>,
 }
 
 impl GroupConfig {
@@ -68,6 +72,7 @@ impl GroupConfig {
             entropy,
             entity,
             buffers: BufferPool::new(),
+            mischief: None,
         }
     }
 }
@@ -87,6 +92,7 @@ pub struct TaskGroup<T: Task> {
     site: Site,
     entity: Entity,
     buffers: BufferPool,
+    mischief: Option<Mischief>,
     outputs_max: u32,
     tasks_max: u32,
 }
@@ -153,6 +159,7 @@ impl<T: Task> TaskGroup<T> {
             site: config.entropy.site("task"),
             entity: config.entity,
             buffers: config.buffers,
+            mischief: config.mischief,
             outputs_max: config.outputs_max,
             tasks_max: config.tasks_max,
         }
@@ -343,9 +350,13 @@ impl<T: Task> TaskGroup<T> {
         };
         member.state.enter(TaskState::Waiting);
         member.since = now;
-        let random = self.site.source(self.entity.part(self.counters.started));
+        let entity = self.entity.part(self.counters.started);
+        let random = self.site.source(entity);
         self.counters.started += 1;
-        let context = Context::new(task, parent, random, self.buffers.clone());
+        let mischief = self.mischief.clone();
+        let mischief = mischief.map(|mischief| (mischief, entity));
+        let buffers = self.buffers.clone();
+        let context = Context::new(task, parent, random, buffers, mischief);
         self.state.enter(WorkerState::OnInput);
         self.turn(now, task.key, Way::Input, Input::Started(context), outputs);
     }

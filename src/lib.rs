@@ -35,6 +35,7 @@ mod group;
 mod id;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod mischief;
 mod net;
 mod room;
 #[cfg(feature = "poll")]
@@ -68,6 +69,7 @@ pub use device::{
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, TaskId};
+pub use mischief::{Decide, Mischief};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use room::StreamRoom;
 pub use slots::Key;

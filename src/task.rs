@@ -12,9 +12,11 @@ use crate::buffer::{Buffer, BufferPool};
 use crate::bus::{BusCommand, BusEvent, Destination, NoRoom};
 use crate::datagram::{DatagramRun, Transmit};
 use crate::device::{DeviceOpen, PacketTransmit};
-use crate::entropy::Source;
+use crate::entropy::{Entity, Source};
 use crate::group::GroupOutputs;
+
 use crate::id::{RequestId, ResourceId, SocketId, StreamId, TaskId};
+use crate::mischief::Mischief;
 use crate::net::{NetworkEvent, Token};
 use crate::stream::{Reading, StreamWrite, TcpConnect, TcpListen};
 use crate::time::{Deadline, Timestamp};
@@ -236,6 +238,8 @@ pub struct Context {
     pub random: Source,
     /// Memory for datagrams.
     pub buffers: BufferPool,
+    /// Who decides where it does what is rare. `None` in production.
+    mischief: Option<(Mischief, Entity)>,
 }
 
 impl Context {
@@ -244,13 +248,47 @@ impl Context {
         parent: Option<TaskId>,
         random: Source,
         buffers: BufferPool,
+        mischief: Option<(Mischief, Entity)>,
     ) -> Self {
         Self {
             task,
             parent,
             random,
             buffers,
+            mischief,
         }
+    }
+
+    /// Whether to do here, once, what is allowed and rare: to send the shortest piece, give up a
+    /// cache, refuse for want of room. Always `false` in production, where it costs a look at a
+    /// `None`; in a simulation `true` now and then, at the labels that its seed has chosen. So tests
+    /// go where production goes once a year.
+    ///
+    /// The label names the place. It should be the only one of its name, and never change.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use stillpoint::Context;
+    ///
+    /// /// How many requests to take in before the peer is asked to wait.
+    /// fn window(context: &Context) -> usize {
+    ///     if context.buggify("window of one") { 1 } else { 64 }
+    /// }
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn buggify(&self, label: &'static str) -> bool {
+        match &self.mischief {
+            None => false,
+            Some((mischief, task)) => mischief.decide(label, *task),
+        }
+    }
+
+    /// Who decides that, for the [group](crate::GroupConfig) of its children. `None` in production.
+    #[must_use]
+    pub fn mischief(&self) -> Option<&Mischief> {
+        self.mischief.as_ref().map(|(mischief, _)| mischief)
     }
 
     /// Index of the worker that the task lives on.

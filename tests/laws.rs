@@ -54,6 +54,8 @@ mod drain;
 mod identity;
 #[path = "core/isolation.rs"]
 mod isolation;
+#[path = "core/mischief.rs"]
+mod mischief;
 #[path = "core/status.rs"]
 mod status;
 #[path = "core/streams.rs"]

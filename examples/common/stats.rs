@@ -1,5 +1,6 @@
 //! What clients count, and how several counts become one.
 
+use core::fmt;
 use core::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -7,13 +8,23 @@ use serde_json::{Value, json};
 use stillpoint::Timestamp;
 
 /// Round trips: how many in which time, and how long each took.
-#[derive(Debug)]
 pub struct RoundTrips {
     pub count: u64,
     /// Each in nanoseconds.
     latency: Histogram<u64>,
     /// From the first client's first request to the last client's last.
     sending: Option<(Timestamp, Timestamp)>,
+}
+
+impl fmt::Debug for RoundTrips {
+    /// Without the histogram, which has thousands of numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoundTrips")
+            .field("count", &self.count)
+            .field("median_us", &self.latency_us(0.5))
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RoundTrips {

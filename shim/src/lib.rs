@@ -119,8 +119,10 @@ impl Shim {
         ))]
         symbols::keep();
         let answers = Answers::new(entropy.site(SITE), Box::new(clock));
+        let before = state::replace(Some(answers));
+        state::settle_thread();
         Self {
-            before: state::replace(Some(answers)),
+            before,
             thread: PhantomData,
         }
     }

@@ -151,6 +151,19 @@ fn what_one_turn_asks_for_changes_nothing_for_the_next() {
 }
 
 #[test]
+fn the_first_hash_table_of_a_thread_takes_nothing_from_a_turn() {
+    fresh_thread(|| {
+        let run = || {
+            let shim = shim(3);
+            shim.turn(Entity::new(1));
+            let table: HashMap<u8, u8> = HashMap::new();
+            (calls::random(), table.len())
+        };
+        assert_eq!(run(), run());
+    });
+}
+
+#[test]
 fn a_hash_table_has_one_order_for_each_seed() {
     let order = |seed| {
         fresh_thread(move || {

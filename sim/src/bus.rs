@@ -145,6 +145,11 @@ impl<A: App> Buses<A> {
         paths.into_iter().filter(has_room).collect()
     }
 
+    /// How the bus of a node behaves.
+    pub(crate) fn link(&self, node: u32) -> &BusLink {
+        &self.links[node as usize]
+    }
+
     /// Makes a queue.
     pub(crate) fn open(&mut self, path: BusPath, node: Entity) {
         let part = |number: u16| u64::from(number);

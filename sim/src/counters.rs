@@ -20,7 +20,7 @@ pub enum DropCause {
     Unsendable,
     /// A packet whose headers contradict themselves.
     Malformed,
-    /// A packet that is longer than the receiving device's MTU.
+    /// It is longer than its link takes, or a packet than the receiving device's MTU.
     TooLong,
     /// The receiving host has taken in as many packets as it keeps.
     QueueFull,
@@ -32,11 +32,19 @@ pub enum DropCause {
     Partition,
     /// More waits in front of its link than there is room for.
     LinkQueueFull,
+    /// The node that it was sent to has crashed.
+    NodeDown,
+    /// Its link was down: see [`Link::flapping`](crate::Link::flapping).
+    LinkDown,
+    /// CoDel dropped it from the queue in front of its link, since all had waited for too long.
+    QueueDelay,
+    /// A segment of TCP whose checksum did not fit what arrived of it.
+    Checksum,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -49,6 +57,10 @@ impl DropCause {
         Self::ReceiveBufferFull,
         Self::Partition,
         Self::LinkQueueFull,
+        Self::NodeDown,
+        Self::LinkDown,
+        Self::QueueDelay,
+        Self::Checksum,
     ];
 }
 
@@ -65,6 +77,12 @@ pub struct Counters {
     /// Copies made of what goes to a group or a broadcast address: one for each receiver but the
     /// first.
     pub copied: u64,
+    /// Datagrams, copies of them, and packets of devices that links have corrupted. They travel on.
+    pub corrupted: u64,
+    /// The same for those that links have cut short.
+    pub truncated: u64,
+    /// The same for those that queues have marked as having met congestion (ECN).
+    pub marked: u64,
     /// Datagrams given to tasks.
     pub delivered: u64,
     /// Datagrams dropped.

@@ -22,8 +22,6 @@ pub(crate) struct Devices {
     by_queue: IndexMap<(u32, DeviceId), usize, FxBuildHasher>,
     /// Where the switch has last seen an Ethernet address.
     learned: IndexMap<[u8; 6], Port, FxBuildHasher>,
-    /// Packets seen by each link that has faults to draw.
-    seen: IndexMap<(u32, u32), u64, FxBuildHasher>,
     queue: Site,
 }
 
@@ -83,7 +81,6 @@ impl Devices {
             devices: Vec::new(),
             by_queue: IndexMap::default(),
             learned: IndexMap::default(),
-            seen: IndexMap::default(),
             queue: entropy.site("device queue"),
         }
     }
@@ -183,6 +180,12 @@ impl Devices {
         let devices = self.devices.iter();
         let mut queues = devices.flat_map(|device| &device.queues);
         queues.any(|queue| queue.worker == worker)
+    }
+
+    /// How many queues of a node are open.
+    pub(crate) fn queues_of(&self, node: u32) -> usize {
+        let devices = self.devices.iter().filter(|device| device.node == node);
+        devices.map(|device| device.queues.len()).sum()
     }
 
     /// Closes all queues of a device, and says which these were.
@@ -291,13 +294,6 @@ impl Devices {
         if is_open && source[0] & 1 == 0 && (known || self.learned.len() < LEARNED_MAX) {
             self.learned.insert(*source, Port { device, side });
         }
-    }
-
-    /// The number of the next packet that a faulty link sees.
-    pub(crate) fn count(&mut self, from: u32, to: u32) -> u64 {
-        let seen = self.seen.entry((from, to)).or_default();
-        *seen += 1;
-        *seen - 1
     }
 
     fn free_name(&self, node: u32, kind: DeviceKind) -> Box<str> {

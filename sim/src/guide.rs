@@ -6,8 +6,17 @@
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}
 
+#[doc = include_str!("../docs/faults.md")]
+pub mod faults {}
+
+#[doc = include_str!("../docs/links.md")]
+pub mod links {}
+
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
+
+#[doc = include_str!("../docs/time.md")]
+pub mod time {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

@@ -86,11 +86,17 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod boot;
+mod buggify;
 mod bus;
 mod check;
+mod clock;
+mod cost;
 mod counters;
 mod device;
+mod disk;
 mod failure;
+mod fault;
 pub mod guide;
 mod heap;
 mod link;
@@ -102,14 +108,25 @@ mod tcp;
 mod trace;
 mod world;
 
+pub use boot::Boot;
+pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
 pub use check::{
     Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
     self_check,
 };
+pub use clock::NodeClock;
+pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
+pub use disk::Disk;
 pub use failure::{Failure, Waiting};
-pub use link::Link;
+pub use fault::{Fault, FaultKind, FaultPlan, Who};
+#[doc(hidden)]
+pub use link::{Arrived, Probe};
+pub use link::{
+    CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
+    UnknownProfile,
+};
 pub use node::{NodeBuilder, NodeId};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};

@@ -3,25 +3,59 @@
 //! Segments of TCP and packets of devices fare as datagrams do.
 //!
 //! Each ordered pair of nodes has a link. A [`Link`] says how it behaves; [`Links`] holds them and
-//! draws. Latencies need no state: a link's latency is a function of time, which the seed gives.
+//! draws.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
-use stillpoint::{Entity, Entropy, Site, Timestamp};
+mod barrier;
+mod codel;
+mod latency;
+mod links;
+mod loss;
+mod mtu;
+mod normal;
+mod path;
+mod probe;
+mod profile;
+mod queue;
+mod sites;
+mod state;
+mod trace;
 
-/// How a one-way path between two nodes behaves, for datagrams and for packets of devices alike.
+pub(crate) use barrier::Gate;
+pub(crate) use codel::{Controller, Fifo, Waits};
+pub use latency::Latency;
+pub(crate) use links::{Fate, Hop, Line, Links, Parcel, Passage, Verdict, copy_of};
+pub use loss::Loss;
+pub use mtu::Oversize;
+pub(crate) use mtu::{IPV4_HEADER, IPV6_HEADER};
+pub(crate) use path::Terms;
+pub use probe::{Arrived, Probe};
+pub use profile::UnknownProfile;
+pub use queue::{CoDel, Queue};
+pub use trace::{LatencyTrace, LatencyTraceError};
+
+/// How a one-way path between two nodes behaves, for datagrams, for segments of TCP and for packets
+/// of devices alike.
+///
+/// What is sent takes the features in this order: the sender's system may [refuse a
+/// run](Link::refuse_runs); a [cut](crate::World::cut) or a [clog](crate::World::clog) stands in front
+/// of the link; it may be [down](Link::flapping); what is too long for its [MTU](Link::mtu) ends or
+/// travels in fragments; it waits for the [bandwidth](Link::bandwidth); then it may be
+/// [lost](Link::loss), [doubled](Link::duplicate), [held back](Link::reorder),
+/// [truncated](Link::truncate) and [corrupted](Link::corrupt), and arrives after the
+/// [latency](Link::latency).
 ///
 /// # Latency and order
 ///
-/// The latency wanders within its range, as queues on the way fill and drain: it is drawn at
-/// moments that are two to four times the range's width apart, and goes in a straight line from
-/// one to the next. So a datagram never arrives before one that was sent earlier on the same
-/// link, and yet none has to wait for another. Whatever is sent at one instant arrives at
-/// one instant, in the order in which it was sent. Only [`Link::reorder`] lets datagrams overtake,
-/// and a change of the link during the run.
+/// A latency that [wanders](Latency::wander), which is what [`Link::new`] makes, lets no datagram
+/// arrive before one that was sent earlier on the same link, and has none wait for another. Latencies
+/// that are drawn each by itself would: there, whoever would overtake arrives at the same instant as
+/// the one in front, unless [`Order::Free`] says otherwise. Whatever is sent at one instant over a link
+/// without bandwidth, as a run, arrives at one instant, in the order in which it was sent.
+/// [`Link::reorder`] lets datagrams overtake on any link, and so does a change of the link during
+/// the run.
 ///
 /// Every way takes at least one nanosecond, so that an exchange without latency moves time on.
 ///
@@ -29,37 +63,85 @@ use stillpoint::{Entity, Entropy, Site, Timestamp};
 ///
 /// ```
 /// use core::time::Duration;
-/// use stillpoint_sim::Link;
+/// use stillpoint_sim::{Latency, Link, Loss, Queue};
 ///
 /// let ms = Duration::from_millis;
 /// let wifi = Link::new(ms(2)..=ms(30)).loss(0.02).reorder(0.01, ms(10));
-/// assert_eq!(wifi.loss, 0.02);
+/// assert_eq!(wifi.loss, Loss::Bernoulli(0.02));
+///
+/// let dsl = Link::fixed(ms(15))
+///     .latency(Latency::normal(ms(15), ms(1)))
+///     .bandwidth(16_000_000)
+///     .queue(Queue::codel(ms(5), ms(100)));
+/// assert_eq!(dsl.bandwidth, Some(16_000_000));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Link {
     /// The time from sending to arrival.
-    pub latency: RangeInclusive<Duration>,
-    /// Chance that a datagram is lost, from 0 to 1.
-    pub loss: f64,
+    pub latency: Latency,
+    /// Whether a latency that is drawn lets datagrams overtake.
+    pub order: Order,
+    /// Which datagrams are lost.
+    pub loss: Loss,
     /// Chance that a datagram that is not lost arrives twice, from 0 to 1.
     pub duplicate: f64,
     /// Chance that a datagram, or the copy of one, is held back, from 0 to 1.
     pub reorder: f64,
     /// The longest that it is held back.
     pub reorder_by: Duration,
+    /// Chance that a datagram, or the copy of one, arrives with flipped bits, from 0 to 1.
+    pub corrupt: f64,
+    /// Chance that a datagram, or the copy of one, arrives shorter, from 0 to 1.
+    pub truncate: f64,
+    /// Chance that a run is split in front of a datagram, from 0 to 1.
+    pub split_runs: f64,
+    /// Chance that a run is refused by the sender's system, from 0 to 1.
+    pub refuse_runs: f64,
+    /// How many bits it takes a second, if there is a limit.
+    pub bandwidth: Option<u64>,
+    /// Where what is sent waits for the bandwidth.
+    pub queue: Queue,
+    /// The longest packet that it takes, in bytes with the IP header, if there is a limit.
+    pub mtu: Option<u32>,
+    /// What becomes of longer ones.
+    pub oversize: Oversize,
+    /// For how long it is up, and for how long down, if it does not stay up.
+    pub flapping: Option<[RangeInclusive<Duration>; 2]>,
+}
+
+/// Whether a latency that is drawn lets what was sent later arrive earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "it does, or it does not")]
+pub enum Order {
+    /// It does not: who would overtake arrives together with the one in front.
+    #[default]
+    Kept,
+    /// It does, as drawn. The datagrams of a run stay together; with [`Link::split_runs`], each
+    /// part of a run has a latency of its own.
+    Free,
 }
 
 impl Link {
-    /// A link of this latency, without faults.
+    /// A link whose latency wanders within this range, without faults.
     #[must_use]
     pub const fn new(latency: RangeInclusive<Duration>) -> Self {
         Self {
-            latency,
-            loss: 0.0,
+            latency: Latency::wander(latency),
+            order: Order::Kept,
+            loss: Loss::None,
             duplicate: 0.0,
             reorder: 0.0,
             reorder_by: Duration::ZERO,
+            corrupt: 0.0,
+            truncate: 0.0,
+            split_runs: 0.0,
+            refuse_runs: 0.0,
+            bandwidth: None,
+            queue: Queue::tail_drop(QUEUE_BYTES),
+            mtu: None,
+            oversize: Oversize::TooBig,
+            flapping: None,
         }
     }
 
@@ -69,10 +151,31 @@ impl Link {
         Self::new(latency..=latency)
     }
 
-    /// The same, losing datagrams with this chance.
+    /// The same, with this latency.
+    #[must_use]
+    pub fn latency(mut self, latency: Latency) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// The same, keeping or not keeping order where latencies are drawn.
+    #[must_use]
+    pub const fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// The same, losing datagrams with this chance, each by itself.
     #[must_use]
     pub const fn loss(mut self, chance: f64) -> Self {
-        self.loss = chance;
+        self.loss = Loss::Bernoulli(chance);
+        self
+    }
+
+    /// The same, losing datagrams like this.
+    #[must_use]
+    pub const fn loss_model(mut self, loss: Loss) -> Self {
+        self.loss = loss;
         self
     }
 
@@ -90,6 +193,93 @@ impl Link {
         self.reorder_by = by;
         self
     }
+
+    /// The same, flipping one to three bits of a datagram with this chance, in a way that its
+    /// checksum does not notice: it reaches the task. A packet of a device has bits flipped anywhere,
+    /// in its headers too. TCP's checksum does notice: a segment is dropped and counted
+    /// ([`DropCause::Checksum`](crate::DropCause::Checksum)). Counted as
+    /// [`Counters::corrupted`](crate::Counters::corrupted).
+    #[must_use]
+    pub const fn corrupt(mut self, chance: f64) -> Self {
+        self.corrupt = chance;
+        self
+    }
+
+    /// The same, cutting datagrams and packets short with this chance: to any length below their
+    /// own, 0 included. A segment of TCP is dropped instead, as with [`Link::corrupt`]. Counted as
+    /// [`Counters::truncated`](crate::Counters::truncated).
+    #[must_use]
+    pub const fn truncate(mut self, chance: f64) -> Self {
+        self.truncate = chance;
+        self
+    }
+
+    /// The same, splitting runs of datagrams: with this chance in front of each datagram of a run
+    /// but the first. Nothing is lost by that, but more inputs come in.
+    #[must_use]
+    pub const fn split_runs(mut self, chance: f64) -> Self {
+        self.split_runs = chance;
+        self
+    }
+
+    /// The same, where the sender's system refuses whole runs with this chance, as one that leads
+    /// through a device that cannot cut them (`UDP_SEGMENT` fails with EIO). The task gets
+    /// [`SendFailed`](stillpoint::NetworkEvent::SendFailed) for all datagrams of the run. Single
+    /// datagrams are not refused.
+    #[must_use]
+    pub const fn refuse_runs(mut self, chance: f64) -> Self {
+        self.refuse_runs = chance;
+        self
+    }
+
+    /// The same, taking so many bits a second. Headers of IP, UDP and TCP count as well, those of
+    /// Ethernet do not. What comes while the link is busy waits in its [queue](Link::queue).
+    ///
+    /// Datagrams of a run are sent one after the other. As a network card does, the receiving system
+    /// hands on as one run what arrives within 50 microseconds of the first.
+    #[must_use]
+    pub const fn bandwidth(mut self, bits_per_second: u64) -> Self {
+        self.bandwidth = Some(bits_per_second);
+        self
+    }
+
+    /// The same, with this queue in front of it. It matters only together with a
+    /// [bandwidth](Link::bandwidth).
+    ///
+    /// If the link is set anew while something waits, and has a bandwidth then too, that goes first:
+    /// what a tail-drop queue holds at the old bandwidth, what CoDel holds at the new one.
+    #[must_use]
+    pub const fn queue(mut self, queue: Queue) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// The same, taking packets of at most so many bytes, IP header included.
+    #[must_use]
+    pub const fn mtu(mut self, bytes: u32) -> Self {
+        self.mtu = Some(bytes);
+        self
+    }
+
+    /// The same, doing this with what is longer than the [MTU](Link::mtu).
+    #[must_use]
+    pub const fn oversize(mut self, oversize: Oversize) -> Self {
+        self.oversize = oversize;
+        self
+    }
+
+    /// The same, going down and up again: from when it is set it is up for a time out of `up`, then
+    /// down for one out of `down`, and so on, each drawn. What is sent while it is down is dropped and
+    /// counted ([`DropCause::LinkDown`](crate::DropCause::LinkDown)); what is on its way arrives.
+    #[must_use]
+    pub fn flapping(
+        mut self,
+        up: RangeInclusive<Duration>,
+        down: RangeInclusive<Duration>,
+    ) -> Self {
+        self.flapping = Some([up, down]);
+        self
+    }
 }
 
 impl Default for Link {
@@ -99,348 +289,9 @@ impl Default for Link {
     }
 }
 
-/// The links of a world.
-pub(crate) struct Links {
-    default: Path,
-    within: Path,
-    own: IndexMap<(u32, u32), Path, FxBuildHasher>,
-    /// Datagrams seen by each link that has faults to draw.
-    seen: IndexMap<(u32, u32), u64, FxBuildHasher>,
-    latency: Site,
-    loss: Site,
-    duplicate: Site,
-    reorder: Site,
-    reorder_by: Site,
-    /// The last two draws of each link. Kept only where draws may be decided by something else
-    /// than a seed, which need not decide the same draw twice alike.
-    drawn: Option<IndexMap<Entity, LastDraws, FxBuildHasher>>,
-    /// What stands in the way, apart from how links behave.
-    barriers: IndexMap<(u32, u32), Barrier, FxBuildHasher>,
-}
-
-/// What stands in the way from one node to another.
-#[derive(Debug, Clone, Copy, Default)]
-struct Barrier {
-    cut: bool,
-    clogged_until: Option<Timestamp>,
-}
-
-/// Whether what is sent gets onto its link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
-    Open,
-    Cut,
-    Clogged,
-}
-
-/// Moments at which a latency was drawn, and what came out.
-type LastDraws = [(u64, u64); 2];
-
-/// A [`Link`] made ready to be drawn from. All times in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Path {
-    latency_min: u64,
-    width: u64,
-    /// The latency is drawn anew each `1 << shift`.
-    shift: u32,
-    loss: f64,
-    duplicate: f64,
-    reorder: f64,
-    reorder_by: u64,
-    /// Whether there is anything to draw for each datagram.
-    pub(crate) faulty: bool,
-}
-
-/// What the link does to one datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) lost: bool,
-    pub(crate) held_back: u64,
-    /// By how much the copy is held back, if there is one.
-    pub(crate) copy: Option<u64>,
-}
-
-impl Verdict {
-    pub(crate) const PASSED: Self = Self {
-        lost: false,
-        held_back: 0,
-        copy: None,
-    };
-}
-
-impl Links {
-    /// `steady` says that a draw, made twice, gives the same twice.
-    pub(crate) fn new(entropy: &Entropy, steady: bool) -> Self {
-        Self {
-            default: Path::new(&Link::default()),
-            within: Path::new(&Link::fixed(Duration::ZERO)),
-            own: IndexMap::default(),
-            seen: IndexMap::default(),
-            latency: entropy.site("link latency"),
-            loss: entropy.site("link loss"),
-            duplicate: entropy.site("link duplicate"),
-            reorder: entropy.site("link reorder"),
-            reorder_by: entropy.site("link reorder by"),
-            drawn: (!steady).then(IndexMap::default),
-            barriers: IndexMap::default(),
-        }
-    }
-
-    pub(crate) fn set_default(&mut self, link: &Link) {
-        self.default = Path::new(link);
-    }
-
-    pub(crate) fn set(&mut self, from: u32, to: u32, link: &Link) {
-        self.own.insert((from, to), Path::new(link));
-    }
-
-    #[inline(always)]
-    pub(crate) fn path(&self, from: u32, to: u32) -> Path {
-        if self.own.is_empty() && self.barriers.is_empty() {
-            return *self.usual(from, to);
-        }
-        let mut path = *self
-            .own
-            .get(&(from, to))
-            .unwrap_or_else(|| self.usual(from, to));
-        path.faulty |= self.barriers.contains_key(&(from, to));
-        path
-    }
-
-    const fn usual(&self, from: u32, to: u32) -> &Path {
-        if from == to {
-            &self.within
-        } else {
-            &self.default
-        }
-    }
-
-    pub(crate) fn cut(&mut self, from: u32, to: u32) {
-        self.barriers.entry((from, to)).or_default().cut = true;
-    }
-
-    /// Clogs the way until then, if it is not clogged for longer.
-    pub(crate) fn clog(&mut self, from: u32, to: u32, until: Timestamp) {
-        let barrier = self.barriers.entry((from, to)).or_default();
-        barrier.clogged_until = barrier.clogged_until.max(Some(until));
-    }
-
-    pub(crate) fn unbar(&mut self, from: u32, to: u32) {
-        self.barriers.swap_remove(&(from, to));
-    }
-
-    /// Forgets a way that nothing stands in any more.
-    pub(crate) fn unbar_if_open(&mut self, from: u32, to: u32, now: Timestamp) {
-        if self.gate(from, to, now) == Gate::Open {
-            self.unbar(from, to);
-        }
-    }
-
-    /// All ways that are cut or clogged.
-    pub(crate) fn barred(&self) -> Vec<(u32, u32)> {
-        self.barriers.keys().copied().collect()
-    }
-
-    /// Until when the way is clogged.
-    pub(crate) fn clogged_until(&self, from: u32, to: u32) -> Option<Timestamp> {
-        self.barriers.get(&(from, to))?.clogged_until
-    }
-
-    /// What stands in the way.
-    pub(crate) fn gate(&mut self, from: u32, to: u32, now: Timestamp) -> Gate {
-        let Some(barrier) = self.barriers.get_mut(&(from, to)) else {
-            return Gate::Open;
-        };
-        barrier.clogged_until = barrier.clogged_until.filter(|&until| until > now);
-        if barrier.cut {
-            Gate::Cut
-        } else if barrier.clogged_until.is_some() {
-            Gate::Clogged
-        } else {
-            Gate::Open
-        }
-    }
-
-    /// When what is sent now arrives, if it is not held back.
-    #[inline(always)]
-    pub(crate) fn arrival(&mut self, path: &Path, link: Entity, now: Timestamp) -> Timestamp {
-        let mut latency = path.latency_min;
-        if path.width > 0 {
-            let (now, shift) = (now.as_nanos(), path.shift);
-            let knot = now >> shift;
-            let from = self.draw(path, link, knot);
-            let to = self.draw(path, link, knot.wrapping_add(1));
-            let part = now & ((1 << shift) - 1);
-            let step = (i128::from(to) - i128::from(from)) * i128::from(part);
-            latency += from.strict_add_signed(
-                i64::try_from(step >> shift).expect("a latency is less than a day"),
-            );
-        }
-        now.after(Duration::from_nanos(latency.max(1)))
-    }
-
-    /// When a notice of the network's own (ICMP) arrives that is sent now. It is not lost by chance,
-    /// but a cut stops it, and it waits for the end of a clog.
-    pub(crate) fn notice(
-        &mut self,
-        (from, to): (u32, u32),
-        link: Entity,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let path = self.path(from, to);
-        let leaves_at = match self.gate(from, to, now) {
-            Gate::Open => now,
-            Gate::Cut => return None,
-            Gate::Clogged => self.clogged_until(from, to).unwrap_or(now),
-        };
-        Some(self.arrival(&path, link, leaves_at))
-    }
-
-    /// The number of the first of `count` datagrams that a faulty link sees now.
-    pub(crate) fn count(&mut self, from: u32, to: u32, count: u64) -> u64 {
-        let seen = self.seen.entry((from, to)).or_default();
-        *seen += count;
-        *seen - count
-    }
-
-    pub(crate) fn verdict(&self, path: &Path, link: Entity, number: u64) -> Verdict {
-        if path.loss > 0.0 && self.loss.chance(link, number, path.loss) {
-            return Verdict {
-                lost: true,
-                ..Verdict::PASSED
-            };
-        }
-        let twice = path.duplicate > 0.0 && self.duplicate.chance(link, number, path.duplicate);
-        Verdict {
-            lost: false,
-            held_back: self.held_back(path, link, number),
-            copy: twice.then(|| self.held_back(path, link.part(COPY), number)),
-        }
-    }
-
-    fn held_back(&self, path: &Path, entity: Entity, number: u64) -> u64 {
-        if path.reorder > 0.0 && self.reorder.chance(entity, number, path.reorder) {
-            self.reorder_by.below(entity, number, path.reorder_by) + 1
-        } else {
-            0
-        }
-    }
-
-    #[inline(always)]
-    fn draw(&mut self, path: &Path, link: Entity, knot: u64) -> u64 {
-        let options = path.width + 1;
-        let Some(drawn) = &mut self.drawn else {
-            return self.latency.below(link, knot, options);
-        };
-        let known = drawn.entry(link).or_insert([(u64::MAX, 0); 2]);
-        if let Some(&(_, latency)) = known.iter().find(|&&(at, _)| at == knot) {
-            return latency.min(path.width);
-        }
-        let latency = self.latency.below(link, knot, options);
-        *known = [known[1], (knot, latency)];
-        latency
-    }
-}
-
-impl Path {
-    fn new(link: &Link) -> Self {
-        let nanos = |name: &str, duration: Duration| {
-            assert!(
-                duration <= LATENCY_MAX,
-                "link with a {name} of {duration:?}: at most {LATENCY_MAX:?} can be simulated"
-            );
-            u64::try_from(duration.as_nanos()).expect("compared with the limit above")
-        };
-        for (name, chance) in [
-            ("loss", link.loss),
-            ("duplicate", link.duplicate),
-            ("reorder", link.reorder),
-        ] {
-            assert!(
-                (0.0..=1.0).contains(&chance),
-                "link with a {name} of {chance}: give a chance from 0 to 1"
-            );
-        }
-        assert!(
-            link.latency.start() <= link.latency.end(),
-            "link with the empty latency {:?}: give the shorter one first",
-            link.latency
-        );
-        let reorder_by = nanos("reorder_by", link.reorder_by);
-        assert!(
-            link.reorder == 0.0 || reorder_by > 0,
-            "link that reorders by nothing: give `reorder_by` too"
-        );
-        let latency_min = nanos("latency", *link.latency.start());
-        let width = nanos("latency", *link.latency.end()) - latency_min;
-        Self {
-            latency_min,
-            width,
-            shift: (2 * width).max(1).next_power_of_two().trailing_zeros(),
-            loss: link.loss,
-            duplicate: link.duplicate,
-            reorder: link.reorder,
-            reorder_by,
-            faulty: link.loss > 0.0 || link.duplicate > 0.0 || link.reorder > 0.0,
-        }
-    }
-}
-
-/// The part of a link that draws for copies.
-const COPY: u64 = 1;
-
-/// The longest latency that a link may have.
-const LATENCY_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Room in a queue, unless told otherwise: a thousand frames of 1,514 bytes.
+const QUEUE_BYTES: u64 = 1_000 * 1_514;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_latency_stays_in_its_range_and_never_lets_a_datagram_overtake() {
-        for seed in 0..20 {
-            let mut links = Links::new(&Entropy::from_seed(seed), true);
-            let path = Path::new(&Link::new(
-                Duration::from_nanos(10)..=Duration::from_nanos(500),
-            ));
-            let (mut last, mut seen) = (Timestamp::EPOCH, [u64::MAX, 0]);
-            for now in 0..200_000 {
-                let now = Timestamp::from_nanos(now);
-                let arrival = links.arrival(&path, Entity::new(3), now);
-                assert!(arrival >= last, "overtaken at {now}");
-                last = arrival;
-                let latency = arrival.as_nanos() - now.as_nanos();
-                seen = [seen[0].min(latency), seen[1].max(latency)];
-            }
-            assert!(seen[0] >= 10 && seen[1] <= 500, "{seen:?}");
-            assert!(
-                seen[0] < 50 && seen[1] > 450,
-                "uses little of its range: {seen:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_latency_does_not_bunch_datagrams_up() {
-        // One datagram each microsecond, a latency from 1 to 2 ms: no gap shrinks below half.
-        let mut links = Links::new(&Entropy::from_seed(1), true);
-        let path = Path::new(&Link::new(
-            Duration::from_millis(1)..=Duration::from_millis(2),
-        ));
-        let arrivals: Vec<u64> = (0..1_000_000)
-            .map(|micros| Timestamp::from_nanos(micros * 1_000))
-            .map(|now| links.arrival(&path, Entity::new(3), now).as_nanos())
-            .collect();
-        let gaps = arrivals.windows(2).map(|pair| pair[1] - pair[0]);
-        assert!(gaps.clone().min().unwrap() >= 499);
-        assert!(gaps.max().unwrap() <= 1_501);
-        let latencies = (0u64..)
-            .zip(&arrivals)
-            .map(|(at, arrival)| arrival - at * 1_000);
-        let mean = latencies.sum::<u64>() / 1_000_000;
-        assert!(
-            (1_400_000..1_600_000).contains(&mean),
-            "mean latency {mean} ns"
-        );
-    }
-}
+#[path = "link/tests.rs"]
+mod tests;

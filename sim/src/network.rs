@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     Buffer, DatagramRun, Dscp, Entity, Entropy, Interface, InterfaceIndex, NetworkError, Sharing,
-    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen,
+    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -46,12 +46,16 @@ pub(crate) struct Network {
     sockets: Sockets,
     /// By host: its only socket, if it has one and not more. Apart, as `entities` are.
     lone: Vec<Lone>,
+    /// By worker: whether it takes nothing.
+    pub(crate) held: Vec<Held>,
     flow: Site,
     ephemeral: Site,
 }
 
 pub(crate) struct Host {
     pub(crate) name: String,
+    /// It has crashed: nothing that comes is answered.
+    pub(crate) is_down: bool,
     addresses: Vec<HostAddress>,
     /// By port.
     bound: Vec<Bound>,
@@ -166,6 +170,7 @@ impl Network {
             by_network: IndexMap::default(),
             sockets: Sockets::default(),
             lone: Vec::new(),
+            held: Vec::new(),
             flow: entropy.site("shared port"),
             ephemeral: entropy.site("ephemeral port"),
         }
@@ -207,6 +212,7 @@ impl Network {
         make_room(&mut self.hosts);
         self.hosts.push(Host {
             name: name.to_owned(),
+            is_down: false,
             addresses,
             bound: Vec::new(),
             members: Vec::new(),
@@ -218,6 +224,7 @@ impl Network {
 
     pub(crate) fn add_worker(&mut self) {
         self.sockets.add_worker();
+        self.held.push(Held::No);
     }
 
     #[inline(always)]
@@ -323,11 +330,15 @@ impl Network {
         self.note_lone(node);
     }
 
-    /// Has what comes for the sockets of a worker wait, or no longer.
-    pub(crate) fn hold(&mut self, worker: u32, held: Held) {
-        for open in self.sockets.of_mut(worker) {
-            open.hold(held);
-        }
+    /// What a socket that is open does with datagrams for which its queue has no room.
+    pub(crate) fn when_full(&self, worker: u32, id: SocketId) -> Option<WhenFull> {
+        self.socket(worker, id)
+            .map(|socket| socket.options().when_full)
+    }
+
+    /// How many sockets a node has open.
+    pub(crate) fn sockets_of(&self, node: u32) -> usize {
+        self.hosts[node as usize].bound.len()
     }
 
     fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
@@ -344,7 +355,21 @@ impl Network {
         run: &DatagramRun,
     ) -> bool {
         let open = self.sockets.slot_mut(worker, id.key().slot);
-        open.is_none_or(|open| open.as_mut().is_none_or(|open| open.take_room(now, run)))
+        let Some(Some(open)) = open.filter(|open| open.as_ref().is_some_and(Socket::is_limited))
+        else {
+            return true;
+        };
+        open.take_room(now, run, self.held[worker as usize])
+    }
+
+    /// A worker takes datagrams that have waited at a socket.
+    pub(crate) fn free_room(&mut self, (worker, id): (u32, SocketId), run: &DatagramRun) {
+        let open = self.sockets.slot_mut(worker, id.key().slot);
+        if let Some(Some(open)) = open
+            && open.id == id
+        {
+            open.free_room(run);
+        }
     }
 
     /// The way that most transmits take: from a socket as most are, to the IPv4 address of another

@@ -1,12 +1,17 @@
 //! Nodes: simulated machines.
 
 use core::net::IpAddr;
+use core::ops::RangeInclusive;
+use core::time::Duration;
 
 use stillpoint::{App, InterfaceIndex, Spawned, Spawner, WhenWorkerFails, Worker, WorkerConfig};
 
+use crate::boot::Boot;
 use crate::bus::BusLink;
+use crate::clock::NodeClock;
+use crate::disk::Disk;
 use crate::network::HostAddress;
-use crate::world::{Node, World};
+use crate::world::{Node, Persists, Starts, World};
 
 /// A node of a world. Made by [`NodeBuilder::spawner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +44,10 @@ pub struct NodeBuilder<'a, A: App> {
     pub(crate) when_worker_fails: WhenWorkerFails,
     pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    pub(crate) clock: Option<NodeClock>,
+    pub(crate) starts: Option<Starts<A>>,
+    pub(crate) persist: Option<Persists<A>>,
+    pub(crate) sync_delay: RangeInclusive<Duration>,
 }
 
 impl<A: App> NodeBuilder<'_, A> {
@@ -117,6 +126,84 @@ impl<A: App> NodeBuilder<'_, A> {
         self
     }
 
+    /// Has the node's clock run like this: see [`World::set_clock`].
+    pub fn clock(mut self, clock: NodeClock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Has `starts` say what the node starts with, whenever it starts: when it is made, and at each
+    /// [`World::restart`]. It gives each worker the tasks that a fresh process would begin with, and
+    /// may look at what an earlier life has written down.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use stillpoint::*;
+    /// # use stillpoint_sim::World;
+    /// # #[derive(Debug)]
+    /// # struct Count;
+    /// # impl App for Count {
+    /// #     type Channel = ();
+    /// #     type Message = ();
+    /// #     type Command = ();
+    /// #     type Report = u8;
+    /// #     type Spawn = u8;
+    /// # }
+    /// # struct Counter(u8, Outbox<Count>);
+    /// # impl Task for Counter {
+    /// #     type App = Count;
+    /// #     fn handle_input(&mut self, _: Timestamp, _: Input<Count>) {
+    /// #         self.1.report(self.0 + 1);
+    /// #     }
+    /// #     fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Count>> {
+    /// #         self.1.pop()
+    /// #     }
+    /// # }
+    /// let mut world = World::<Count>::new(1);
+    /// let node = world
+    ///     .node("node", [10, 0, 0, 1])
+    ///     .persist(|&count, disk| disk.write("count", [count]))
+    ///     .boot(|boot| {
+    ///         let count = boot.disk().read("count").map_or(0, |count| count[0]);
+    ///         boot.spawn(0, count);
+    ///     })
+    ///     // The task reports one more than what it is made from.
+    ///     .spawner(|count, spawner| spawner.insert(Counter(count, Outbox::new())));
+    /// for _ in 0..2 {
+    ///     world.run_until_idle(core::time::Duration::from_millis(1)).expect("nothing fails");
+    ///     world.restart(node);
+    /// }
+    /// assert_eq!(world.disk(node).read("count"), Some(&[2][..]));
+    /// ```
+    pub fn boot(mut self, starts: impl FnMut(&mut Boot<'_, A>) + 'static) -> Self {
+        self.starts = Some(Box::new(starts));
+        self
+    }
+
+    /// Has `persist` write down what the node keeps of each report of its tasks, as an application
+    /// does in production that gets them. The scenario sees the report after that.
+    pub fn persist(mut self, persist: impl FnMut(&A::Report, &mut Disk) + 'static) -> Self {
+        self.persist = Some(Box::new(persist));
+        self
+    }
+
+    /// Has each write of [`NodeBuilder::persist`] be safe after a time within `delay` only, both ends
+    /// included, instead of at once: a crash before loses it, and those behind it.
+    ///
+    /// # Panics
+    ///
+    /// If the range is empty.
+    pub fn sync_delay(mut self, delay: RangeInclusive<Duration>) -> Self {
+        assert!(
+            delay.start() <= delay.end() && *delay.end() <= SYNC_MAX,
+            "a disk of node `{}` that takes {delay:?}: give it a range of up to an hour",
+            self.name
+        );
+        self.sync_delay = delay;
+        self
+    }
+
     /// Completes the node. Its workers make tasks with `spawn`, of which each has its own clone.
     ///
     /// # Panics
@@ -132,10 +219,17 @@ impl<A: App> NodeBuilder<'_, A> {
             when_worker_fails: self.when_worker_fails,
             inputs_max: self.inputs_max,
             limits: self.limits,
+            workers: self.workers,
+            starts: self.starts,
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
         let (name, addresses) = (&self.name, self.addresses);
-        self.world.add_node(name, addresses, self.workers, node)
+        let id = self.world.add_node(name, addresses, node);
+        if let Some(clock) = self.clock {
+            self.world.set_clock(id, clock);
+        }
+        self.world.start_node(id, self.persist, self.sync_delay);
+        id
     }
 }
 
@@ -148,3 +242,6 @@ impl<A: App> core::fmt::Debug for NodeBuilder<'_, A> {
             .finish_non_exhaustive()
     }
 }
+
+/// As long as a write may take to be safe.
+const SYNC_MAX: Duration = Duration::from_secs(3_600);

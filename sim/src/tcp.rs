@@ -7,9 +7,9 @@
 //! What is modelled: SYN, data, acknowledgements, windows and their probes, FIN and RST as segments
 //! of their own, each subject to the links; retransmission with measured round trips and doubling
 //! pauses (RFC 6298), fast retransmission (RFC 5681, 6582), Nagle's algorithm, keepalive, backlogs.
-//! What is not: congestion windows and pacing, selective and delayed acknowledgements, path MTU,
-//! urgent data, initial sequence numbers (a segment names its connection), and the time that
-//! TIME-WAIT takes: an end goes when the other needs nothing of it any more.
+//! What is not: congestion windows and pacing, selective and delayed acknowledgements, urgent data,
+//! initial sequence numbers (a segment names its connection), and the time that TIME-WAIT takes: an
+//! end goes when the other needs nothing of it any more.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeSet;
@@ -51,6 +51,8 @@ pub(crate) struct Tcp {
     /// Node, own address and peer of each end that has connected.
     calls: BTreeSet<(u32, SocketAddr, SocketAddr)>,
     pub(crate) listeners: Listeners,
+    /// By worker that takes nothing: the ends that have something to tell it.
+    parked: IndexMap<u32, Vec<u32>, FxBuildHasher>,
     /// The end that a worker is being told of.
     incoming: Option<u32>,
     ports: Ports,
@@ -151,6 +153,7 @@ impl Tcp {
             made: IndexMap::default(),
             calls: BTreeSet::new(),
             listeners: Listeners::new(),
+            parked: IndexMap::default(),
             incoming: None,
             ports: Ports {
                 site: entropy.site("tcp ephemeral port"),
@@ -322,10 +325,8 @@ impl Tcp {
             id: listener.id,
             ready: listener.told,
         };
-        let (options, held) = (listener.options, listener.held);
-        let mut end = Endpoint::answering(origin, holder, call, &options);
-        end.held = held;
-        let end = self.insert(end);
+        let options = listener.options;
+        let end = self.insert(Endpoint::answering(origin, holder, call, &options));
         self.listeners.add_waiting(slot, end);
         Ok(Some(end))
     }
@@ -380,16 +381,57 @@ impl Tcp {
         streams.map(|(&(_, id), &slot)| (id, slot)).collect()
     }
 
-    /// Has what a worker is to be told wait, or no longer. Gives the slots of its ends.
-    pub(crate) fn hold(&mut self, worker: u32, held: Held) -> Vec<u32> {
-        self.listeners.hold(worker, held);
-        let ends = self.ends.iter_mut();
-        let ends = ends.filter(|(_, end)| end.seat.worker == worker);
-        let slots = ends.filter_map(|(slot, end)| {
-            end.held = held;
-            u32::try_from(slot).ok()
-        });
-        slots.collect()
+    /// Has what an end has to tell its worker wait, as that takes nothing now.
+    pub(crate) fn park(&mut self, slot: u32) {
+        if let Some(end) = self.ends.get_mut(slot as usize)
+            && end.held == Held::No
+        {
+            end.held = Held::Yes;
+            self.parked.entry(end.seat.worker).or_default().push(slot);
+        }
+    }
+
+    /// A worker takes things again. Gives the slots of the ends that have something to tell.
+    pub(crate) fn release(&mut self, worker: u32) -> Vec<u32> {
+        let parked = self.parked.swap_remove(&worker).unwrap_or_default();
+        for &slot in &parked {
+            // By now it may be another end's: that is held again when it is looked at.
+            if let Some(end) = self.ends.get_mut(slot as usize) {
+                end.held = Held::No;
+            }
+        }
+        parked
+    }
+
+    /// The slots of the ends at some seats, in the order of their connections.
+    pub(crate) fn ends_of(&self, wanted: impl Fn(&Seat) -> bool) -> Vec<u32> {
+        let ends = self.ends.iter().filter(|(_, end)| wanted(&end.seat));
+        let mut ends: Vec<(u64, bool, usize)> = ends
+            .map(|(slot, end)| (end.name.conversation, end.name.side == Side::Answerer, slot))
+            .collect();
+        ends.sort_unstable();
+        let slots = ends.into_iter().map(|(_, _, slot)| u32::try_from(slot));
+        slots
+            .map(|slot| slot.expect("fewer than 2^30 connections"))
+            .collect()
+    }
+
+    /// How many streams the workers of a node have.
+    pub(crate) fn streams_at(&self, node: u32) -> usize {
+        let ends = self.ends.iter();
+        let held = ends.filter(|(_, end)| end.seat.node == node && end.stream().is_some());
+        held.count()
+    }
+
+    /// Removes an end whose node is no more. Gives the other end, if there is one.
+    pub(crate) fn lose(&mut self, slot: u32, counters: &mut Counters) -> Option<u32> {
+        let end = self.ends.get(slot as usize)?;
+        let (name, worker, stream) = (end.name, end.seat.worker, end.stream());
+        if let Some(stream) = stream {
+            self.forget(worker, stream);
+        }
+        self.remove(slot, counters);
+        self.named(name.other())
     }
 
     /// The worker knows the stream no more.

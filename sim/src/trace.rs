@@ -196,7 +196,7 @@ impl Trace {
     pub(crate) fn describe(&self, event: &TraceEvent) -> String {
         let known = |hash| self.texts.iter().rev().find(|&&(known, _)| known == hash);
         let mut text = String::new();
-        let written = event.write(&mut text, |hash| Some(known(hash)?.1.clone()));
+        let written = event.write(&mut text, |hash| Some(shortened(&known(hash)?.1)));
         written.expect("a `String` takes any text");
         text
     }
@@ -224,6 +224,17 @@ impl Trace {
     }
 }
 
+/// A text as people would read it: not the whole of a histogram.
+fn shortened(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut shown: String = chars.by_ref().take(SHOWN_MAX).collect();
+    let left = chars.count();
+    if left > 0 {
+        write!(shown, "… and {left} more characters").expect("a `String` takes any text");
+    }
+    shown
+}
+
 fn update(hasher: &mut Xxh3, events: &[Encoded]) {
     hasher.update(events.as_flattened().as_flattened());
 }
@@ -240,6 +251,9 @@ fn decode(event: &Encoded) -> TraceEvent {
         words: [first, second, third],
     }
 }
+
+/// Characters of a text that are shown.
+const SHOWN_MAX: usize = 400;
 
 /// Texts that are kept: one for each event that is.
 const TEXTS_MAX: usize = 64;
@@ -290,6 +304,14 @@ mod tests {
                     .all(|event| (event.node, event.worker) == (NodeId::new(3), 2))
             );
         }
+    }
+
+    #[test]
+    fn long_texts_are_shown_in_part() {
+        assert_eq!(shortened("Done"), "Done");
+        let long = "ä".repeat(SHOWN_MAX + 7);
+        let shown = shortened(&long);
+        assert!(shown.ends_with("ä… and 7 more characters"), "{shown}");
     }
 
     #[test]

@@ -7,39 +7,51 @@
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
+use core::time::Duration;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, ControlPlane, Entity, Entropy, Site, TaskId, WhenWorkerFails, Worker,
-    WorkerConfig, WorkerInput,
+    App, BufferPool, ControlPlane, Entity, Entropy, Site, TaskId, Timestamp, WhenWorkerFails,
+    Worker, WorkerConfig, WorkerInput,
 };
 
+use crate::buggify::Buggify;
 use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 use crate::room::make_room;
 
 mod bus;
+mod cargo;
 mod carry;
 mod control;
 mod desk;
+mod errors;
+mod faults;
 mod gate;
+mod line;
 mod links;
+mod lives;
 mod look;
 mod outside;
 mod packets;
 mod run;
 mod seat;
 mod streams;
+mod timing;
+mod transit;
 mod upcoming;
 mod workers;
 
 pub use control::NodeController;
 use desk::Desk;
+use faults::Faults;
+pub(crate) use lives::{Persists, Starts};
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use seat::Seat;
+use timing::Timings;
 pub use upcoming::UpcomingInput;
 use workers::Joining;
 
@@ -54,6 +66,8 @@ use workers::Joining;
 pub struct World<A: App> {
     /// All workers of all nodes.
     seats: Vec<Seat<A>>,
+    /// When the first of the faults that are scheduled happens: never if that is the end of time.
+    next_fault_at: Timestamp,
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     always: Vec<Invariant<A>>,
@@ -63,6 +77,9 @@ pub struct World<A: App> {
     /// By name: how often the scenario has drawn.
     drawn: IndexMap<&'static str, u64, FxBuildHasher>,
     buffers: BufferPool,
+    timings: Box<Timings>,
+    faults: Box<Faults>,
+    mischief: Buggify,
     events: u64,
     events_max: u64,
 }
@@ -74,6 +91,9 @@ pub(crate) struct Node<A: App> {
     /// Inputs from the controller that may wait at a worker.
     pub(crate) inputs_max: usize,
     pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    /// How many it starts with.
+    pub(crate) workers: u16,
+    pub(crate) starts: Option<Starts<A>>,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
@@ -106,6 +126,7 @@ impl<A: App> World<A> {
         let buffers = BufferPool::new();
         Self {
             seats: Vec::new(),
+            next_fault_at: Timestamp::MAX,
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
             always: Vec::new(),
@@ -113,6 +134,9 @@ impl<A: App> World<A> {
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
             buffers,
+            timings: Box::new(Timings::new(&entropy)),
+            faults: Box::new(Faults::new(&entropy)),
+            mischief: Buggify::new(&entropy),
             events: 0,
             events_max: Self::EVENTS_MAX,
             entropy,
@@ -137,6 +161,10 @@ impl<A: App> World<A> {
             when_worker_fails: WhenWorkerFails::GoOn,
             inputs_max: INPUTS_MAX,
             limits: Box::new(|_| {}),
+            clock: None,
+            starts: None,
+            persist: None,
+            sync_delay: Duration::ZERO..=Duration::ZERO,
         }
     }
 
@@ -144,7 +172,6 @@ impl<A: App> World<A> {
         &mut self,
         name: &str,
         addresses: Vec<HostAddress>,
-        workers: u16,
         node: Node<A>,
     ) -> NodeId {
         assert!(
@@ -156,6 +183,7 @@ impl<A: App> World<A> {
         let plane = ControlPlane::new(node.when_worker_fails);
         make_room(&mut self.outside.desks);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
+        let workers = node.workers;
         self.nodes.insert(name.to_owned(), node);
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
@@ -264,12 +292,6 @@ impl<A: App> World<A> {
         let desk = &self.outside.desks[self.known(node).index()];
         let seats = desk.seats.iter();
         seats.filter_map(|&number| self.seats[number as usize].worker.as_ref())
-    }
-
-    /// Their indexes.
-    fn worker_indexes(&self, node: NodeId) -> Vec<u16> {
-        let indexes = self.workers_of(node).map(|worker| worker.config().index);
-        indexes.collect()
     }
 
     /// Number of a worker among all workers. It may be no more.

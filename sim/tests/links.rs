@@ -6,8 +6,29 @@
 )]
 
 mod common;
+#[path = "links/damage.rs"]
+mod damage;
+#[path = "links/latencies.rs"]
+mod latencies;
+#[path = "links/losses.rs"]
+mod losses;
 #[path = "links/partitions.rs"]
 mod partitions;
+#[path = "links/poster.rs"]
+mod poster;
+#[path = "links/property.rs"]
+mod property;
+#[path = "links/queues.rs"]
+mod queues;
+#[path = "links/runs.rs"]
+mod runs;
+#[path = "links/sizes.rs"]
+mod sizes;
+#[path = "streams/talker.rs"]
+mod talker;
+#[allow(dead_code, reason = "its other half is for the tests of devices")]
+#[path = "devices/wire.rs"]
+mod wire;
 
 use common::{Client, Command, Echo, Report, client, heard, ms, pair, the_client};
 use stillpoint_sim::{DropCause, Failure, Link, World, check};

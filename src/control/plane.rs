@@ -477,6 +477,22 @@ impl<A: App> ControlPlane<A> {
         }
     }
 
+    /// The machine has crashed, and all workers with it, of which [`ControlPlane::worker_stopped`]
+    /// was told. What was asked of them is forgotten, a shutdown too; ids and indexes go on.
+    ///
+    /// # Panics
+    ///
+    /// If a worker is there that nobody said has stopped.
+    pub fn machine_crashed(&mut self) {
+        assert!(
+            self.workers.0.is_empty(),
+            "a machine that has crashed has no workers"
+        );
+        self.stopping = None;
+        self.books().restarts.clear();
+        self.last_placed = u16::MAX;
+    }
+
     fn react(&mut self, now: Timestamp) -> Reaction {
         if self.stopping.is_some() {
             return Reaction::GoOn;

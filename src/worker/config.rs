@@ -3,6 +3,7 @@
 use crate::buffer::BufferPool;
 use crate::entropy::{Entity, Entropy};
 use crate::group::GroupConfig;
+use crate::mischief::Mischief;
 
 /// Limits of a worker, and where it gets chance and memory from.
 #[derive(Debug, Clone)]
@@ -36,6 +37,9 @@ pub struct WorkerConfig {
     pub entity: Entity,
     /// Where buffers come from.
     pub buffers: BufferPool,
+    /// Who decides where tasks do what is rare: see [`Context::buggify`](crate::Context::buggify).
+    /// `None` unless this is a simulation.
+    pub mischief: Option<Mischief>,
 }
 
 impl WorkerConfig {
@@ -58,6 +62,7 @@ impl WorkerConfig {
             entropy,
             entity: Entity::named("worker").part(u64::from(index)),
             buffers: BufferPool::new(),
+            mischief: None,
         }
     }
 
@@ -66,6 +71,7 @@ impl WorkerConfig {
         config.outputs_max = self.outputs_max;
         config.tasks_max = self.tasks_max;
         config.buffers = self.buffers.clone();
+        config.mischief = self.mischief.clone();
         config
     }
 }

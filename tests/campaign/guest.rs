@@ -30,7 +30,7 @@ pub struct Guest {
     stage: Stage,
     partial: Vec<u8>,
     said: u32,
-    /// By name: the number of the last line heard. A name is of one connection.
+    /// By name: the number of the last line heard since it has called. A name is of one connection.
     heard: BTreeMap<String, u32>,
     /// By guest: when it was last heard.
     last_heard: BTreeMap<u64, Timestamp>,
@@ -38,10 +38,18 @@ pub struct Guest {
 }
 
 enum Stage {
-    Away { until: Timestamp },
+    Away {
+        until: Timestamp,
+    },
     Calling,
-    Joining { writer: StreamWriter, until: Timestamp },
-    InRoom { writer: StreamWriter, speaks_at: Timestamp },
+    Joining {
+        writer: StreamWriter,
+        until: Timestamp,
+    },
+    InRoom {
+        writer: StreamWriter,
+        speaks_at: Timestamp,
+    },
 }
 
 impl Guest {
@@ -69,6 +77,8 @@ impl Guest {
     fn call(&mut self) {
         self.calls += 1;
         self.stage = Stage::Calling;
+        // A door may hear of a line late: then it reaches who has called again by another door twice.
+        self.heard.clear();
         self.partial.clear();
         self.said = 0;
         let keepalive = Keepalive::new(Duration::from_secs(4), Duration::from_secs(1), 3);

@@ -39,7 +39,10 @@ pub fn sweep<A: App>(
 }
 
 /// How many seeds `CAMPAIGN_SEEDS` asks for.
-#[expect(clippy::disallowed_methods, reason = "a campaign is as long as it is told to be")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a campaign is as long as it is told to be"
+)]
 fn asked_for() -> Option<u64> {
     let asked = std::env::var("CAMPAIGN_SEEDS").ok()?;
     Some(asked.parse().expect("CAMPAIGN_SEEDS is a number"))

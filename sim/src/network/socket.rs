@@ -77,13 +77,6 @@ impl Sockets {
         more[behind] = Some(socket);
     }
 
-    /// All of a worker, by slot.
-    pub(super) fn of_mut(&mut self, worker: u32) -> impl Iterator<Item = &mut Socket> {
-        let first = self.first[worker as usize].iter_mut();
-        let more = self.more.get_mut(worker as usize);
-        first.chain(more.into_iter().flatten().flatten())
-    }
-
     /// Takes all of a worker away.
     pub(super) fn take(&mut self, worker: u32) -> impl Iterator<Item = Socket> {
         let first = self.first[worker as usize].take();
@@ -112,7 +105,7 @@ impl Socket {
                     waiting: Waiting {
                         at: Timestamp::EPOCH,
                         bytes: 0,
-                        held: Held::No,
+                        held_bytes: 0,
                     },
                 })
             }),
@@ -163,39 +156,48 @@ impl Socket {
         )
     }
 
-    /// Has what comes from now on wait, or no longer.
-    pub(super) fn hold(&mut self, held: Held) {
-        if let Some(special) = &mut self.special {
-            special.waiting.held = held;
-        }
-    }
-
-    /// Whether there is room for datagrams that arrive now. If so, they take it; as in Linux, the
-    /// last to get in may take more than there is.
+    /// Whether its buffer has a limit.
     #[inline(always)]
-    pub(super) fn take_room(&mut self, now: Timestamp, run: &DatagramRun) -> bool {
-        self.special.is_none() || self.take_bounded_room(now, run)
+    pub(super) fn is_limited(&self) -> bool {
+        let special = self.special.as_ref();
+        special.is_some_and(|special| special.open.receive_buffer.is_some())
     }
 
-    fn take_bounded_room(&mut self, now: Timestamp, run: &DatagramRun) -> bool {
-        let room = self.buffers().receive;
+    /// Whether there is room for datagrams that arrive now. If so, they take it, until
+    /// [`Socket::free_room`] if the worker is held; as in Linux, the last to get in may take more
+    /// than there is.
+    pub(super) fn take_room(&mut self, now: Timestamp, run: &DatagramRun, held: Held) -> bool {
+        let limit = u64::from(self.buffers().receive);
         let Some(special) = &mut self.special else {
             return true;
         };
-        if special.open.receive_buffer.is_none() {
-            return true;
-        }
         let waiting = &mut special.waiting;
-        if waiting.at != now && waiting.held == Held::No {
+        if waiting.at != now {
             waiting.at = now;
             waiting.bytes = 0;
         }
-        if waiting.bytes > u64::from(room) {
+        if waiting.bytes + waiting.held_bytes > limit {
             return false;
         }
-        waiting.bytes += run.payload.len() as u64 + run.count() as u64 * BOOKKEEPING_BYTES;
+        match held {
+            Held::No => waiting.bytes += buffer_bytes(run),
+            Held::Yes => waiting.held_bytes += buffer_bytes(run),
+        }
         true
     }
+
+    /// Datagrams that have waited are taken out.
+    pub(super) fn free_room(&mut self, run: &DatagramRun) {
+        if let Some(special) = &mut self.special {
+            let held_bytes = &mut special.waiting.held_bytes;
+            *held_bytes = held_bytes.saturating_sub(buffer_bytes(run));
+        }
+    }
+}
+
+/// What datagrams take of a receive buffer.
+fn buffer_bytes(run: &DatagramRun) -> u64 {
+    run.payload.len() as u64 + run.count() as u64 * BOOKKEEPING_BYTES
 }
 
 /// Options as most have them.
@@ -207,14 +209,12 @@ const PLAIN: UdpOpen = UdpOpen::new(
 /// Whether something was asked for that is looked up in [`Socket::options`].
 fn is_special(open: &UdpOpen) -> bool {
     let mut plain = PLAIN;
-    // What a socket has apart, and what does not show in the simulated network.
+    // What is known apart.
     plain.token = open.token;
     plain.bind = open.bind;
     plain.sharing = open.sharing;
     plain.v6_only = open.v6_only;
-    plain.when_full = open.when_full;
     plain.dscp = open.dscp;
-    plain.hop_limit = open.hop_limit;
     plain != *open
 }
 
@@ -281,12 +281,12 @@ impl Domain {
     }
 }
 
-/// What waits at a socket: datagrams of one instant, or all since its worker stands still.
+/// What waits at a socket: datagrams of one instant, and those that its worker has not taken.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     at: Timestamp,
     bytes: u64,
-    held: Held,
+    held_bytes: u64,
 }
 
 /// What a datagram takes of a receive buffer beside its payload, in bytes: about as in Linux.

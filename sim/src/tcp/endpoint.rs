@@ -25,13 +25,13 @@ use crate::counters::Counters;
 use crate::network::Held;
 
 pub(crate) struct Endpoint {
-    pub(super) name: Name,
+    pub(crate) name: Name,
     pub(crate) seat: Seat,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
     /// The node of the peer, if any node has its address.
     peer_node: Option<u32>,
-    entity: Entity,
+    pub(crate) entity: Entity,
     pub(super) holder: Holder,
     pub(super) stage: Stage,
     pub(super) sending: Sending,
@@ -58,6 +58,8 @@ pub(crate) struct Endpoint {
     reset_due: bool,
     /// Whether its worker stands still, and is told nothing.
     pub(super) held: Held,
+    /// Whether what it has to tell is kept back for a while.
+    pub(super) kept_back: KeptBack,
     /// When the agenda looks at it next.
     pub(crate) armed: Option<Timestamp>,
 }
@@ -72,6 +74,16 @@ pub(super) enum Stage {
     Joined,
     /// Broken off, by either end or by time.
     Dead,
+}
+
+/// Whether an end tells its news late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeptBack {
+    No,
+    /// Until the world says so.
+    Yes,
+    /// It has been. The next piece may be told.
+    Over,
 }
 
 /// Who has it.
@@ -180,6 +192,7 @@ impl Endpoint {
             probe_due: false,
             reset_due: false,
             held: Held::No,
+            kept_back: KeptBack::No,
             armed: None,
         }
     }
@@ -334,6 +347,13 @@ impl Endpoint {
         }
     }
 
+    /// The way to the peer takes segments of so many bytes.
+    pub(crate) fn shrink_segments(&mut self, bytes_max: usize) {
+        if self.stage == Stage::Joined {
+            self.sending.shrink_segments(bytes_max);
+        }
+    }
+
     pub(crate) fn end_write(&mut self) {
         self.sending.end();
     }
@@ -375,6 +395,18 @@ impl Endpoint {
         self.sending.end();
         self.limit = None;
         self.discard_received(tools.counters);
+    }
+
+    /// Its node has crashed: it is to be forgotten, and says nothing more.
+    pub(crate) fn vanish(&mut self, tools: &mut Tools<'_>) {
+        self.die(None, tools);
+        self.reset_due = false;
+        self.discard_received(tools.counters);
+    }
+
+    /// The connection breaks, and both ends are told, as by a reset of the other.
+    pub(crate) fn tear(&mut self, tools: &mut Tools<'_>) {
+        self.die(Some(NetworkError::ConnectionReset), tools);
     }
 
     /// Breaks the connection off, and nobody is to be told on this side.

@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
-use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Token};
+use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Timestamp, Token};
 
 use super::Seat;
-use crate::network::Held;
 
 /// All listeners, by slot.
 pub(crate) struct Listeners {
@@ -29,8 +28,10 @@ pub(crate) struct Listener {
     pub(super) options: TcpOptions,
     /// Whether its task was told that it is open.
     pub(super) told: bool,
-    /// Whether its worker stands still.
-    pub(super) held: Held,
+    /// Whether its task knows that connections cannot be taken in, for want of descriptors.
+    out: bool,
+    /// It takes nothing in before.
+    paused_until: Timestamp,
     /// Ends that are being connected, or wait to be taken in.
     pub(super) waiting: BTreeSet<u32>,
 }
@@ -75,7 +76,8 @@ impl Listeners {
             sharing: listen.sharing,
             options: listen.options,
             told: false,
-            held: Held::No,
+            out: false,
+            paused_until: Timestamp::EPOCH,
             waiting: BTreeSet::new(),
         });
         let slot = u32::try_from(slot).expect("fewer than 2^32 listeners");
@@ -101,20 +103,41 @@ impl Listeners {
         listener.waiting
     }
 
+    /// How many a node has.
+    pub(crate) fn count_of(&self, node: u32) -> usize {
+        let all = self.all.iter();
+        all.filter(|(_, listener)| listener.seat.node == node)
+            .count()
+    }
+
+    /// Until when a listener takes nothing in, if it does not.
+    pub(crate) fn paused_until(&self, slot: u32, now: Timestamp) -> Option<Timestamp> {
+        let until = self.all.get(slot as usize)?.paused_until;
+        (until > now).then_some(until)
+    }
+
+    /// A listener takes connections in.
+    pub(crate) fn takes_in(&mut self, slot: u32) {
+        if let Some(listener) = self.all.get_mut(slot as usize) {
+            listener.out = false;
+        }
+    }
+
+    /// A listener takes nothing in until then, for want of descriptors. Gives its id if its task is
+    /// to be told.
+    pub(crate) fn pause(&mut self, slot: u32, until: Timestamp) -> Option<ListenerId> {
+        let listener = self.all.get_mut(slot as usize)?;
+        listener.paused_until = until;
+        let before = core::mem::replace(&mut listener.out, true);
+        (!before).then_some(listener.id)
+    }
+
     /// The listeners of a worker.
     pub(crate) fn of_worker(&self, worker: u32) -> Vec<ListenerId> {
         let ids = self.by_id.keys().copied();
         ids.filter(|&(owner, _)| owner == worker)
             .map(|(_, id)| id)
             .collect()
-    }
-
-    /// Has what comes for the listeners of a worker wait, or no longer.
-    pub(super) fn hold(&mut self, worker: u32, held: Held) {
-        let listeners = self.all.iter_mut();
-        for (_, listener) in listeners.filter(|(_, listener)| listener.seat.worker == worker) {
-            listener.held = held;
-        }
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Listener> {

@@ -47,6 +47,11 @@ impl Receiving {
         self.ordered_bytes
     }
 
+    /// Pieces that were handed out.
+    pub(super) const fn pieces(&self) -> u64 {
+        self.cuts
+    }
+
     /// Bytes that have arrived in order, ever.
     pub(super) const fn received(&self) -> u64 {
         self.next

@@ -275,6 +275,17 @@ impl Sending {
         Ok(())
     }
 
+    /// The way takes segments of so many bytes. What is under way may have been too long for it.
+    pub(super) fn shrink_segments(&mut self, bytes_max: usize) {
+        if bytes_max < self.segment_bytes_max {
+            self.segment_bytes_max = bytes_max.max(1);
+            if self.in_flight() > 0 {
+                self.recovery = self.next;
+                self.send_again();
+            }
+        }
+    }
+
     fn send_again(&mut self) {
         self.resend = true;
         self.retry.forget_timed();

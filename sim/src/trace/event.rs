@@ -121,12 +121,23 @@ pub enum TraceKind {
     WorkerStopped,
     /// A worker stands still. Words: until when.
     Stalled,
-    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; bytes.
+    /// Verdict: held back in front of its link, which is clogged. Words: peer, or 0; size, or what
+    /// the segment is.
     Held,
+    /// A fault happens, or all are healed. Words: text.
+    Fault,
+    /// What travels next is corrupted. Words: peer, or 0; size; the first bit that is flipped.
+    Corrupted,
+    /// What travels next is cut short. Words: peer, or 0; size that is left.
+    Truncated,
+    /// What travels next is marked as having met congestion. Words: peer, or 0; size.
+    Marked,
+    /// It waits in the queue in front of its link. Words: peer, or 0; size, or what the segment is.
+    Queued,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 42] = [
+    pub(super) const ALL: [Self; 47] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -169,6 +180,11 @@ impl TraceKind {
         Self::WorkerStopped,
         Self::Stalled,
         Self::Held,
+        Self::Fault,
+        Self::Corrupted,
+        Self::Truncated,
+        Self::Marked,
+        Self::Queued,
     ];
 }
 
@@ -202,16 +218,7 @@ impl TraceEvent {
             | TraceKind::PacketTaken
             | TraceKind::PacketDropped => self.write_packet(f),
             TraceKind::Received | TraceKind::Write => write!(f, ", {first} B"),
-            TraceKind::Segment => {
-                let arrival = Timestamp::from_nanos(third);
-                let what = SegmentWord(second);
-                write!(f, " to {}, {what}, arrives {arrival}", Peer(first))
-            }
-            TraceKind::SegmentLost => {
-                let what = SegmentWord(second);
-                write!(f, " to {}, {what}: {}", Peer(first), Cause(third))
-            }
-            TraceKind::Held => write!(f, ", {second} B"),
+            TraceKind::Segment | TraceKind::SegmentLost => self.write_segment(f),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -221,6 +228,11 @@ impl TraceEvent {
             | TraceKind::PeerJoined
             | TraceKind::PeerLeft
             | TraceKind::WorkerStarted
+            | TraceKind::Held
+            | TraceKind::Queued
+            | TraceKind::Corrupted
+            | TraceKind::Truncated
+            | TraceKind::Marked
             | TraceKind::Close => Ok(()),
             TraceKind::BusCarried => {
                 write_text(f, first, text)?;
@@ -233,6 +245,7 @@ impl TraceEvent {
             TraceKind::Stalled => write!(f, " until {}", Timestamp::from_nanos(first)),
             TraceKind::Network
             | TraceKind::Bus
+            | TraceKind::Fault
             | TraceKind::BusLost
             | TraceKind::Spawn
             | TraceKind::Command
@@ -267,8 +280,13 @@ impl TraceEvent {
             | TraceKind::Answer
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
+            | TraceKind::Fault
             | TraceKind::Stalled => Ok(()),
-            TraceKind::Held => write!(f, " #{worker}/{slot}.{generation}"),
+            TraceKind::Held
+            | TraceKind::Queued
+            | TraceKind::Corrupted
+            | TraceKind::Truncated
+            | TraceKind::Marked => write!(f, " #{worker}/{slot}.{generation}"),
             TraceKind::BusCarried | TraceKind::BusLost | TraceKind::BusRoom => {
                 write!(f, " to worker {}", self.words[1])
             }
@@ -299,6 +317,16 @@ impl TraceEvent {
             | TraceKind::Ended
             | TraceKind::Stale
             | TraceKind::Untold => write!(f, " task {worker}/{group}/{slot}.{generation}"),
+        }
+    }
+
+    fn write_segment(&self, f: &mut impl Write) -> fmt::Result {
+        let [first, second, third] = self.words;
+        write!(f, " to {}, {}", Peer(first), SegmentWord(second))?;
+        if matches!(self.kind, TraceKind::SegmentLost) {
+            write!(f, ": {}", Cause(third))
+        } else {
+            write!(f, ", arrives {}", Timestamp::from_nanos(third))
         }
     }
 

@@ -5,17 +5,14 @@
 //! a stretch of it, and each stretch that is left goes on as a shorter run that shares the memory.
 
 use core::ops::Range;
-use core::time::Duration;
 
 use stillpoint::{
-    App, Buffer, DatagramRun, Entity, NetworkError, NetworkEvent, Timestamp, Transmit, WorkerInput,
-    segment_count,
+    App, Buffer, DatagramRun, NetworkError, NetworkEvent, Transmit, WorkerInput, segment_count,
 };
 
-use super::gate::Cargo;
+use super::errors::Told;
 use super::outside::{Event, Outside, Sink};
 use crate::counters::DropCause;
-use crate::link::Path;
 use crate::network::{Audience, Flight, Landing, Route, Spread, Straight, heard_at};
 use crate::trace::{Place, TraceKind, peer, size};
 
@@ -26,9 +23,12 @@ impl<A: App> Sink<'_, A> {
         let count = segment_count(transmit.payload.len(), transmit.segment_size) as u64;
         let network = &mut self.outside.network;
         network.counters.sent += count;
-        match network.route_straight(self.place.node, self.worker, &transmit) {
-            Some(way) => self.send_off(transmit, &way, count),
-            None => self.send_elsewhere(transmit, count),
+        if self.outside.failing.is_none()
+            && let Some(way) = network.route_straight(self.place.node, self.worker, &transmit)
+        {
+            self.send_off(transmit, &way, count);
+        } else {
+            self.send_elsewhere(transmit, count);
         }
     }
 
@@ -67,8 +67,13 @@ impl<A: App> Sink<'_, A> {
     /// Sends datagrams off that do not go the way that most go.
     #[inline(never)]
     fn send_elsewhere(&mut self, transmit: Transmit, count: u64) {
-        let bytes = transmit.payload.len();
-        let Outside { network, trace, .. } = &mut *self.outside;
+        if self.outside.failing.is_some()
+            && let Some((error, told)) = self.send_refusal(transmit.socket)
+        {
+            let error = (told == Told::Yes).then_some(error);
+            return self.unsent(&transmit, count, DropCause::Unsendable, error);
+        }
+        let network = &self.outside.network;
         let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
             Route::To {
                 node,
@@ -89,6 +94,20 @@ impl<A: App> Sink<'_, A> {
             Route::Closed => (DropCause::Closed, None),
             Route::Refused(error) => (DropCause::Unsendable, Some(error)),
         };
+        self.unsent(&transmit, count, cause, error);
+    }
+
+    /// Counts and records datagrams that a task gave and that are not sent, and has the task told.
+    #[cold]
+    fn unsent(
+        &mut self,
+        transmit: &Transmit,
+        count: u64,
+        cause: DropCause,
+        error: Option<NetworkError>,
+    ) {
+        let bytes = transmit.payload.len();
+        let Outside { network, trace, .. } = &mut *self.outside;
         network.counters.dropped.add(cause, count);
         let words = [peer(transmit.peer), size(bytes, count), cause as u64];
         trace.resource(self.place, TraceKind::Dropped, transmit.socket, words);
@@ -143,109 +162,18 @@ impl<A: App> Outside<A> {
         let path = self.network.links.path(flight.from, flight.to);
         let link = self.network.link_entity(flight.from, flight.to);
         if path.faulty {
-            return self.carry_over_faulty(place, link, &path, flight, count);
+            return self.carry_over_faulty(place, flight, count);
         }
         let links = &mut self.network.links;
         let arrival = links.arrival(&path, link, self.now);
-        let way = Way {
-            place,
-            link,
-            arrival,
-        };
-        self.launch(&way, TraceKind::Carried, 0, flight, count);
-    }
-
-    fn carry_over_faulty(
-        &mut self,
-        place: Place,
-        link: Entity,
-        path: &Path,
-        flight: Box<Flight>,
-        count: u64,
-    ) {
-        let ends = (flight.from, flight.to);
-        let cargo = Cargo::Datagrams {
-            place,
-            flight,
-            count,
-        };
-        let Some(Cargo::Datagrams { flight, .. }) = self.pass_gate(ends, cargo) else {
-            return;
-        };
-        let links = &mut self.network.links;
-        let way = Way {
-            place,
-            link,
-            arrival: links.arrival(path, link, self.now),
-        };
-        self.try_faults(&way, path, flight, count);
-    }
-
-    /// Draws what becomes of each datagram.
-    fn try_faults(&mut self, way: &Way, path: &Path, flight: Box<Flight>, count: u64) {
-        let first = self.network.links.count(flight.from, flight.to, count);
-        let mut together = 0;
-        for number in 0..count {
-            let verdict = self.network.links.verdict(path, way.link, first + number);
-            let leaves = verdict.lost || verdict.held_back > 0;
-            if !leaves && verdict.copy.is_none() {
-                continue;
-            }
-            let end = if leaves { number } else { number + 1 };
-            self.launch_part(way, &flight, together..end);
-            together = number + 1;
-            if verdict.lost {
-                let alone = self.part(&flight, number..number + 1);
-                self.drop_flight(way.place, &alone, 1, DropCause::Loss);
-                self.recycle(alone);
-                continue;
-            }
-            if let Some(held_back) = verdict.copy {
-                let counters = &mut self.network.counters;
-                counters.duplicated += 1;
-                counters.in_flight += 1;
-                let copy = self.part(&flight, number..number + 1);
-                self.launch(way, TraceKind::Duplicated, held_back, copy, 1);
-            }
-            if verdict.held_back > 0 {
-                let alone = self.part(&flight, number..number + 1);
-                self.launch(way, TraceKind::Carried, verdict.held_back, alone, 1);
-            }
-        }
-        if together == 0 {
-            self.launch(way, TraceKind::Carried, 0, flight, count);
-        } else {
-            self.launch_part(way, &flight, together..count);
-            self.recycle(flight);
-        }
-    }
-
-    fn launch_part(&mut self, way: &Way, flight: &Flight, range: Range<u64>) {
-        let count = range.end - range.start;
-        if count > 0 {
-            let part = self.part(flight, range);
-            self.launch(way, TraceKind::Carried, 0, part, count);
-        }
-    }
-
-    #[inline(always)]
-    fn launch(
-        &mut self,
-        way: &Way,
-        kind: TraceKind,
-        held_back: u64,
-        flight: Box<Flight>,
-        count: u64,
-    ) {
-        let arrival = way.arrival.after(Duration::from_nanos(held_back));
-        let to = peer(flight.target);
         let words = [
-            to,
+            peer(flight.target),
             size(flight.run.payload.len(), count),
             arrival.as_nanos(),
         ];
-        self.trace.resource(way.place, kind, flight.socket, words);
-        self.agenda.push(arrival, way.link, Event::Flight(flight));
+        self.trace
+            .resource(place, TraceKind::Carried, flight.socket, words);
+        self.agenda.push(arrival, link, Event::Flight(flight));
     }
 
     /// Drops datagrams on their way.
@@ -313,6 +241,9 @@ impl<A: App> Outside<A> {
             .network
             .receivers(flight.audience, landing, target, peer);
         if receivers.is_empty() {
+            if self.network.hosts[flight.to as usize].is_down {
+                return self.drop_arrived(flight, count, DropCause::NodeDown);
+            }
             // Nobody is told: what is sent to several is refused by none (RFC 1122, 3.2.2).
             return self.drop_arrived(flight, count, DropCause::NoSocket);
         }
@@ -351,7 +282,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Some datagrams of a flight, in the same memory.
-    fn part(&mut self, flight: &Flight, range: Range<u64>) -> Box<Flight> {
+    pub(super) fn part(&mut self, flight: &Flight, range: Range<u64>) -> Box<Flight> {
         let DatagramRun {
             payload,
             segment_size,
@@ -372,7 +303,7 @@ impl<A: App> Outside<A> {
         part
     }
 
-    fn boxed(&mut self, flight: Flight) -> Box<Flight> {
+    pub(super) fn boxed(&mut self, flight: Flight) -> Box<Flight> {
         match self.spare.pop() {
             Some(mut spare) => {
                 *spare = flight;
@@ -389,10 +320,12 @@ impl<A: App> Outside<A> {
 
     /// Nobody listens: the sender is told, as by ICMP.
     fn refuse(&mut self, flight: &Flight, count: u64) {
+        if self.network.hosts[flight.to as usize].is_down {
+            return self.drop_arrived(flight, count, DropCause::NodeDown);
+        }
         self.drop_arrived(flight, count, DropCause::NoSocket);
-        let link = self.network.link_entity(flight.to, flight.from);
-        let back = (flight.to, flight.from);
-        let Some(arrival) = self.network.links.notice(back, link, self.now) else {
+        let back = self.hop(flight.to, flight.from);
+        let Some(arrival) = self.network.links.notice(&back, self.now) else {
             return;
         };
         let event = NetworkEvent::SocketError {
@@ -404,7 +337,7 @@ impl<A: App> Outside<A> {
             worker: flight.worker,
             input: Box::new(WorkerInput::Network(event)),
         };
-        self.agenda.push(arrival, link, event);
+        self.agenda.push(arrival, back.entity, event);
     }
 
     /// Records an input on its way to a worker.
@@ -463,11 +396,4 @@ impl<A: App> Outside<A> {
             }
         }
     }
-}
-
-/// The way that datagrams of one transmit take.
-struct Way {
-    place: Place,
-    link: Entity,
-    arrival: Timestamp,
 }

@@ -245,8 +245,9 @@ impl<A: App> NodeController<'_, A> {
     }
 
     /// What can be seen of each worker that is there, by index. Loops and wake-ups are inputs here,
-    /// and a worker is busy only while it is stalled. What passed through sockets is counted for
-    /// the whole world: see [`World::counters`].
+    /// and a worker is busy only while it is stalled, and as long as its inputs
+    /// [cost](World::set_input_cost). What passed through sockets is counted for the whole world:
+    /// see [`World::counters`].
     #[must_use]
     pub fn status(&self) -> Vec<WorkerStatus> {
         let world = &*self.world;
@@ -264,7 +265,10 @@ impl<A: App> NodeController<'_, A> {
             status.runner.wake_ups = seat.inputs;
             status.runner.loops = seat.inputs;
             status.runner.wall = world.now().since(seat.since);
-            status.runner.utilization = seat.utilization();
+            status.runner.utilization = seat.utilization(world.now());
+            if let Some(timing) = &seat.timing {
+                status.runner.busy = timing.busy(world.now());
+            }
             Some(status)
         });
         statuses.collect()
@@ -277,7 +281,7 @@ impl<A: App> NodeController<'_, A> {
         for &number in &desk.seats {
             let seat = &world.seats[number as usize];
             let load = Load {
-                utilization: seat.utilization(),
+                utilization: seat.utilization(world.outside.now),
                 tasks: seat.tasks(),
             };
             desk.plane.set_load(seat.index, load);

@@ -7,6 +7,7 @@ use stillpoint::{
     WorkerOutput,
 };
 
+use super::lives::Storage;
 use super::outside::{Event, Outside, Reported, Sink, controls};
 use crate::node::NodeId;
 use crate::room::Lazy;
@@ -24,6 +25,10 @@ pub(super) struct Desk<A: App> {
     reports: Lazy<VecDeque<u64>>,
     /// Inputs that may wait at a worker.
     pub(super) inputs_max: usize,
+    /// How often the node was started again.
+    pub(super) life: u32,
+    /// What outlives a crash, if there is anything.
+    pub(super) storage: Option<Box<Storage<A>>>,
 }
 
 impl<A: App> Desk<A> {
@@ -34,6 +39,8 @@ impl<A: App> Desk<A> {
             watched: false,
             reports: Lazy::default(),
             inputs_max,
+            life: 0,
+            storage: None,
         }
     }
 
@@ -101,6 +108,9 @@ impl<A: App> Sink<'_, A> {
         self.outside
             .trace
             .task(place, TraceKind::Report, task, text);
+        if let Some(storage) = &mut self.outside.desks[place.node as usize].storage {
+            storage.persist(place.at, &report);
+        }
         let number = self.outside.reports_made;
         self.outside.reports_made += 1;
         self.outside.reports.push(Reported {

@@ -4,35 +4,13 @@ use std::collections::VecDeque;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use stillpoint::{App, DeviceId, Packet, StreamId, Timestamp};
+use stillpoint::{App, Timestamp};
 
+use super::cargo::Cargo;
 use super::outside::{Event, Outside};
 use crate::counters::DropCause;
-use crate::device::Port;
 use crate::link::Gate;
-use crate::network::Flight;
-use crate::tcp::Segment;
-use crate::trace::{Place, TraceKind, peer, size};
-
-/// What travels over a link, with who sent it.
-pub(super) enum Cargo {
-    Datagrams {
-        place: Place,
-        flight: Box<Flight>,
-        count: u64,
-    },
-    Segment {
-        place: Place,
-        stream: Option<StreamId>,
-        segment: Box<Segment>,
-    },
-    Packet {
-        place: Place,
-        id: DeviceId,
-        to: Port,
-        packet: Packet,
-    },
-}
+use crate::trace::TraceKind;
 
 /// What waits in front of links that are clogged, by link.
 pub(super) type Held = IndexMap<(u32, u32), VecDeque<Cargo>, FxBuildHasher>;
@@ -56,7 +34,7 @@ impl<A: App> Outside<A> {
             {
                 self.wait_for_release(from, to, until);
             }
-            self.trace_held(&cargo);
+            self.trace_cargo(TraceKind::Held, &cargo, 0);
             self.held.entry((from, to)).or_default().push_back(cargo);
         }
         None
@@ -82,56 +60,18 @@ impl<A: App> Outside<A> {
         }
     }
 
-    /// Puts what waits onto its link, if nothing holds it back any more.
+    /// Puts what waits onto its link, or drops it if there is a cut.
     pub(super) fn release(&mut self, from: u32, to: u32) {
         let held = self.held.swap_remove(&(from, to)).unwrap_or_default();
+        let gate = self.network.links.gate(from, to, self.now);
         self.network.links.unbar_if_open(from, to, self.now);
         for cargo in held {
-            self.carry_cargo(cargo);
-        }
-    }
-
-    fn carry_cargo(&mut self, cargo: Cargo) {
-        let now = self.now;
-        let at_last = |place: Place| Place { at: now, ..place };
-        match cargo {
-            Cargo::Datagrams {
-                place,
-                flight,
-                count,
-            } => self.carry(at_last(place), flight, count),
-            Cargo::Segment {
-                place,
-                stream,
-                segment,
-            } => self.carry_segment(at_last(place), stream, segment),
-            Cargo::Packet {
-                place,
-                id,
-                to,
-                packet,
-            } => self.carry_single(at_last(place), id, to, packet),
-        }
-    }
-
-    pub(super) fn drop_cargo(&mut self, cargo: Cargo, cause: DropCause) {
-        match cargo {
-            Cargo::Datagrams {
-                place,
-                flight,
-                count,
-            } => {
-                self.drop_flight(place, &flight, count, cause);
-                self.recycle(flight);
+            let cargo = cargo.sent_at(self.now);
+            if gate == Gate::Cut {
+                self.drop_cargo(cargo, DropCause::Partition);
+            } else {
+                self.transit(cargo);
             }
-            Cargo::Segment {
-                place,
-                stream,
-                segment,
-            } => self.drop_segment(place, stream, &segment, cause),
-            Cargo::Packet {
-                place, id, packet, ..
-            } => self.drop_packet(place, id, cause, &packet),
         }
     }
 
@@ -139,36 +79,6 @@ impl<A: App> Outside<A> {
         let channel = self.network.link_entity(from, to).part(GATE);
         self.agenda
             .push(until, channel, Event::Release { from, to });
-    }
-
-    fn trace_held(&mut self, cargo: &Cargo) {
-        let trace = &mut self.trace;
-        match cargo {
-            Cargo::Datagrams {
-                place,
-                flight,
-                count,
-            } => {
-                let size = size(flight.run.payload.len(), *count);
-                let words = [peer(flight.target), size, 0];
-                trace.resource(*place, TraceKind::Held, flight.socket, words);
-            }
-            Cargo::Segment {
-                place,
-                stream,
-                segment,
-            } => {
-                let id = stream.map_or(0, |stream| stream.to_words()[1]);
-                let words = [peer(segment.target), segment.word().0, 0];
-                trace.push(*place, TraceKind::Held, id, words);
-            }
-            Cargo::Packet {
-                place, id, packet, ..
-            } => {
-                let words = [0, size(packet.payload.len(), 1), 0];
-                trace.resource(*place, TraceKind::Held, *id, words);
-            }
-        }
     }
 }
 

@@ -13,10 +13,12 @@ impl<A: App> World<A> {
     ///
     /// # Panics
     ///
-    /// If a chance is not from 0 to 1, the latency is an empty range or beyond a day, or the link
-    /// reorders by nothing.
+    /// If the link makes no sense: a chance is not from 0 to 1, say, the latency is an empty range or
+    /// beyond a day, or it reorders by nothing. The message says what.
     pub fn default_link(&mut self, link: &Link) {
-        self.outside.network.links.set_default(link);
+        let now = self.outside.now;
+        self.outside.keep_lines();
+        self.outside.network.links.set_default(link, now);
     }
 
     /// Sets both links between `a` and `b`; at any time, and for what is sent from then on. A node's
@@ -37,8 +39,9 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn one_way(&mut self, from: NodeId, to: NodeId, link: &Link) {
         let (from, to) = (self.known(from), self.known(to));
+        self.outside.keep_lines();
         let links = &mut self.outside.network.links;
-        links.set(from.number(), to.number(), link);
+        links.set(from.number(), to.number(), link, self.outside.now);
     }
 
     /// Cuts the way from one node to another: from now on whatever is sent that way is dropped and
@@ -52,6 +55,7 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
+        self.note_fault();
         self.outside.network.links.cut(from, to);
     }
 
@@ -85,6 +89,7 @@ impl<A: App> World<A> {
     pub fn clog(&mut self, from: NodeId, to: NodeId, duration: Duration) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
         let until = self.outside.now.after(duration);
+        self.note_fault();
         self.outside.clog(from, to, until);
     }
 
@@ -96,14 +101,15 @@ impl<A: App> World<A> {
     /// As [`World::link`].
     pub fn mend(&mut self, from: NodeId, to: NodeId) {
         let (from, to) = (self.known(from).number(), self.known(to).number());
-        self.outside.network.links.unbar(from, to);
+        self.note_fault();
+        self.outside.network.links.unbar((from, to));
         self.outside.release(from, to);
     }
 
     /// Ends all cuts and clogs. How links behave ([`World::link`]) stays as it is.
     pub fn heal_links(&mut self) {
         for (from, to) in self.outside.network.links.barred() {
-            self.outside.network.links.unbar(from, to);
+            self.outside.network.links.unbar((from, to));
             self.outside.release(from, to);
         }
     }

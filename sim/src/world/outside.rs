@@ -12,17 +12,20 @@ use crate::device::PacketFlight;
 use crate::failure::Failure;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
-use crate::tcp::{Segment, Tcp};
+use crate::tcp::{Name, Segment, Tcp};
 use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
+use super::errors::Failing;
 use super::gate::Held;
+use super::line::Lines;
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
     pub(super) held: Held,
+    pub(super) lines: Lines,
     pub(super) tcp: Tcp,
     pub(super) buses: Buses<A>,
     /// By node.
@@ -33,6 +36,8 @@ pub(super) struct Outside<A: App> {
     pub(super) ended: Vec<Ended>,
     pub(super) spawn_failures: Vec<SpawnFailure>,
     pub(super) tolerant: bool,
+    /// What systems refuse. `None` as long as no fault has asked for any of it.
+    pub(super) failing: Option<Box<Failing>>,
     /// Whether a new worker is being told of the others, which is no event.
     pub(super) introducing: bool,
     pub(super) failed: Option<Failure>,
@@ -67,12 +72,27 @@ pub(super) enum Event<A: App> {
     Listening {
         slot: u32,
     },
+    /// An end of a connection tells what it has kept back.
+    Retell {
+        slot: u32,
+        name: Name,
+    },
     /// The next in a queue between workers has arrived.
     Bus(BusPath),
     /// What has arrived there may be handed in.
     BusTurn(BusPath),
     /// There is room in the queue.
     BusRoom(BusPath),
+    /// A link has sent what it was sending, and more waits.
+    LinkFree {
+        from: u32,
+        to: u32,
+    },
+    /// An end of a connection is told that its segments are too long for the way.
+    SegmentTooBig {
+        end: Name,
+        bytes_max: usize,
+    },
     /// What waits in front of a clogged link may go on.
     Release {
         from: u32,
@@ -133,6 +153,7 @@ impl<A: App> Outside<A> {
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
             held: Held::default(),
+            lines: Lines::default(),
             tcp: Tcp::new(entropy),
             buses: Buses::new(entropy),
             desks: Vec::new(),
@@ -142,6 +163,7 @@ impl<A: App> Outside<A> {
             ended: Vec::new(),
             spawn_failures: Vec::new(),
             tolerant: false,
+            failing: None,
             introducing: false,
             failed: None,
             buffers,
@@ -291,8 +313,10 @@ impl<A: App> Sink<'_, A> {
             .trace
             .resource(self.place, TraceKind::Open, socket, [text, 0, 0]);
         let (token, bind) = (open.token, open.bind);
-        let network = &mut self.outside.network;
-        let opened = network.open(self.place.node, self.worker, socket, open);
+        let opened = self.refused().and_then(|()| {
+            let network = &mut self.outside.network;
+            network.open(self.place.node, self.worker, socket, open)
+        });
         self.answer(match opened {
             Ok((local, buffers)) => NetworkEvent::UdpOpened {
                 socket,

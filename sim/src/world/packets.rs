@@ -1,17 +1,16 @@
 //! What happens to packets between a task and its device, and between devices.
 
-use core::time::Duration;
-
 use stillpoint::{
-    App, DeviceCounters, DeviceError, DeviceId, DeviceKind, DeviceOpen, Entity, NetworkError,
-    NetworkEvent, Packet, PacketHeaders, PacketTransmit, WorkerInput,
+    App, DeviceCounters, DeviceError, DeviceId, DeviceKind, DeviceOpen, NetworkError, NetworkEvent,
+    Packet, PacketHeaders, PacketTransmit, WorkerInput,
 };
 
 use super::World;
-use super::gate::Cargo;
+use super::cargo::{Cargo, Which};
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
 use crate::device::{PacketFlight, Port, Side, TAKEN_MAX};
+use crate::link::Fate;
 use crate::node::NodeId;
 use crate::trace::{Place, TraceKind};
 
@@ -110,11 +109,15 @@ impl<A: App> Sink<'_, A> {
             .trace
             .resource(self.place, TraceKind::OpenDevice, device, [text, 0, 0]);
         let token = open.token;
-        let network = &mut self.outside.network;
-        let entity = network.entities[self.place.node as usize];
-        let opened = network
-            .devices
-            .open(self.place.node, entity, self.worker, device, open);
+        let node = self.place.node;
+        let opened = if self.outside.is_out_of_descriptors(node) {
+            Err(DeviceError::TooMany)
+        } else {
+            let network = &mut self.outside.network;
+            let entity = network.entities[node as usize];
+            let devices = &mut network.devices;
+            devices.open(node, entity, self.worker, device, open)
+        };
         self.answer(match opened {
             Ok((name, mtu)) => NetworkEvent::DeviceOpened {
                 device,
@@ -147,7 +150,10 @@ impl<A: App> Sink<'_, A> {
         let Some(device) = outside.network.devices.of_queue(self.worker, id) else {
             return outside.drop_packet(self.place, id, DropCause::Closed, &packet);
         };
-        if let Err(error) = outside.network.devices.get(device).check(&packet) {
+        let checked = outside.network.devices.get(device).check(&packet);
+        let checked = checked.and_then(|()| self.packet_refused());
+        let outside = &mut *self.outside;
+        if let Err(error) = checked {
             outside.network.devices.get_mut(device).counters.send_failed += 1;
             outside.drop_packet(self.place, id, DropCause::Unsendable, &packet);
             let packets = 1;
@@ -203,68 +209,22 @@ impl<A: App> Outside<A> {
     }
 
     /// Puts a packet onto its link, as it is.
-    pub(super) fn carry_single(&mut self, place: Place, id: DeviceId, to: Port, packet: Packet) {
-        let (from, target) = (place.node, self.network.devices.get(to.device).node);
-        let path = self.network.links.path(from, target);
+    fn carry_single(&mut self, place: Place, id: DeviceId, to: Port, packet: Packet) {
         let cargo = Cargo::Packet {
             place,
             id,
             to,
             packet,
         };
-        let passed = if path.faulty {
-            self.pass_gate((from, target), cargo)
-        } else {
-            Some(cargo)
-        };
-        let Some(Cargo::Packet { packet, .. }) = passed else {
-            return;
-        };
-        let link = self.network.link_entity(from, target);
-        let arrival = self.network.links.arrival(&path, link, self.now);
-        let way = Way {
-            place,
-            id,
-            to,
-            link,
-        };
-        if !path.faulty {
-            return self.launch_packet(&way, TraceKind::PacketCarried, arrival, packet);
+        let hop = self.hop_of(&cargo);
+        let path = self.network.links.path(hop.ends.0, hop.ends.1);
+        if path.faulty {
+            return self.enter(&hop, cargo);
         }
-        let number = self.network.devices.count(from, target);
-        let links = &self.network.links;
-        let verdict = links.verdict(&path, link.part(PACKETS), number);
-        if verdict.lost {
-            return self.drop_packet(place, id, DropCause::Loss, &packet);
-        }
-        let later = |nanos| arrival.after(Duration::from_nanos(nanos));
-        if let Some(held_back) = verdict.copy {
-            let packets = &mut self.network.counters.packets;
-            packets.copied += 1;
-            packets.in_flight += 1;
-            let (kind, copy) = (TraceKind::PacketCopied, packet.clone());
-            self.launch_packet(&way, kind, later(held_back), copy);
-        }
-        let at = later(verdict.held_back);
-        self.launch_packet(&way, TraceKind::PacketCarried, at, packet);
-    }
-
-    fn launch_packet(
-        &mut self,
-        way: &Way,
-        kind: TraceKind,
-        arrival: stillpoint::Timestamp,
-        packet: Packet,
-    ) {
-        let words = [
-            way.to.device as u64,
-            packet.payload.len() as u64,
-            arrival.as_nanos(),
-        ];
-        self.trace.resource(way.place, kind, way.id, words);
-        let flight = Box::new(PacketFlight { to: way.to, packet });
-        let channel = way.link.part(PACKETS);
-        self.agenda.push(arrival, channel, Event::Packet(flight));
+        let links = &mut self.network.links;
+        let arrival = links.arrival(&path, hop.entity, self.now);
+        let drawn = (Fate::default(), 0);
+        self.launch_cargo(cargo, Which::Original, &hop, drawn, arrival);
     }
 
     /// Hands a packet that has arrived to the host, if it is for the host. What is for the task is
@@ -392,14 +352,5 @@ impl<A: App> Outside<A> {
     }
 }
 
-/// The way that one packet takes.
-struct Way {
-    place: Place,
-    id: DeviceId,
-    to: Port,
-    link: Entity,
-}
-
-/// The part of a link that carries packets between devices, and of a node that its host sends from.
-const PACKETS: u64 = 2;
+/// The part of a node that its host sends packets from.
 const INJECTED: u64 = 1 << 32;

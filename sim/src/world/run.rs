@@ -112,7 +112,13 @@ impl<A: App> World<A> {
         }
         loop {
             self.drop_stale_deadlines();
-            let Some(at) = self.outside.agenda.next_at() else {
+            let next_at = self.outside.agenda.next_at();
+            if self.next_fault_at <= next_at.unwrap_or(Timestamp::MAX)
+                && self.next_fault_at < Timestamp::MAX
+            {
+                return self.advance_to_fault(limit);
+            }
+            let Some(at) = next_at else {
                 return Ok(Step::Idle);
             };
             if at > limit {
@@ -145,6 +151,28 @@ impl<A: App> World<A> {
         }
     }
 
+    /// Lets the next fault happen, if it is due by `limit`.
+    #[cold]
+    fn advance_to_fault(&mut self, limit: Timestamp) -> Result<Step, Failure> {
+        let at = self.next_fault_at.max(self.outside.now);
+        if at > limit {
+            return Ok(Step::Later);
+        }
+        if self.events == self.events_max {
+            let events_max = self.events_max;
+            self.outside.fail(Failure::Budget { at, events_max });
+        } else {
+            self.events += 1;
+            self.outside.now = at;
+            self.happen_fault();
+            self.check_invariants();
+        }
+        match &self.outside.failed {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(Step::Moved),
+        }
+    }
+
     #[inline(always)]
     fn happen(&mut self, due: Due<Event<A>>) {
         match due {
@@ -167,6 +195,7 @@ impl<A: App> World<A> {
                 }
             }
             Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(*segment),
+            Due::Event(Event::Retell { slot, name }) => self.outside.retell(slot, name),
             Due::Event(Event::Listening { slot }) => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {
                     self.give(worker, WorkerInput::Network(event));
@@ -180,6 +209,10 @@ impl<A: App> World<A> {
             Due::Event(Event::Bus(path)) => self.bus_arrives(path),
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
+            Due::Event(Event::LinkFree { from, to }) => self.outside.link_free(from, to),
+            Due::Event(Event::SegmentTooBig { end, bytes_max }) => {
+                self.outside.shrink_segments(end, bytes_max);
+            }
             Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
         }
     }
@@ -188,7 +221,7 @@ impl<A: App> World<A> {
     fn take_turn(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
-            return self.resume(number);
+            return self.go_on(number);
         }
         if seat.abort_at.is_some_and(|at| at <= self.outside.now) {
             seat.abort_at = None;
@@ -205,6 +238,16 @@ impl<A: App> World<A> {
         if seat.held {
             return seat.backlog.inputs.push_back(input);
         }
+        if seat.timing.is_some() {
+            return self.give_timed(number, input);
+        }
+        self.hand_in(number, self.outside.now, input);
+    }
+
+    /// Hands a worker one input, at `now` in its own time.
+    #[inline]
+    pub(super) fn hand_in(&mut self, number: u32, now: Timestamp, input: WorkerInput<A>) {
+        let seat = &mut self.seats[number as usize];
         let Some(worker) = &mut seat.worker else {
             return self.miss(number, input);
         };
@@ -214,7 +257,7 @@ impl<A: App> World<A> {
             worker: seat.index,
         };
         if !self.before_input.is_empty() {
-            upcoming::tell(&mut self.before_input, place, worker, seat.inputs);
+            upcoming::tell(&mut self.before_input, place, now, worker, seat.inputs);
         }
         self.outside.trace_input(place, &input);
         let mut sink = Sink {
@@ -222,7 +265,7 @@ impl<A: App> World<A> {
             place,
             worker: number,
         };
-        worker.handle_input(place.at, input, &mut sink);
+        worker.handle_input(now, input, &mut sink);
         if worker.uses_bus() && *worker.bus_counters() != seat.bus.counters {
             seat.note_bus(&mut self.outside.network.counters);
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use stillpoint::{App, Timestamp, Worker, WorkerInput};
 
+use super::timing::Timing;
 use crate::bus::BusPath;
 use crate::counters::{BusSeen, Counters};
 use crate::room::Lazy;
@@ -31,6 +32,8 @@ pub(super) struct Seat<A: App> {
     pub(super) leaving: bool,
     /// Since when it is there.
     pub(super) since: Timestamp,
+    /// `None` if its clock is that of the world, its timers are on time, and its inputs take none.
+    pub(super) timing: Option<Box<Timing<A>>>,
     /// Inputs it was given.
     pub(super) inputs: u64,
     pub(super) controls: Controls,
@@ -72,6 +75,7 @@ impl<A: App> Seat<A> {
             watched: false,
             leaving: false,
             since: now,
+            timing: None,
             inputs: 0,
             controls: Controls::default(),
             bus: Lazy::default(),
@@ -85,12 +89,24 @@ impl<A: App> Seat<A> {
     pub(super) fn wants_turn(&self) -> Option<Timestamp> {
         let at = self.worker.as_ref()?.next_timeout();
         if self.held {
-            return Some(self.stalled_until);
+            return self.held_until();
         }
+        let at = at.map(|at| match &self.timing {
+            None => at,
+            Some(timing) => timing.due(at),
+        });
         match (at, self.abort_at) {
             (Some(at), Some(abort_at)) => Some(at.min(abort_at)),
             (at, abort_at) => at.or(abort_at),
         }
+    }
+
+    /// When it goes on. `None` if it stands still until somebody has it go on.
+    #[cold]
+    pub(super) fn held_until(&self) -> Option<Timestamp> {
+        let busy_until = self.timing.as_ref().map(|timing| timing.busy_until());
+        let until = busy_until.map_or(self.stalled_until, |busy| busy.max(self.stalled_until));
+        (until < Timestamp::MAX).then_some(until)
     }
 
     /// Whether anything is to be looked at after each input.
@@ -111,9 +127,14 @@ impl<A: App> Seat<A> {
         }
     }
 
-    /// The share of its time that it is busy. Being given inputs takes no time here, but for stalls.
-    pub(super) const fn utilization(&self) -> f64 {
-        if self.held { 1.0 } else { 0.0 }
+    /// The share of its time that it is busy. Being given inputs takes no time, unless it is told to
+    /// and but for stalls.
+    pub(super) fn utilization(&self, now: Timestamp) -> f64 {
+        match &self.timing {
+            Some(timing) if self.stalled_until <= now => timing.utilization(now),
+            Some(_) | None if self.held => 1.0,
+            Some(_) | None => 0.0,
+        }
     }
 
     /// How many tasks live here.

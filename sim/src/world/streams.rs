@@ -6,19 +6,17 @@
 //! sends only when it has nothing to tell: so what a task says to what it is told goes out in the
 //! same segment as the acknowledgement.
 
-use core::time::Duration;
-
 use stillpoint::{
     App, IncomingId, ListenerId, NetworkEvent, Reading, StreamId, StreamWrite, TcpConnect,
     TcpListen, Timestamp,
 };
 
-use super::gate::Cargo;
+use super::cargo::{Cargo, Which};
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
-use crate::link::Verdict;
-use crate::network::Network;
-use crate::tcp::{Endpoint, Kind, NoListener, Reply, Seat, Segment, Side, Tools};
+use crate::link::Fate;
+use crate::network::Held;
+use crate::tcp::{Endpoint, Kind, Name, NoListener, Reply, Seat, Segment, Side, Tools};
 use crate::trace::{Place, TraceKind, peer};
 
 impl<A: App> Sink<'_, A> {
@@ -31,7 +29,7 @@ impl<A: App> Sink<'_, A> {
     }
 
     pub(super) fn listen(&mut self, id: ListenerId, listen: &TcpListen) {
-        let seat = self.seat();
+        let (seat, refused) = (self.seat(), self.refused());
         let Outside {
             network,
             tcp,
@@ -41,7 +39,7 @@ impl<A: App> Sink<'_, A> {
         } = &mut *self.outside;
         let text = trace.text(listen);
         trace.resource(self.place, TraceKind::Open, id, [text, 0, 0]);
-        match tcp.listen(network, seat, id, listen) {
+        match refused.and_then(|()| tcp.listen(network, seat, id, listen)) {
             Ok(slot) => {
                 let node = network.entities[self.place.node as usize];
                 let channel = controls(node, self.place.worker);
@@ -66,7 +64,7 @@ impl<A: App> Sink<'_, A> {
     }
 
     pub(super) fn connect(&mut self, id: StreamId, connect: &TcpConnect) {
-        let seat = self.seat();
+        let (seat, refused) = (self.seat(), self.refused());
         let Outside {
             network,
             tcp,
@@ -75,7 +73,8 @@ impl<A: App> Sink<'_, A> {
         } = &mut *self.outside;
         let text = trace.text(connect);
         trace.resource(self.place, TraceKind::Open, id, [text, 0, 0]);
-        match tcp.connect(network, self.place.at, seat, id, connect) {
+        let at = self.place.at;
+        match refused.and_then(|()| tcp.connect(network, at, seat, id, connect)) {
             Ok(slot) => self.outside.arm_end(slot),
             Err(error) => {
                 network.counters.streams.connect_failed += 1;
@@ -238,7 +237,7 @@ impl<A: App> Outside<A> {
         done
     }
 
-    fn with<R: Default>(
+    pub(super) fn with<R: Default>(
         &mut self,
         slot: u32,
         change: impl FnOnce(&mut Endpoint, &mut Tools<'_>) -> R,
@@ -257,6 +256,15 @@ impl<A: App> Outside<A> {
     /// Looks at an end whose deadline is due. Gives the worker that is to be told something, and
     /// what; [`Outside::attended`] is to follow.
     pub(super) fn attend(&mut self, slot: u32) -> Option<(u32, NetworkEvent)> {
+        let end = self.tcp.ends.get(slot as usize);
+        if end.is_some_and(|end| self.network.held[end.seat.worker as usize] == Held::Yes) {
+            self.tcp.park(slot);
+        }
+        if self.failing.is_some()
+            && let Some(event) = self.delay_news(slot)
+        {
+            return Some(event);
+        }
         let news = self.with(slot, |end, tools| {
             end.handle_timeout(tools);
             let news = end.poll_news(tools);
@@ -308,6 +316,15 @@ impl<A: App> Outside<A> {
     pub(super) fn segment_arrives(&mut self, segment: Segment) {
         let counters = &mut self.network.counters.segments;
         counters.in_flight -= 1;
+        if let Some(node) = segment.to_node
+            && self.network.hosts[node as usize].is_down
+        {
+            counters.dropped.add(DropCause::NodeDown, 1);
+            let (at, worker) = (self.now, 0);
+            let words = [peer(segment.target), segment.word().0, 0];
+            let place = Place { at, node, worker };
+            return self.trace.push(place, TraceKind::SegmentLost, 0, words);
+        }
         counters.arrived += 1;
         let rejection = segment.rejection();
         let is_reset = segment.kind == Kind::Reset;
@@ -358,55 +375,29 @@ impl<A: App> Outside<A> {
     }
 
     /// Puts a segment onto its link.
-    pub(super) fn carry_segment(
-        &mut self,
-        place: Place,
-        stream: Option<StreamId>,
-        segment: Box<Segment>,
-    ) {
+    fn carry_segment(&mut self, place: Place, stream: Option<StreamId>, segment: Box<Segment>) {
         let (from, to) = (segment.from_node, segment.to_node.unwrap_or_default());
         let path = self.network.links.path(from, to);
+        let hop = self.hop(from, to);
         let cargo = Cargo::Segment {
             place,
             stream,
             segment,
         };
-        let passed = if path.faulty {
-            self.pass_gate((from, to), cargo)
-        } else {
-            Some(cargo)
-        };
-        let Some(Cargo::Segment { segment, .. }) = passed else {
-            return;
-        };
-        let link = self.network.link_entity(from, to);
-        let Network {
-            links, counters, ..
-        } = &mut self.network;
-        let verdict = if path.faulty {
-            let number = links.count(from, to, 1);
-            links.verdict(&path, link, number)
-        } else {
-            Verdict::PASSED
-        };
-        if verdict.lost {
-            return self.drop_segment(place, stream, &segment, DropCause::Loss);
+        if path.faulty {
+            return self.enter(&hop, cargo);
         }
-        let id = stream.map_or(0, |stream| stream.to_words()[1]);
-        let words = [peer(segment.target), segment.word().0, 0];
-        let arrival = links.arrival(&path, link, self.now);
-        let mut launch = |segment: Box<Segment>, held_back: u64| {
-            let arrival = arrival.after(Duration::from_nanos(held_back));
-            let words = [words[0], words[1], arrival.as_nanos()];
-            self.trace.push(place, TraceKind::Segment, id, words);
-            self.agenda.push(arrival, link, Event::Segment(segment));
-        };
-        if let Some(held_back) = verdict.copy {
-            counters.segments.in_flight += 1;
-            counters.segments.duplicated += 1;
-            launch(segment.clone(), held_back);
+        let links = &mut self.network.links;
+        let arrival = links.arrival(&path, hop.entity, self.now);
+        let drawn = (Fate::default(), 0);
+        self.launch_cargo(cargo, Which::Original, &hop, drawn, arrival);
+    }
+
+    /// A notice has come that segments of an end are too long for the way (RFC 1191, 8201).
+    pub(super) fn shrink_segments(&mut self, end: Name, bytes_max: usize) {
+        if let Some(slot) = self.tcp.named(end) {
+            self.change(slot, |end, _| end.shrink_segments(bytes_max));
         }
-        launch(segment, verdict.held_back);
     }
 
     /// Drops a segment on its way.

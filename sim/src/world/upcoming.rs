@@ -70,6 +70,7 @@ impl UpcomingInput {
 pub(super) fn tell<A: App>(
     hooks: &mut [Box<BeforeInput>],
     place: Place,
+    now: Timestamp,
     worker: &Worker<A>,
     number: u64,
 ) {
@@ -78,7 +79,7 @@ pub(super) fn tell<A: App>(
         worker: place.worker,
         entity: worker.config().entity,
         number,
-        now: place.at,
+        now,
     };
     for hook in hooks {
         hook(upcoming);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use stillpoint::{
     App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
-    WorkerConfig, WorkerFailure, WorkerInput, WorkerSummary,
+    Worker, WorkerConfig, WorkerFailure, WorkerInput, WorkerSummary,
 };
 
 use super::World;
@@ -38,6 +38,7 @@ impl<A: App> World<A> {
     /// If there is no such node or worker. One that is no more is no reason.
     pub fn stall_worker(&mut self, node: NodeId, worker: u16, stall: Duration) {
         let number = self.seat_number(node, worker);
+        self.note_fault();
         let seat = &mut self.seats[number as usize];
         if seat.worker.is_none() {
             return;
@@ -66,6 +67,7 @@ impl<A: App> World<A> {
     /// If there is no such node or worker. One that is no more is no reason.
     pub fn kill_worker(&mut self, node: NodeId, worker: u16) {
         let number = self.seat_number(node, worker);
+        self.note_fault();
         self.vacate(number, Some(WorkerFailure::Killed));
     }
 
@@ -84,6 +86,7 @@ impl<A: App> World<A> {
         config.entropy = self.entropy.clone();
         config.entity = entity.part(u64::from(index));
         config.buffers = self.buffers.clone();
+        config.mischief = Some(self.mischief.shared());
         self.outside.agenda.add_worker(config.entity);
         self.outside.network.add_worker();
         let seat = Seat::new((known.make)(config), node, index, self.outside.now);
@@ -92,6 +95,8 @@ impl<A: App> World<A> {
         let number = number.expect("fewer than 2^30 workers");
         make_room(&mut self.seats);
         self.seats.push(seat);
+        self.time_seat(number);
+        let desk = &mut self.outside.desks[node as usize];
         let others = desk.seats.clone();
         desk.seats.reserve_exact(1);
         desk.seats.push(number);
@@ -137,14 +142,24 @@ impl<A: App> World<A> {
     }
 
     /// The stall of a worker is over: gives it what came meanwhile, one input at a time.
-    pub(super) fn resume(&mut self, number: u32) {
+    pub(super) fn go_on(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         seat.held = false;
-        if let Some(input) = seat.backlog.inputs.pop_front() {
-            self.give(number, input);
+        if !self.finish_current(number) {
             let seat = &mut self.seats[number as usize];
-            seat.held = seat.worker.is_some();
-        } else {
+            if let Some(input) = seat.backlog.inputs.pop_front() {
+                if let WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) = &input {
+                    self.outside.network.free_room((number, *socket), run);
+                }
+                self.give(number, input);
+                let seat = &mut self.seats[number as usize];
+                seat.held = seat.worker.is_some();
+                return self.arm(number);
+            }
+        }
+        let seat = &mut self.seats[number as usize];
+        seat.held |= seat.worker.is_some() && !seat.backlog.inputs.is_empty();
+        if !seat.held {
             self.outside.hold(number, Held::No);
             self.look_after(number);
         }
@@ -170,6 +185,9 @@ impl<A: App> World<A> {
             });
         } else if let WorkerInput::Command { task, .. } = input {
             outside.trace.task(place, TraceKind::Stale, task, 0);
+        } else if let WorkerInput::Bus { item, .. } = input {
+            // It was taken, and its worker has not come to it.
+            outside.lose_messages(item.messages());
         } // The controller knows of the rest, and nobody else waits for an answer.
     }
 
@@ -221,15 +239,39 @@ impl<A: App> World<A> {
     /// A worker is no more: nothing of it stays, the others are told, and the controller does what
     /// its policy says.
     pub(super) fn vacate(&mut self, number: u32, failure: Option<WorkerFailure>) {
-        let seat = &mut self.seats[number as usize];
-        seat.note_bus(&mut self.outside.network.counters);
-        let Some(worker) = seat.worker.take() else {
+        let Some((worker, summary)) = self.clear(number, failure) else {
             return;
         };
+        let (node, index) = (self.seats[number as usize].node, summary.worker);
+        let desk = &mut self.outside.desks[node as usize];
+        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
+        self.react(node, index, reaction);
+        self.outside.go_through_phases(node);
+        self.outside.desks[node as usize].tidy();
+        // What a task does when it is dropped is its own affair, and the world is whole by now.
+        drop(worker);
+    }
+
+    /// Takes a worker from its seat, with all that waits for it and all that it has open.
+    pub(super) fn clear(
+        &mut self,
+        number: u32,
+        failure: Option<WorkerFailure>,
+    ) -> Option<(Worker<A>, WorkerSummary)> {
+        let seat = &mut self.seats[number as usize];
+        seat.note_bus(&mut self.outside.network.counters);
+        let worker = seat.worker.take()?;
         let (node, index) = (seat.node, seat.index);
         let seen = core::mem::take(&mut *seat.bus);
         let (within, bus) = (seen.waiting, seen.counters);
         let mut backlog = core::mem::take(&mut seat.backlog);
+        if let Some(input) = seat
+            .timing
+            .take()
+            .and_then(|mut timing| timing.take_current())
+        {
+            backlog.inputs.push_front(input);
+        }
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
@@ -243,6 +285,7 @@ impl<A: App> World<A> {
             self.miss(number, input);
         }
         self.outside.close_all(node, number);
+        self.outside.hold(number, Held::No);
         let words = [
             summary.tasks_lost as u64,
             summary.inputs_lost,
@@ -252,13 +295,7 @@ impl<A: App> World<A> {
         self.outside
             .trace
             .push(place, TraceKind::WorkerStopped, 0, words);
-        let desk = &mut self.outside.desks[node as usize];
-        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
-        self.react(node, index, reaction);
-        self.outside.go_through_phases(node);
-        self.outside.desks[node as usize].tidy();
-        // What a task does when it is dropped is its own affair, and the world is whole by now.
-        drop(worker);
+        Some((worker, summary))
     }
 
     /// Closes the queues to a worker, and says how many messages were in them. The others are told
@@ -305,10 +342,12 @@ impl<A: App> World<A> {
 
 impl<A: App> Outside<A> {
     /// A worker takes nothing, or goes on: so do its sockets and streams.
-    fn hold(&mut self, number: u32, held: Held) {
-        self.network.hold(number, held);
-        for slot in self.tcp.hold(number, held) {
-            self.arm_end(slot);
+    pub(super) fn hold(&mut self, number: u32, held: Held) {
+        self.network.held[number as usize] = held;
+        if held == Held::No {
+            for slot in self.tcp.release(number) {
+                self.arm_end(slot);
+            }
         }
     }
 
@@ -340,6 +379,10 @@ impl<A: App> Outside<A> {
         } else if let NetworkEvent::Packet { .. } = event {
             counters.packets.delivered -= 1;
             counters.packets.dropped.add(DropCause::Closed, 1);
+        } else if let NetworkEvent::Received { data, .. } = event {
+            let bytes = data.len() as u64;
+            counters.streams.bytes_in -= bytes;
+            counters.stream_bytes.discarded += bytes;
         }
     }
 

@@ -1,4 +1,5 @@
 //! A task with one device that does what it is told, and packets for it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(unreachable_pub, reason = "used by the test program around it")]
 
 use core::net::Ipv4Addr;

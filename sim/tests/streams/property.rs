@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use stillpoint::{NetworkError, TcpOptions};
-use stillpoint_sim::{Link, World};
+use stillpoint_sim::{Latency, Link, Queue, World};
 
 use super::both_closed;
 use super::talker::{Script, Spawn, Talker, connect, ear, listen, ms, only, pair, secs};
@@ -32,13 +32,40 @@ fn link() -> impl Strategy<Value = Link> {
         chance.clone(),
         chance,
         1..100_000u64,
+        path(),
     )
-        .prop_map(|(least, width, loss, duplicate, reorder, by)| {
+        .prop_map(|(least, width, loss, duplicate, reorder, by, path)| {
             let micros = Duration::from_micros;
-            Link::new(micros(least)..=micros(least + width))
+            path.latency(Latency::wander(micros(least)..=micros(least + width)))
                 .loss(loss)
                 .duplicate(duplicate)
                 .reorder(reorder, micros(by))
+        })
+}
+
+/// What is narrow about a link, and what it damages.
+fn path() -> impl Strategy<Value = Link> {
+    (
+        prop::option::of(100_000..100_000_000u64),
+        1_000..200_000u64,
+        any::<bool>(),
+        prop::option::of(100..1_600u32),
+        0.0..0.1f64,
+    )
+        .prop_map(|(bandwidth, room, codel, mtu, damage)| {
+            let mut link = Link::default().corrupt(damage).truncate(damage / 2.0);
+            if let Some(bandwidth) = bandwidth {
+                let queue = if codel {
+                    Queue::codel(ms(5), ms(100)).bytes_max(room)
+                } else {
+                    Queue::tail_drop(room)
+                };
+                link = link.bandwidth(bandwidth).queue(queue);
+            }
+            match mtu {
+                Some(mtu) => link.mtu(mtu),
+                None => link,
+            }
         })
 }
 

@@ -1,4 +1,5 @@
 //! Tasks that talk over streams as they were told, and keep what they hear.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -78,6 +79,8 @@ pub(crate) struct Talker {
     plan: Spawn,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) failed: Option<(Timestamp, NetworkError)>,
+    /// How often connections could not be taken in.
+    pub(crate) accepts_failed: u32,
     pub(crate) ears: Vec<Ear>,
 }
 
@@ -104,6 +107,7 @@ pub(crate) fn spawn(plan: Spawn, spawner: Spawner<'_, Talk>) -> Spawned {
         plan,
         local: None,
         failed: None,
+        accepts_failed: 0,
         ears: Vec::new(),
     })
 }
@@ -214,6 +218,7 @@ impl Talker {
                 let ear = self.ear_of(stream).expect("a stream of this task");
                 ear.closed = Some((now, error));
             }
+            NetworkEvent::AcceptFailed { .. } => self.accepts_failed += 1,
             other => panic!("nobody expected {other:?}"),
         }
     }

@@ -1,8 +1,8 @@
 //! What an end has to tell its worker, one thing at a time.
 
-use stillpoint::{ListenerId, NetworkError, NetworkEvent, Reading, StreamId, Token};
+use stillpoint::{Entity, ListenerId, NetworkError, NetworkEvent, Reading, StreamId, Token};
 
-use super::{Endpoint, Holder, Stage, Tools};
+use super::{Endpoint, Holder, KeptBack, Stage, Tools};
 use crate::network::Held;
 
 /// What its worker is to be told next.
@@ -19,6 +19,38 @@ pub(super) enum News {
 }
 
 impl Endpoint {
+    /// The listener that it is to be taken in at, if that is what it has to tell next.
+    pub(crate) fn wants_in(&self) -> Option<u32> {
+        if let (News::Incoming(_), Holder::Listener { slot, .. }) = (self.news()?, self.holder) {
+            Some(slot)
+        } else {
+            None
+        }
+    }
+
+    /// The number of the piece that it has to hand out next, and whose draws are for it; unless
+    /// the piece has been kept back already.
+    pub(crate) fn next_piece(&self) -> Option<(Entity, u64)> {
+        let fresh = self.kept_back == KeptBack::No;
+        if !fresh || !matches!(self.news()?, News::Received(_)) {
+            return None;
+        }
+        let direction = self.direction(self.name.side.other());
+        Some((direction, self.receiving.pieces()))
+    }
+
+    /// Tells nothing until [`Endpoint::let_go`].
+    pub(crate) const fn keep_back(&mut self) {
+        self.kept_back = KeptBack::Yes;
+    }
+
+    /// Tells its news again.
+    pub(crate) fn let_go(&mut self) {
+        if self.kept_back == KeptBack::Yes {
+            self.kept_back = KeptBack::Over;
+        }
+    }
+
     /// The next thing that its worker is to be told.
     pub(crate) fn poll_news(&mut self, tools: &mut Tools<'_>) -> Option<NetworkEvent> {
         let peer = self.peer;
@@ -65,6 +97,7 @@ impl Endpoint {
                 room: self.sending.room.tell(),
             },
             News::Received(stream) => {
+                self.kept_back = KeptBack::No;
                 // The direction is the peer's.
                 let direction = self.direction(self.name.side.other());
                 let data = self.receiving.give(tools.give, direction, tools.pool);
@@ -91,7 +124,7 @@ impl Endpoint {
     }
 
     pub(super) fn news(&self) -> Option<News> {
-        if self.held == Held::Yes {
+        if self.held == Held::Yes || self.kept_back == KeptBack::Yes {
             return None;
         }
         match self.holder {

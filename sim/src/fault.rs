@@ -1,0 +1,278 @@
+//! Faults as data: what may go wrong, to be injected now, scheduled, or drawn by a plan.
+
+use core::fmt;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+
+use stillpoint::NetworkError;
+
+use crate::cost::InputCost;
+use crate::link::Link;
+use crate::node::NodeId;
+
+mod plan;
+
+pub(crate) use plan::Target;
+pub use plan::{FaultKind, FaultPlan};
+
+/// Something that goes wrong, or is put right again. See [`World::inject`](crate::World::inject).
+///
+/// Where a setting is an `Option`, `None` goes back to what the scenario has set. So every fault has
+/// one that ends it, and [`World::heal`](crate::World::heal) ends them all. A fault that has nothing
+/// to act on (a node that is down, a worker that is no more) does nothing.
+///
+/// Its `Debug` text is what it takes to write it down in a [script](crate::World::script), but for
+/// the ids of nodes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// See [`World::crash`](crate::World::crash).
+    Crash(NodeId),
+    /// See [`World::restart`](crate::World::restart).
+    Restart(NodeId),
+    /// Every node crashes at once, and starts again: those that are down stay down.
+    PowerCycle,
+    /// See [`World::pause`](crate::World::pause).
+    Pause(NodeId),
+    /// See [`World::resume`](crate::World::resume).
+    Resume(NodeId),
+    /// See [`World::stall_worker`](crate::World::stall_worker).
+    StallWorker {
+        /// Where.
+        node: NodeId,
+        /// Which of those that are there then, counted from 0.
+        worker: u16,
+        /// How long.
+        stall: Duration,
+    },
+    /// See [`World::kill_worker`](crate::World::kill_worker).
+    KillWorker {
+        /// Where.
+        node: NodeId,
+        /// Which of those that are there then, counted from 0.
+        worker: u16,
+    },
+    /// See [`World::jump_clock`](crate::World::jump_clock).
+    JumpClock {
+        /// Whose.
+        node: NodeId,
+        /// How far.
+        by: Duration,
+    },
+    /// See [`World::set_back_clock`](crate::World::set_back_clock).
+    SetBackClock {
+        /// Whose.
+        node: NodeId,
+        /// How far.
+        by: Duration,
+    },
+    /// Timers are late: see [`World::set_timer_lateness`](crate::World::set_timer_lateness).
+    LateTimers {
+        /// Whose.
+        who: Who,
+        /// How late.
+        lateness: Option<RangeInclusive<Duration>>,
+    },
+    /// Inputs take time: see [`World::set_input_cost`](crate::World::set_input_cost).
+    SlowInputs {
+        /// Whose.
+        who: Who,
+        /// How much.
+        cost: Option<InputCost>,
+    },
+    /// See [`World::cut`](crate::World::cut).
+    Cut {
+        /// From here.
+        from: NodeId,
+        /// To here.
+        to: NodeId,
+    },
+    /// See [`World::clog`](crate::World::clog).
+    Clog {
+        /// From here.
+        from: NodeId,
+        /// To here.
+        to: NodeId,
+        /// How long.
+        duration: Duration,
+    },
+    /// See [`World::mend`](crate::World::mend).
+    Mend {
+        /// From here.
+        from: NodeId,
+        /// To here.
+        to: NodeId,
+    },
+    /// See [`World::partition`](crate::World::partition).
+    Partition {
+        /// Nodes of one side.
+        one: Vec<NodeId>,
+        /// Nodes of the other.
+        other: Vec<NodeId>,
+    },
+    /// Ends a partition: mends every way between a node of one side and a node of the other.
+    Rejoin {
+        /// Nodes of one side.
+        one: Vec<NodeId>,
+        /// Nodes of the other.
+        other: Vec<NodeId>,
+    },
+    /// The link from one node to another is another one.
+    SetLink {
+        /// From here.
+        from: NodeId,
+        /// To here.
+        to: NodeId,
+        /// How it is.
+        link: Option<Box<Link>>,
+    },
+    /// Datagrams cannot be sent, and devices take no packets. The task is told
+    /// [`SendFailed`](stillpoint::NetworkEvent::SendFailed) or
+    /// [`PacketsFailed`](stillpoint::NetworkEvent::PacketsFailed), as of a system call that fails.
+    SendErrors {
+        /// From where.
+        node: NodeId,
+        /// What the system says.
+        error: NetworkError,
+        /// For which share of the transmits, from 0 to 1. 0 ends it.
+        chance: f64,
+    },
+    /// Sockets, listeners and streams cannot be opened.
+    BindErrors {
+        /// Where.
+        node: NodeId,
+        /// What the system says.
+        error: NetworkError,
+        /// How often, from 0 to 1. 0 ends it.
+        chance: f64,
+    },
+    /// There are no more descriptors than these for sockets, listeners, streams and devices. Opening
+    /// one more fails with [`TooManySockets`](NetworkError::TooManySockets); connections that cannot
+    /// be taken in wait in the backlog, and are tried again.
+    DescriptorsMax {
+        /// Where.
+        node: NodeId,
+        /// How many. What is open stays open.
+        max: Option<usize>,
+    },
+    /// The queues between the workers of a node hold fewer items.
+    BusQueue {
+        /// Whose.
+        node: NodeId,
+        /// How many.
+        queue_max: Option<usize>,
+    },
+    /// Connections break: both ends are told, as by a reset.
+    ResetStreams {
+        /// Those that have an end here.
+        who: Who,
+        /// For which share of them, from 0 to 1.
+        chance: f64,
+    },
+    /// What has arrived on a stream is handed to its task late, each piece. So windows fill up.
+    SlowReaders {
+        /// Where.
+        node: NodeId,
+        /// How late.
+        delay: Option<RangeInclusive<Duration>>,
+    },
+    /// See [`World::set_buggify`](crate::World::set_buggify).
+    Buggify {
+        /// For which share of the labels, from 0 to 1.
+        labels: f64,
+        /// For which share of the calls, from 0 to 1.
+        calls: f64,
+    },
+}
+
+/// Whom something is for: all nodes, those that may come later included, some nodes, or one worker.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Who {
+    /// All workers of all nodes.
+    #[default]
+    All,
+    /// All workers of these nodes.
+    Nodes(Vec<NodeId>),
+    /// One worker of a node, by its index.
+    Worker(NodeId, u16),
+}
+
+impl fmt::Debug for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("Who::All"),
+            Self::Nodes(nodes) => write!(f, "Who::Nodes(vec!{nodes:?})"),
+            Self::Worker(node, worker) => write!(f, "Who::Worker({node:?}, {worker})"),
+        }
+    }
+}
+
+impl Fault {
+    /// The node that it is for, if it is for one.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Crash(node)
+            | Self::Restart(node)
+            | Self::Pause(node)
+            | Self::Resume(node)
+            | Self::StallWorker { node, .. }
+            | Self::KillWorker { node, .. }
+            | Self::JumpClock { node, .. }
+            | Self::SetBackClock { node, .. }
+            | Self::SendErrors { node, .. }
+            | Self::BindErrors { node, .. }
+            | Self::DescriptorsMax { node, .. }
+            | Self::BusQueue { node, .. }
+            | Self::SlowReaders { node, .. } => Some(*node),
+            Self::Cut { from, .. }
+            | Self::Clog { from, .. }
+            | Self::Mend { from, .. }
+            | Self::SetLink { from, .. } => Some(*from),
+            Self::LateTimers { who, .. }
+            | Self::SlowInputs { who, .. }
+            | Self::ResetStreams { who, .. } => match who {
+                Who::Nodes(nodes) => nodes.first().copied(),
+                Who::Worker(node, _) => Some(*node),
+                Who::All => None,
+            },
+            Self::Partition { one, .. } | Self::Rejoin { one, .. } => one.first().copied(),
+            Self::PowerCycle | Self::Buggify { .. } => None,
+        }
+    }
+}
+
+impl Who {
+    /// Whether a worker is one of them.
+    pub(crate) fn has(&self, node: u32, worker: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nodes(nodes) => nodes.iter().any(|known| known.number() == node),
+            Self::Worker(known, index) => (known.number(), *index) == (node, worker),
+        }
+    }
+}
+
+impl From<NodeId> for Who {
+    fn from(node: NodeId) -> Self {
+        Self::Nodes(vec![node])
+    }
+}
+
+impl From<(NodeId, u16)> for Who {
+    fn from((node, worker): (NodeId, u16)) -> Self {
+        Self::Worker(node, worker)
+    }
+}
+
+impl From<Vec<NodeId>> for Who {
+    fn from(nodes: Vec<NodeId>) -> Self {
+        Self::Nodes(nodes)
+    }
+}
+
+impl From<&[NodeId]> for Who {
+    fn from(nodes: &[NodeId]) -> Self {
+        Self::Nodes(nodes.to_vec())
+    }
+}

@@ -9,10 +9,16 @@
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
+#[path = "quic/campaign.rs"]
+mod campaign;
 #[path = "quic/lab.rs"]
 mod lab;
 #[path = "../examples/common/quic/mod.rs"]
 mod quic;
+#[path = "quic/spy.rs"]
+mod spy;
+#[path = "campaign/sweep.rs"]
+mod sweep;
 
 use lab::{
     all_fetched, at, client_setup, command, done, fetched, hash, lost, ms, secs, served, server,
@@ -21,8 +27,10 @@ use lab::{
 use quic::client::WhenDone;
 use quic::server::Server;
 use quic::{Command, Quic, Report, Spawn, spawn};
+use stillpoint::Ecn;
 use stillpoint_shim::{Shim, self_check};
-use stillpoint_sim::{DropCause, Link, World, check};
+use stillpoint_sim::{DropCause, Link, Oversize, Queue, World, check};
+use sweep::sweep;
 
 #[test]
 fn ten_megabytes_arrive_whole_under_loss_while_the_client_moves() {
@@ -61,12 +69,24 @@ fn a_small_transfer_is_whole_whatever_the_link_does() {
 }
 
 #[test]
+fn every_transfer_is_whole_once_the_faults_are_over() {
+    sweep(
+        "every_transfer_is_whole_once_the_faults_are_over",
+        40,
+        campaign::scenario,
+    );
+}
+
+#[test]
 fn a_seed_has_one_trace_with_the_shim_and_not_without() {
     self_check(3, |world| {
         let _shim = Shim::simulate(world);
         small_transfer(world)
     })
     .unwrap();
+    for seed in 0..5 {
+        self_check(seed, campaign::scenario).unwrap();
+    }
     let diverged = self_check(3, small_transfer).unwrap_err();
     // The first datagram that arrives has a key share in it.
     assert!(diverged.first.contains("Datagrams"), "{diverged}");
@@ -135,6 +155,82 @@ fn a_transfer_leaves_in_runs() {
     );
     assert!(host.datagrams > 5 * host.runs, "{host:?}");
     assert_eq!(world.counters().dropped.total(), 0);
+}
+
+#[test]
+fn what_is_sent_takes_part_in_congestion_notification() {
+    let mut world = World::new(1);
+    let _shim = Shim::simulate(&mut world);
+    let spy = world.node("spy", lab::SERVER.ip()).spawner(spy::spawn);
+    let client = world.node("client", [10, 0, 0, 2]).spawner(spawn);
+    world.spawn(spy, 0, Spawn::Server(setup()));
+    world.spawn(client, 0, Spawn::Client(client_setup(1, 1, 1_000)));
+    world.run_for(secs(3)).unwrap();
+    let (_, spy) = world.tasks::<spy::Spy>(spy).next().unwrap();
+    assert!(spy.heard.len() > 2, "{:?}", spy.heard);
+    let capable = spy.heard.iter().all(|&ecn| ecn == Ecn::Capable0);
+    assert!(capable, "{:?}", spy.heard);
+}
+
+#[test]
+fn a_device_that_takes_no_runs_gets_single_datagrams() {
+    let mut world = World::new(1);
+    let _shim = Shim::simulate(&mut world);
+    let server = server(&mut world, setup());
+    let client = world.node("client", [10, 0, 0, 2]).spawner(spawn);
+    world.link(server, client, &Link::fixed(ms(10)).refuse_runs(1.0));
+    world.spawn(client, 0, Spawn::Client(client_setup(1, 1, 3_000_000)));
+    world
+        .run_until(secs(30), |world| done(world).is_some())
+        .unwrap();
+    let fetched = all_fetched(&world)[0];
+    assert_eq!((fetched.bytes, fetched.hash), (3_000_000, hash(3_000_000)));
+    assert!(fetched.took < secs(5), "{fetched:?}");
+}
+
+#[test]
+fn a_queue_that_fills_marks_what_is_sent_and_the_server_slows_down_before_anything_is_lost() {
+    let mut world = World::new(1);
+    let _shim = Shim::simulate(&mut world);
+    let server = server(&mut world, setup());
+    let client = world.node("client", [10, 0, 0, 2]).spawner(spawn);
+    // Ten megabits a second: 2 MB take 1.6 s if the line is never idle.
+    let queue = Queue::codel(ms(5), ms(100)).bytes_max(1 << 20);
+    let line = Link::fixed(ms(10)).bandwidth(10_000_000).queue(queue);
+    world.one_way(server, client, &line);
+    world.one_way(client, server, &Link::fixed(ms(10)));
+    world.spawn(client, 0, Spawn::Client(client_setup(1, 1, 2_000_000)));
+    world
+        .run_until(secs(30), |world| done(world).is_some())
+        .unwrap();
+    assert_eq!(fetched(&world), [(2_000_000, hash(2_000_000))]);
+    assert_eq!(
+        world.counters().dropped.total(),
+        0,
+        "{:?}",
+        world.counters().dropped
+    );
+    let took = all_fetched(&world)[0].took;
+    assert!((ms(1_600)..ms(2_600)).contains(&took), "{took:?}");
+    let marked = world.counters().marked;
+    // Who did not heed the first marks would be given more and more of them.
+    assert!((3..100).contains(&marked), "{marked} marked");
+}
+
+#[test]
+fn a_path_that_takes_less_than_expected_is_found_out() {
+    let mut world = World::new(1);
+    let _shim = Shim::simulate(&mut world);
+    let server = server(&mut world, setup());
+    let client = world.node("client", [10, 0, 0, 2]).spawner(spawn);
+    let narrow = Link::fixed(ms(10)).mtu(1_300).oversize(Oversize::Drop);
+    world.link(server, client, &narrow);
+    world.spawn(client, 0, Spawn::Client(client_setup(1, 1, 300_000)));
+    world
+        .run_until(secs(30), |world| done(world).is_some())
+        .unwrap();
+    assert_eq!(fetched(&world), [(300_000, hash(300_000))]);
+    assert!(world.counters().dropped.by(DropCause::TooLong) > 0);
 }
 
 #[test]

@@ -30,6 +30,46 @@ fn a_download_is_whole_under_loss_reordering_and_duplication() {
 }
 
 #[test]
+fn each_fault_of_a_link_is_repaired_and_has_one_trace_for_each_seed() {
+    let good = Link::new(ms(1)..=ms(15));
+    let of = |seed, link: &Link| {
+        let run = |world: &mut World<UserSpace>| {
+            let got = download(world, V6, link, 300_000)?;
+            assert_eq!(got, whole(300_000));
+            Ok(())
+        };
+        self_check(seed, run).unwrap().trace_hash
+    };
+    let faulty = [
+        good.clone().loss(0.05),
+        good.clone().duplicate(0.05),
+        good.clone().reorder(0.05, ms(20)),
+        good.clone()
+            .loss(0.05)
+            .duplicate(0.05)
+            .reorder(0.05, ms(20)),
+    ];
+    for seed in 0..2 {
+        let mut hashes: Vec<TraceHash> = faulty.iter().map(|link| of(seed, link)).collect();
+        hashes.push(of(seed, &good));
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), faulty.len() + 1, "a fault does nothing");
+    }
+}
+
+#[test]
+fn what_a_link_doubles_arrives_twice_and_is_read_once() {
+    let mut world = World::new(1);
+    let doubling = Link::fixed(ms(2)).duplicate(0.5);
+    let got = download(&mut world, V4, &doubling, 500_000).unwrap();
+    assert_eq!(got, whole(500_000));
+    let packets = world.counters().packets;
+    assert!(packets.copied > 150, "{packets:?}");
+    assert_eq!(packets.dropped.total(), 0);
+}
+
+#[test]
 fn a_download_takes_as_many_packets_as_it_needs_on_a_good_link() {
     for addresses in [V4, V6] {
         let mut world = World::new(1);

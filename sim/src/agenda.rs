@@ -17,6 +17,7 @@ use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
 use crate::heap::Heap;
+use crate::schedule::Delays;
 
 pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
@@ -35,6 +36,8 @@ pub(crate) struct Agenda<E> {
     ends: Vec<Entity>,
     site: Site,
     sequence: u64,
+    /// What is late on purpose, if anything is to be.
+    delays: Option<Box<Delays>>,
 }
 
 struct Waiting<E> {
@@ -127,7 +130,13 @@ impl<E> Agenda<E> {
             ends: Vec::new(),
             site: entropy.site("schedule"),
             sequence: 0,
+            delays: None,
         }
+    }
+
+    /// Has a few of the things that are pushed from now on be late.
+    pub(crate) fn set_delays(&mut self, delays: Option<Box<Delays>>) {
+        self.delays = delays;
     }
 
     /// Makes room for one more worker, whose deadlines are a channel of `entity`.
@@ -137,6 +146,15 @@ impl<E> Agenda<E> {
 
     #[inline(always)]
     pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
+        let at = match &mut self.delays {
+            None => at,
+            Some(delays) => delays.delay(at, channel),
+        };
+        self.push_in_time(at, channel, event);
+    }
+
+    /// The same for what is never late: the answers of a host to its own tasks.
+    pub(crate) fn push_in_time(&mut self, at: Timestamp, channel: Entity, event: E) {
         let sequence = self.sequence;
         self.sequence += 1;
         let slot = self.free.pop().unwrap_or_else(|| self.add_place());
@@ -158,6 +176,14 @@ impl<E> Agenda<E> {
             event: None,
         });
         slot.expect("fewer than 2^31 events wait")
+    }
+
+    /// When a worker is to be given the timeout for its deadline `wanted`, which is due at `at`.
+    pub(crate) fn timeout_at(&self, at: Timestamp, worker: u32, wanted: Timestamp) -> Timestamp {
+        match &self.delays {
+            None => at,
+            Some(delays) => delays.delay_timer(at, self.workers[worker as usize], wanted),
+        }
     }
 
     /// Notes a worker's deadline.

@@ -3,61 +3,84 @@
 use core::any::Any;
 use core::fmt;
 use core::panic::AssertUnwindSafe;
+use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
 use stillpoint::{App, Timestamp};
 
 use crate::failure::Failure;
 use crate::replay::{SEED_VARIABLE, replay_line, seed_from_environment};
-use crate::trace::{TraceEvent, TraceHash};
+use crate::trace::TraceHash;
 use crate::world::World;
 
 /// Runs a scenario for each seed, until one fails.
+///
+/// A scenario that returns `Ok` is run on until everything that it demands by a deadline
+/// ([`World::eventually`]) has come or is overdue.
 ///
 /// If the environment has `STILLPOINT_SEED` (decimal, or hexadecimal after `0x`), that one seed is
 /// run instead.
 ///
 /// # Panics
 ///
-/// If a seed fails, with all there is to say of it and a line that replays it. If
-/// `STILLPOINT_SEED` is no seed, or there are no seeds at all.
+/// If a seed fails, with all there is to say of it and a line that replays it. If no seed fails and
+/// some label of [`World::sometimes`] was reached by none of them, unless `STILLPOINT_SEED` chooses
+/// one. If `STILLPOINT_SEED` is no seed, or there are no seeds at all.
 pub fn check<A: App>(
     name: &str,
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) {
-    let found = match seed_from_environment() {
-        Some(seed) => {
-            #[expect(clippy::print_stderr, reason = "says that not all seeds are run")]
-            {
-                eprintln!("{name}: runs seed {seed:#x} only, as {SEED_VARIABLE} says");
-            }
-            find_failure(name, [seed], scenario)
+    if let Some(seed) = seed_from_environment() {
+        #[expect(clippy::print_stderr, reason = "says that not all seeds are run")]
+        {
+            eprintln!("{name}: runs seed {seed:#x} only, as {SEED_VARIABLE} says");
         }
-        None => {
-            let mut seeds = seeds.into_iter().peekable();
-            assert!(
-                seeds.peek().is_some(),
-                "{name}: no seeds to run, so nothing was checked"
-            );
-            find_failure(name, seeds, scenario)
+        if let Some(found) = find_failure(name, [seed], scenario) {
+            panic!("{found}");
         }
-    };
-    if let Some(found) = found {
+        return;
+    }
+    let swept = sweep(name, seeds, scenario);
+    if let Some(found) = swept.failure {
         panic!("{found}");
     }
+    assert!(
+        swept.coverage.seeds > 0,
+        "{name}: no seeds to run, so nothing was checked"
+    );
+    let unreached: Vec<&str> = swept.coverage.unreached().collect();
+    assert!(
+        unreached.is_empty(),
+        "{name}: reached by none of {} seeds: `{}`. The scenario does not try what it is meant to, \
+        or needs more seeds. All labels, {}",
+        swept.coverage.seeds,
+        unreached.join("`, `"),
+        swept.coverage
+    );
 }
 
 /// Runs a scenario for each seed, until one fails. What [`check`] is made of; it does not ask the
-/// environment.
+/// environment, nor for labels.
 pub fn find_failure<A: App>(
     name: &str,
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Option<FoundFailure> {
-    seeds.into_iter().find_map(|seed| {
+    sweep(name, seeds, scenario).failure
+}
+
+/// The same, and tells what the seeds have come to.
+pub fn sweep<A: App>(
+    name: &str,
+    seeds: impl IntoIterator<Item = u64>,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Sweep {
+    let mut coverage = Coverage::default();
+    let failure = seeds.into_iter().find_map(|seed| {
         let mut world = World::new(seed);
         let failure = run(&mut world, &scenario).err();
+        coverage.note(world.labels());
         let last_events: Vec<String> = if failure.is_some() {
             describe_last(&world)
         } else {
@@ -69,12 +92,85 @@ pub fn find_failure<A: App>(
         let failure = failure.or(dropped)?;
         Some(FoundFailure {
             scenario: name.to_owned(),
+            failure: look_closer(&summary, failure, &scenario),
             summary,
-            failure,
             last_events,
             replay: replay_line(seed, name),
         })
-    })
+    });
+    Sweep { failure, coverage }
+}
+
+/// Runs a seed that has failed once more, to see what its sockets have heard last. What it is told
+/// counts only if the run is the same.
+fn look_closer<A: App>(
+    summary: &RunSummary,
+    failure: Failure,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Failure {
+    if failure.waiting().is_none() {
+        return failure;
+    }
+    let mut world = World::new(summary.seed);
+    world.watch_sockets();
+    let closer = run(&mut world, scenario).err();
+    let same = RunSummary::of(&world) == *summary;
+    let dropped = guard(|| drop(world));
+    match closer {
+        Some(closer) if same && dropped.is_ok() && closer.is_like(&failure) => closer,
+        Some(_) | None => failure,
+    }
+}
+
+/// What became of many seeds of a scenario. See [`sweep`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sweep {
+    /// The first seed that failed; those behind it were not run.
+    pub failure: Option<FoundFailure>,
+    /// What the seeds have reached.
+    pub coverage: Coverage,
+}
+
+/// How many seeds have reached which labels. See [`World::sometimes`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Coverage {
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// By label: seeds that have reached it.
+    pub reached: BTreeMap<String, u64>,
+}
+
+impl Coverage {
+    /// Counts one more seed with the labels of its world ([`World::labels`]).
+    pub fn note<'a>(&mut self, labels: impl IntoIterator<Item = (&'a str, bool)>) {
+        self.seeds += 1;
+        for (label, reached) in labels {
+            match self.reached.get_mut(label) {
+                Some(seeds) => *seeds += u64::from(reached),
+                None => {
+                    self.reached.insert(label.to_owned(), u64::from(reached));
+                }
+            }
+        }
+    }
+
+    /// The labels that were declared and that no seed has reached.
+    pub fn unreached(&self) -> impl Iterator<Item = &str> {
+        let unreached = self.reached.iter().filter(|&(_, &seeds)| seeds == 0);
+        unreached.map(|(label, _)| label.as_str())
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "of {} seeds", self.seeds)?;
+        for (label, seeds) in &self.reached {
+            write!(f, "\n  {seeds} reached `{label}`")?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs a scenario for one seed. A panic of the scenario is a [`Failure::Panicked`].
@@ -87,94 +183,6 @@ pub fn run_seed<A: App>(
     let summary = RunSummary::of(&world);
     let dropped = guard(|| drop(world));
     (summary, ran.and(dropped))
-}
-
-/// Runs a seed twice, to see that it does the same both times.
-///
-/// # Errors
-///
-/// [`Diverged`], with the first event that differs. Whether the scenario itself fails is another
-/// matter, and not asked here.
-pub fn self_check<A: App>(
-    seed: u64,
-    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
-) -> Result<RunSummary, Box<Diverged>> {
-    let (first, _) = run_seed(seed, &scenario);
-    let (second, _) = run_seed(seed, &scenario);
-    if first == second {
-        return Ok(first);
-    }
-    // It may diverge elsewhere this time, but then that is what is to be found.
-    let record = || {
-        let mut world = World::new(seed);
-        world.record_trace();
-        // Its own failure is not asked about here.
-        drop(run(&mut world, &scenario));
-        let trace = world.take_trace();
-        (world, trace)
-    };
-    let ((world, one), (other_world, other)) = (record(), record());
-    let index = first_difference(&one, &other).unwrap_or(one.len());
-    let describe = |world: &World<A>, event: Option<&TraceEvent>| {
-        event.map_or_else(|| "(none)".to_owned(), |event| world.describe(event))
-    };
-    Err(Box::new(Diverged {
-        seed,
-        index,
-        first: describe(&world, one.get(index)),
-        second: describe(&other_world, other.get(index)),
-    }))
-}
-
-/// Runs a seed and keeps all that happened, as data and as text: to be compared with another run of
-/// it, on another thread or in another process.
-pub fn record_seed<A: App>(
-    seed: u64,
-    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
-) -> Recording {
-    let mut world = World::new(seed);
-    world.record_trace();
-    // Its own failure is not asked about here.
-    drop(run(&mut world, &scenario));
-    let events = world.take_trace();
-    let lines = events.iter().map(|event| world.describe(event)).collect();
-    Recording {
-        seed,
-        events,
-        lines,
-    }
-}
-
-/// All that happened in a run. Made by [`record_seed`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recording {
-    seed: u64,
-    events: Vec<TraceEvent>,
-    lines: Vec<String>,
-}
-
-impl Recording {
-    /// The first event that differs from what happened in `other`.
-    #[must_use]
-    pub fn difference(&self, other: &Self) -> Option<Diverged> {
-        let index = first_difference(&self.events, &other.events)?;
-        let describe = |recording: &Self| {
-            let line = recording.lines.get(index);
-            line.map_or_else(|| "(none)".to_owned(), Clone::clone)
-        };
-        Some(Diverged {
-            seed: self.seed,
-            index,
-            first: describe(self),
-            second: describe(other),
-        })
-    }
-
-    /// What happened, a line each.
-    #[must_use]
-    pub fn lines(&self) -> &[String] {
-        &self.lines
-    }
 }
 
 /// What a run came to.
@@ -192,7 +200,7 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    fn of<A: App>(world: &World<A>) -> Self {
+    pub(crate) fn of<A: App>(world: &World<A>) -> Self {
         Self {
             seed: world.seed(),
             events: world.events(),
@@ -237,31 +245,16 @@ impl fmt::Display for FoundFailure {
     }
 }
 
-/// Two runs of one seed that were not the same: something asked the outside.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "two runs of seed {seed:#x} differ from event {index} on:\n  first:  {first}\n  second: {second}\n\
-    A task or the scenario asks something that no seed decides: a clock, the system's randomness, \
-    an address in memory, the order of a `HashMap`, or a `static`"
-)]
-#[non_exhaustive]
-pub struct Diverged {
-    /// The seed.
-    pub seed: u64,
-    /// How many events were the same.
-    pub index: usize,
-    /// The first event that differs, in one run.
-    pub first: String,
-    /// And in the other.
-    pub second: String,
-}
-
-/// Runs the scenario, and then looks for failures that it did not look at.
-fn run<A: App>(
+/// Runs the scenario until nothing is owed, and then looks for failures that it did not look at.
+pub(crate) fn run<A: App>(
     world: &mut World<A>,
     scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let ran = guard(|| scenario(world)).and_then(|ran| ran);
+    let ran = guard(|| {
+        scenario(world)?;
+        world.decide()
+    });
+    let ran = ran.and_then(|ran| ran);
     match world.failure() {
         // What failed for good came first, even if the scenario then tripped over it.
         Some(failure) => Err(failure.clone()),
@@ -269,11 +262,7 @@ fn run<A: App>(
     }
 }
 
-fn first_difference(one: &[TraceEvent], other: &[TraceEvent]) -> Option<usize> {
-    (0..one.len().max(other.len())).find(|&index| one.get(index) != other.get(index))
-}
-
-fn guard<R>(call: impl FnOnce() -> R) -> Result<R, Failure> {
+pub(crate) fn guard<R>(call: impl FnOnce() -> R) -> Result<R, Failure> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| Failure::Panicked {
         message: message(payload.as_ref()),
     })

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use stillpoint::{App, NetworkEvent, WorkerInput};
 
+use crate::link::Latency;
+
 /// How long a worker is busy with an input. See
 /// [`World::set_input_cost`](crate::World::set_input_cost).
 ///
@@ -26,10 +28,17 @@ pub struct InputCost(Box<Costs>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Costs {
-    kinds: [Option<RangeInclusive<Duration>>; InputKind::ALL.len()],
-    other: RangeInclusive<Duration>,
+    kinds: [Option<Cost>; InputKind::ALL.len()],
+    other: Cost,
     hiccup: Option<(f64, RangeInclusive<Duration>)>,
     factor: u32,
+}
+
+/// What one input of a kind costs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cost {
+    Range(RangeInclusive<Duration>),
+    Drawn(Latency),
 }
 
 /// Inputs that may cost different times.
@@ -102,7 +111,7 @@ impl InputCost {
         check(&cost);
         Self(Box::new(Costs {
             kinds: [const { None }; InputKind::ALL.len()],
-            other: cost,
+            other: Cost::Range(cost),
             hiccup: None,
             factor: 1,
         }))
@@ -116,7 +125,24 @@ impl InputCost {
     #[must_use]
     pub fn of(mut self, kind: InputKind, cost: RangeInclusive<Duration>) -> Self {
         check(&cost);
-        self.0.kinds[kind as usize] = Some(cost);
+        self.0.kinds[kind as usize] = Some(Cost::Range(cost));
+        self
+    }
+
+    /// The same; those of `kind` take a time of a distribution, drawn for each.
+    ///
+    /// # Panics
+    ///
+    /// If it is one that no [`Link`](crate::Link) may have, or takes more than an hour as often as
+    /// not.
+    #[must_use]
+    pub fn of_distribution(mut self, kind: InputKind, cost: Latency) -> Self {
+        let median = cost.quantile(0.5);
+        assert!(
+            median <= COST_MAX,
+            "inputs that take {median:?} as often as not: give them up to an hour"
+        );
+        self.0.kinds[kind as usize] = Some(Cost::Drawn(cost));
         self
     }
 
@@ -144,8 +170,8 @@ impl InputCost {
         self
     }
 
-    /// The range for one input of a kind.
-    pub(crate) fn range(&self, kind: InputKind) -> &RangeInclusive<Duration> {
+    /// What one input of a kind costs.
+    pub(crate) fn of_one(&self, kind: InputKind) -> &Cost {
         self.0.kinds[kind as usize]
             .as_ref()
             .unwrap_or(&self.0.other)

@@ -40,11 +40,21 @@ pub enum DropCause {
     QueueDelay,
     /// A segment of TCP whose checksum did not fit what arrived of it.
     Checksum,
+    /// A firewall did not let it pass, or a NAT that has seen nothing go to its sender.
+    Filtered,
+    /// It came to a port of a NAT that has no mapping.
+    NoMapping,
+    /// A NAT had no port left for it.
+    MappingsFull,
+    /// It had passed as many gateways as it may.
+    HopLimit,
+    /// A packet of neither UDP nor TCP, or a part of one, at a gateway that has to know its ports.
+    Untranslatable,
 }
 
 impl DropCause {
     /// All causes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Loss,
         Self::NoRoute,
         Self::NoSocket,
@@ -61,6 +71,11 @@ impl DropCause {
         Self::LinkDown,
         Self::QueueDelay,
         Self::Checksum,
+        Self::Filtered,
+        Self::NoMapping,
+        Self::MappingsFull,
+        Self::HopLimit,
+        Self::Untranslatable,
     ];
 }
 
@@ -156,7 +171,7 @@ pub struct SegmentCounters {
     pub lost: u64,
     /// Dropped on their way for another cause.
     pub dropped: Dropped,
-    /// To addresses that no node has.
+    /// To addresses that no node has, or from one that its node has no more.
     pub unroutable: u64,
     /// On their way.
     pub in_flight: u64,

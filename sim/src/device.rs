@@ -15,6 +15,8 @@ use stillpoint::{
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::network::Entrance;
+
 pub(crate) struct Devices {
     /// All that ever were, in the order of their first opening: what hosts have taken in stays
     /// behind a closed device.
@@ -53,8 +55,21 @@ pub(crate) struct Queue {
 /// A packet on its way.
 #[derive(Debug, Clone)]
 pub(crate) struct PacketFlight {
-    pub(crate) to: Port,
+    pub(crate) to: Goal,
     pub(crate) packet: Packet,
+}
+
+/// Where a packet is on its way to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Device(Port),
+    /// A gateway, which sends it on.
+    Gate {
+        node: u32,
+        entrance: Entrance,
+        /// The device that the packet was given to.
+        id: DeviceId,
+    },
 }
 
 /// Where packets go.
@@ -215,6 +230,13 @@ impl Devices {
             .position(|device| device.node == node && *device.name == *name)
     }
 
+    /// The node, name and number of packets of each device whose host has taken some in.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (u32, &str, usize)> {
+        let devices = self.devices.iter();
+        let devices = devices.filter(|device| !device.taken.is_empty());
+        devices.map(|device| (device.node, &*device.name, device.taken.len()))
+    }
+
     pub(crate) fn get(&self, number: usize) -> &Device {
         &self.devices[number]
     }
@@ -225,21 +247,26 @@ impl Devices {
 
     /// Where a packet goes that entered the stack through the device `entered`.
     pub(crate) fn route(&self, entered: usize, destination: IpAddr) -> Option<Port> {
-        let node = self.devices[entered].node;
-        let to_all = match destination {
-            IpAddr::V4(ip) => ip.is_broadcast() || ip.is_multicast(),
-            IpAddr::V6(ip) => ip.is_multicast(),
-        };
-        if to_all {
+        if is_to_all(destination) {
             let side = Side::Host;
             return Some(Port {
                 device: entered,
                 side,
             });
         }
+        self.route_from(self.devices[entered].node, destination, |_| true)
+    }
+
+    /// Where a packet goes that a node sends on, if it sees only the devices of these nodes.
+    pub(crate) fn route_from(
+        &self,
+        node: u32,
+        destination: IpAddr,
+        sees: impl Fn(u32) -> bool,
+    ) -> Option<Port> {
         let mut best = None;
         for (number, device) in self.devices.iter().enumerate() {
-            if !device.is_open() || device.kind == DeviceKind::Tap {
+            if !device.is_open() || device.kind == DeviceKind::Tap || !sees(device.node) {
                 continue;
             }
             for address in &device.addresses {
@@ -357,6 +384,14 @@ fn flow(kind: DeviceKind, packet: &[u8]) -> [u8; 37] {
     flow[33..35].copy_from_slice(&source.to_be_bytes());
     flow[35..].copy_from_slice(&destination.to_be_bytes());
     flow
+}
+
+/// Whether an address is that of more than one.
+pub(crate) fn is_to_all(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_broadcast() || ip.is_multicast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    }
 }
 
 /// Whether the network of `address` has `ip` in it.

@@ -5,33 +5,37 @@ use core::time::Duration;
 
 use stillpoint::{TaskId, Timestamp};
 
+use crate::leak::{Leak, Left};
+use crate::wait::{Listed, Wait};
+
 /// Why a scenario failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
     /// Nothing is left to happen, and what was waited for does not hold.
     #[error(
-        "deadlock at {at}: nothing is left to happen and what was waited for does not hold; \
-        {} wait without a deadline. Something that was lost is never sent again, or never was \
-        asked for",
+        "deadlock at {at}: nothing is left to happen and what was waited for does not hold. \
+        Something that was lost is never sent again, or never was asked for. Who waits:{}",
         Listed(waiting)
     )]
     Deadlock {
         /// When.
         at: Timestamp,
-        /// The workers with tasks that wait.
-        waiting: Vec<Waiting>,
+        /// Who waits for whom.
+        waiting: Vec<Wait>,
     },
     /// Virtual time ran out.
     #[error(
-        "timed out at {at}: not done within {limit:?}. Give it more time, or find out what it \
-        waits for: see the last events"
+        "timed out at {at}: not done within {limit:?}. Give it more time, or see who waits:{}",
+        Listed(waiting)
     )]
     TimedOut {
         /// When.
         at: Timestamp,
         /// The time there was.
         limit: Duration,
+        /// Who waits for whom.
+        waiting: Vec<Wait>,
     },
     /// More happened than may.
     #[error(
@@ -63,12 +67,59 @@ pub enum Failure {
         reason: String,
     },
     /// What must always hold does not.
-    #[error("`{name}` does not hold at {at}, after the last of the events")]
+    #[error("`{name}` does not hold at {at}{}, after {after}", Saw(saw))]
     Invariant {
         /// When.
         at: Timestamp,
         /// The name given to `World::always`.
         name: String,
+        /// What the invariant saw instead, if it says so.
+        saw: String,
+        /// The last event before it was asked.
+        after: String,
+    },
+    /// What must hold at last has not come in time.
+    #[error(
+        "`{name}` does not hold by {at}{}; it was owed since {since}. Who waits:{}",
+        Saw(saw),
+        Listed(waiting)
+    )]
+    Eventually {
+        /// The name given to `World::eventually`, or to another of its kind.
+        name: String,
+        /// When it was overdue.
+        at: Timestamp,
+        /// From when on it was owed: since it was declared, or the last fault.
+        since: Timestamp,
+        /// What the property saw instead, if it says so.
+        saw: String,
+        /// Who waits for whom.
+        waiting: Vec<Wait>,
+    },
+    /// The core of [`World::converge`](crate::World::converge) does not come to what it owes.
+    #[error(
+        "stuck at {at}: the core of {} does not converge{}. Who waits:{}",
+        Names(core),
+        Saw(saw),
+        Listed(waiting)
+    )]
+    Stuck {
+        /// When.
+        at: Timestamp,
+        /// The names of the nodes in the core.
+        core: Vec<String>,
+        /// What was seen instead, if that was said.
+        saw: String,
+        /// Who in the core waits for whom.
+        waiting: Vec<Wait>,
+    },
+    /// Something is left of a world that was to be empty.
+    #[error("{} left at {at} that should be gone:{}", leaks.len(), Left(leaks))]
+    Leaked {
+        /// When.
+        at: Timestamp,
+        /// What.
+        leaks: Vec<Leak>,
     },
     /// The scenario itself panicked: a failed assertion, say.
     #[error("the scenario panicked: {message}")]
@@ -91,40 +142,64 @@ impl Failure {
         let reason = reason.into();
         Self::Scenario { reason }
     }
-}
 
-/// A worker whose tasks wait, and for no deadline.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// Name of the node.
-    pub node: String,
-    /// Index of the worker.
-    pub worker: u16,
-    /// How many tasks it holds.
-    pub tasks: usize,
-}
-
-struct Listed<'a>(&'a [Waiting]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN_MAX: usize = 8;
-        if self.0.is_empty() {
-            f.write_str("there are no tasks at all, so none")?;
+    /// Who waits for whom, if the failure says so.
+    #[must_use]
+    pub fn waiting(&self) -> Option<&[Wait]> {
+        match self {
+            Self::Deadlock { waiting, .. }
+            | Self::TimedOut { waiting, .. }
+            | Self::Eventually { waiting, .. }
+            | Self::Stuck { waiting, .. } => Some(waiting),
+            Self::Budget { .. }
+            | Self::TaskFailed { .. }
+            | Self::Invariant { .. }
+            | Self::Leaked { .. }
+            | Self::Panicked { .. }
+            | Self::Scenario { .. } => None,
         }
-        for (index, waiting) in self.0.iter().take(SHOWN_MAX).enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            let Waiting {
-                node,
-                worker,
-                tasks,
-            } = waiting;
-            write!(f, "{comma}{tasks} task(s) on `{node}` worker {worker}")?;
+    }
+
+    /// Whether it is the same, but for who waits for whom.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let bare = |failure: &Self| {
+            let mut failure = failure.clone();
+            if let Self::Deadlock { waiting, .. }
+            | Self::TimedOut { waiting, .. }
+            | Self::Eventually { waiting, .. }
+            | Self::Stuck { waiting, .. } = &mut failure
+            {
+                waiting.clear();
+            }
+            failure
+        };
+        bare(self) == bare(other)
+    }
+}
+
+struct Saw<'a>(&'a str);
+
+impl fmt::Display for Saw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            saw => write!(f, " (it saw: {saw})"),
+        }
+    }
+}
+
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_MAX: usize = 16;
+        for (number, name) in self.0.iter().take(SHOWN_MAX).enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(f, "{comma}`{name}`")?;
         }
         match self.0.len().saturating_sub(SHOWN_MAX) {
             0 => Ok(()),
-            more => write!(f, " and those on {more} more workers"),
+            more => write!(f, " and {more} more"),
         }
     }
 }

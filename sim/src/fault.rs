@@ -1,6 +1,7 @@
 //! Faults as data: what may go wrong, to be injected now, scheduled, or drawn by a plan.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
@@ -176,6 +177,26 @@ pub enum Fault {
         /// How late.
         delay: Option<RangeInclusive<Duration>>,
     },
+    /// A NAT forgets its mappings: see [`World::rebind`](crate::World::rebind).
+    Rebind(NodeId),
+    /// A gateway has another address: see
+    /// [`World::set_gateway_address`](crate::World::set_gateway_address).
+    Readdress {
+        /// Which.
+        gateway: NodeId,
+        /// What it has from now on.
+        address: IpAddr,
+    },
+    /// A node moves to another network: see [`World::move_behind`](crate::World::move_behind). To end
+    /// it is to move it back.
+    Roam {
+        /// Which.
+        node: NodeId,
+        /// Behind this, or in the public network.
+        gateway: Option<NodeId>,
+        /// What it has there.
+        address: IpAddr,
+    },
     /// See [`World::set_buggify`](crate::World::set_buggify).
     Buggify {
         /// For which share of the labels, from 0 to 1.
@@ -224,7 +245,10 @@ impl Fault {
             | Self::BindErrors { node, .. }
             | Self::DescriptorsMax { node, .. }
             | Self::BusQueue { node, .. }
-            | Self::SlowReaders { node, .. } => Some(*node),
+            | Self::SlowReaders { node, .. }
+            | Self::Rebind(node)
+            | Self::Roam { node, .. } => Some(*node),
+            Self::Readdress { gateway, .. } => Some(*gateway),
             Self::Cut { from, .. }
             | Self::Clog { from, .. }
             | Self::Mend { from, .. }

@@ -3,6 +3,14 @@
 //! [`world`] is the one to begin with. Then, in any order: what is between nodes, what tasks may do
 //! there, what may go wrong, and how a scenario finds out.
 
+#[doc = include_str!("../docs/checking.md")]
+pub mod checking {}
+
+#[doc = include_str!("../docs/determinism.md")]
+pub mod determinism {}
+#[doc = include_str!("../docs/crates.md")]
+pub mod crates {}
+
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}
 
@@ -17,6 +25,8 @@ pub mod streams {}
 
 #[doc = include_str!("../docs/time.md")]
 pub mod time {}
+#[doc = include_str!("../docs/topology.md")]
+pub mod topology {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

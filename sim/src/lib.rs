@@ -82,7 +82,8 @@
 //! Tasks must not ask the outside: no clock, no system randomness, no iteration over a hash table
 //! with a random seed. [`self_check`] finds those that do: it runs a seed twice and names the first
 //! event that differs. `Debug` texts of commands, spawns and reports are part of the trace, so they
-//! must not print addresses of memory.
+//! must not print addresses of memory. How crates are used that ask nevertheless is in
+//! [`guide::crates`].
 #![forbid(unsafe_code)]
 
 mod agenda;
@@ -90,46 +91,65 @@ mod boot;
 mod buggify;
 mod bus;
 mod check;
+mod claim;
 mod clock;
 mod cost;
 mod counters;
 mod device;
 mod disk;
+mod diverge;
+mod draws;
 mod failure;
 mod fault;
+mod gateway;
 pub mod guide;
 mod heap;
+mod history;
+mod leak;
+mod linear;
 mod link;
+mod names;
 mod network;
 mod node;
 mod replay;
 mod room;
+mod schedule;
 mod tcp;
 mod trace;
+mod wait;
 mod world;
 
 pub use boot::Boot;
 pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
-pub use check::{
-    Diverged, FoundFailure, Recording, RunSummary, check, find_failure, record_seed, run_seed,
-    self_check,
-};
+pub use check::{Coverage, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, sweep};
+pub use claim::Claim;
 pub use clock::NodeClock;
 pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
 pub use disk::Disk;
-pub use failure::{Failure, Waiting};
+pub use diverge::{Diverged, Recording, record_seed, self_check};
+pub use draws::{DrawnDraw, DrawsCompared};
+pub use failure::Failure;
 pub use fault::{Fault, FaultKind, FaultPlan, Who};
+pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
+pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
+pub use gateway::{GatewayBuilder, Protocol};
+pub use history::{Checker, Happened, History, Operation, OperationId};
+pub use leak::{Leak, LeakKind};
+pub use linear::{Linearizable, Model, NotLinearizable, Stuck};
 #[doc(hidden)]
 pub use link::{Arrived, Probe};
 pub use link::{
     CoDel, Latency, LatencyTrace, LatencyTraceError, Link, Loss, Order, Oversize, Queue,
     UnknownProfile,
 };
+pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
+pub use schedule::Schedule;
 pub use trace::{TraceEvent, TraceHash, TraceKind};
-pub use world::{Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
+pub use wait::{Party, Wait, WaitFor};
+pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
 
 use stillpoint::Capabilities;
 

@@ -16,20 +16,26 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::counters::Counters;
 use crate::device::Devices;
 use crate::link::Links;
-use crate::room::make_room;
 
+mod addresses;
+mod crossing;
 mod interfaces;
+mod look;
 mod many;
 mod socket;
 mod table;
+mod topology;
 
+use addresses::{AddressBook, Owner};
+pub(crate) use crossing::{Addressed, Carrier, Denied, HOP_LIMIT, Journey, Stop};
 use interfaces::NetworkPrefix;
 pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
 use socket::{Domain, Fit, Socket, Sockets};
-use table::Ipv4Table;
+pub(crate) use topology::Entrance;
+use topology::Topology;
 
 pub(crate) struct Network {
     pub(crate) hosts: Vec<Host>,
@@ -38,11 +44,15 @@ pub(crate) struct Network {
     pub(crate) links: Links,
     pub(crate) devices: Devices,
     pub(crate) counters: Counters,
-    /// By address: whose it is, and at which of its interfaces.
-    by_ipv4: Ipv4Table,
-    by_ipv6: IndexMap<u128, (u32, InterfaceIndex), FxBuildHasher>,
-    /// By network: the nodes in it, and at which of their interfaces.
-    by_network: IndexMap<NetworkPrefix, Vec<(u32, InterfaceIndex)>, FxBuildHasher>,
+    /// Whether there is, or was, more to know of the way than who has an address now: gateways,
+    /// firewalls, or nodes whose addresses change.
+    pub(crate) routed: bool,
+    /// The addresses of all who are behind no NAT.
+    public: AddressBook,
+    topology: Topology,
+    /// By network: the nodes in it, and at which of their interfaces. Networks behind different
+    /// gateways may have one prefix.
+    by_network: IndexMap<(u32, NetworkPrefix), Vec<Owner>, FxBuildHasher>,
     sockets: Sockets,
     /// By host: its only socket, if it has one and not more. Apart, as `entities` are.
     lone: Vec<Lone>,
@@ -56,7 +66,12 @@ pub(crate) struct Host {
     pub(crate) name: String,
     /// It has crashed: nothing that comes is answered.
     pub(crate) is_down: bool,
+    /// Those first that sockets bound to all addresses send from.
     addresses: Vec<HostAddress>,
+    /// The gateway that it is behind, if it is not in the public network.
+    pub(crate) behind: Option<u32>,
+    /// The realm that its addresses are of.
+    realm: u32,
     /// By port.
     bound: Vec<Bound>,
     members: Vec<Member>,
@@ -112,6 +127,8 @@ pub(crate) struct Flight {
     pub(crate) target: SocketAddr,
     pub(crate) audience: Audience,
     pub(crate) run: DatagramRun,
+    /// If they pass gateways.
+    pub(crate) journey: Option<Box<Journey>>,
 }
 
 /// What the network says to a transmit.
@@ -153,6 +170,7 @@ impl Flight {
             target: source,
             audience: Audience::One,
             run: DatagramRun::new(source, Buffer::empty(), 0),
+            journey: None,
         }
     }
 }
@@ -165,8 +183,9 @@ impl Network {
             links: Links::new(entropy, steady),
             devices: Devices::new(entropy),
             counters: Counters::default(),
-            by_ipv4: Ipv4Table::default(),
-            by_ipv6: IndexMap::default(),
+            routed: false,
+            public: AddressBook::default(),
+            topology: Topology::new(entropy),
             by_network: IndexMap::default(),
             sockets: Sockets::default(),
             lone: Vec::new(),
@@ -174,52 +193,6 @@ impl Network {
             flow: entropy.site("shared port"),
             ephemeral: entropy.site("ephemeral port"),
         }
-    }
-
-    pub(crate) fn add_host(&mut self, name: &str, addresses: Vec<HostAddress>) -> u32 {
-        let number = u32::try_from(self.hosts.len()).expect("fewer than 2^32 nodes");
-        for own in &addresses {
-            let (address, interface) = (own.ip, own.interface);
-            let usual =
-                !address.is_unspecified() && !address.is_multicast() && !address.is_loopback();
-            assert!(
-                usual,
-                "node `{name}` with address {address}: give it one that a single machine can have \
-                (it has the loopback addresses anyway)"
-            );
-            let other = match address {
-                IpAddr::V4(ip) => self.by_ipv4.insert(ip.to_bits(), (number, interface)),
-                IpAddr::V6(ip) => self.by_ipv6.insert(ip.to_bits(), (number, interface)),
-            };
-            let near = self.by_network.entry(own.network()).or_default();
-            if !near.contains(&(number, interface)) {
-                near.push((number, interface));
-            }
-            if let Some((other, _)) = other {
-                let other = self
-                    .hosts
-                    .get(other as usize)
-                    .map_or(name, |host| &host.name);
-                panic!("nodes `{other}` and `{name}` both have {address}: give each its own");
-            }
-        }
-        let entity = Entity::named(name);
-        self.entities.push(entity);
-        self.lone.push(Lone {
-            worker: NOBODY,
-            slot: 0,
-        });
-        make_room(&mut self.hosts);
-        self.hosts.push(Host {
-            name: name.to_owned(),
-            is_down: false,
-            addresses,
-            bound: Vec::new(),
-            members: Vec::new(),
-            flow_key: self.flow.below(entity, 0, 1 << 63),
-            ports_chosen: 0,
-        });
-        number
     }
 
     pub(crate) fn add_worker(&mut self) {
@@ -384,6 +357,9 @@ impl Network {
         let SocketAddr::V4(peer) = transmit.peer else {
             return None;
         };
+        if self.routed {
+            return None;
+        }
         let socket = self.socket(worker, transmit.socket)?;
         let source = socket.plain_source()?;
         match transmit.source {
@@ -391,7 +367,7 @@ impl Network {
             Some(IpAddr::V4(wanted)) if wanted == source => {}
             Some(_) => return None,
         }
-        let &(to, interface) = self.by_ipv4.get(&peer.ip().to_bits())?;
+        let &(to, interface) = self.public.find(IpAddr::V4(*peer.ip()))?;
         (to != node).then(|| Straight {
             node: to,
             interface,
@@ -412,18 +388,23 @@ impl Network {
         if socket.is_deaf_to(transmit.peer) {
             return Route::Refused(NetworkError::OtherPeer);
         }
-        let known = match target {
-            IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
-            IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
+        let known = if self.routed {
+            self.towards(node, target)
+        } else {
+            self.public.find(target).copied()
         };
         let to = match known {
-            Some(&(to, _)) if to == node => Some((node, LOOPBACK)),
-            Some(&to) => Some(to),
+            Some((to, _)) if to == node => Some((node, LOOPBACK)),
+            Some(to) => Some(to),
             None => {
                 if let Some(route) = self.route_to_many(node, socket, transmit) {
                     return route;
                 }
-                target.is_loopback().then_some((node, LOOPBACK))
+                if target.is_loopback() {
+                    Some((node, LOOPBACK))
+                } else {
+                    self.way_out(node)
+                }
             }
         };
         if let SocketAddr::V6(peer) = transmit.peer
@@ -435,7 +416,8 @@ impl Network {
             if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
-            if socket.sources[usize::from(source.is_ipv6())] != Some(source) && !host.has(source) {
+            let usual = socket.sources[usize::from(source.is_ipv6())] == Some(source);
+            if (self.routed || !usual) && !host.has(source) {
                 return Route::Refused(NetworkError::AddressNotAvailable);
             }
             source
@@ -445,7 +427,15 @@ impl Network {
                 Err(error) => return Route::Refused(error),
             }
         } else {
-            match socket.sources[usize::from(target.is_ipv6())] {
+            let source = if self.routed {
+                host.source(towards_family(socket.local.ip(), target))
+            } else {
+                socket.sources[usize::from(target.is_ipv6())]
+            };
+            match source {
+                Some(source) if self.routed && !host.has(source) => {
+                    return Route::Refused(NetworkError::AddressNotAvailable);
+                }
                 Some(source) => source,
                 None => return Route::Refused(NetworkError::NetworkUnreachable),
             }
@@ -467,18 +457,6 @@ impl Network {
             self.route_to_everybody(node, socket, transmit)?
         };
         Some(spread.map_or_else(Route::Refused, Route::Many))
-    }
-
-    /// The node that has an address, as seen from `node`.
-    #[inline]
-    pub(crate) fn node_of(&self, node: u32, address: IpAddr) -> Option<u32> {
-        let known = match address {
-            IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
-            IpAddr::V6(ip) => self.by_ipv6.get(&ip.to_bits()),
-        };
-        known
-            .map(|&(node, _)| node)
-            .or(address.is_loopback().then_some(node))
     }
 
     /// The worker and socket that datagrams are for.

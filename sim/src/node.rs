@@ -10,6 +10,7 @@ use crate::boot::Boot;
 use crate::bus::BusLink;
 use crate::clock::NodeClock;
 use crate::disk::Disk;
+use crate::gateway::firewall::Firewall;
 use crate::network::HostAddress;
 use crate::world::{Node, Persists, Starts, World};
 
@@ -48,6 +49,8 @@ pub struct NodeBuilder<'a, A: App> {
     pub(crate) starts: Option<Starts<A>>,
     pub(crate) persist: Option<Persists<A>>,
     pub(crate) sync_delay: RangeInclusive<Duration>,
+    pub(crate) behind: Option<NodeId>,
+    pub(crate) firewall: Option<Firewall>,
 }
 
 impl<A: App> NodeBuilder<'_, A> {
@@ -83,6 +86,23 @@ impl<A: App> NodeBuilder<'_, A> {
         self.interface = next
             .and_then(InterfaceIndex::new)
             .expect("fewer than 2^32 interfaces");
+        self
+    }
+
+    /// Puts the node into the network behind a gateway. [`World::move_behind`] can put it elsewhere
+    /// later.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or it is no gateway.
+    pub fn behind(mut self, gateway: NodeId) -> Self {
+        self.behind = Some(self.world.known_gateway(gateway));
+        self
+    }
+
+    /// Puts a firewall between the node, which is inside, and all others.
+    pub fn firewall(mut self, firewall: Firewall) -> Self {
+        self.firewall = Some(firewall);
         self
     }
 
@@ -208,8 +228,8 @@ impl<A: App> NodeBuilder<'_, A> {
     ///
     /// # Panics
     ///
-    /// If another node has the same name or one of the addresses, or an address is none that a
-    /// single machine can have.
+    /// If another node has the same name, or one of its network one of the addresses, or an address
+    /// is none that a single machine can have.
     pub fn spawner(
         self,
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
@@ -223,8 +243,11 @@ impl<A: App> NodeBuilder<'_, A> {
             starts: self.starts,
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
-        let (name, addresses) = (&self.name, self.addresses);
-        let id = self.world.add_node(name, addresses, node);
+        let (name, addresses, behind) = (&self.name, self.addresses, self.behind);
+        let id = self.world.add_node(name, addresses, behind, node);
+        if let Some(firewall) = self.firewall {
+            self.world.set_firewall(id, firewall);
+        }
         if let Some(clock) = self.clock {
             self.world.set_clock(id, clock);
         }

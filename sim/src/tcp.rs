@@ -33,7 +33,7 @@ mod retry;
 mod segment;
 mod send;
 
-pub(crate) use endpoint::{Endpoint, Reply, Tools};
+pub(crate) use endpoint::{EndView, Endpoint, Reply, Tools};
 use endpoint::{Holder, Origin, Stage};
 pub(crate) use listener::Listeners;
 pub(crate) use segment::{Kind, Segment};
@@ -381,6 +381,21 @@ impl Tcp {
         streams.map(|(&(_, id), &slot)| (id, slot)).collect()
     }
 
+    /// What can be seen of an end.
+    pub(crate) fn look(&self, slot: u32) -> Option<EndView> {
+        self.ends.get(slot as usize).map(Endpoint::look)
+    }
+
+    /// What can be seen of the other end.
+    pub(crate) fn other(&self, end: &EndView) -> Option<EndView> {
+        self.look(self.named(end.name.other())?)
+    }
+
+    /// What can be seen of all ends.
+    pub(crate) fn looks(&self) -> impl Iterator<Item = EndView> {
+        self.ends.iter().map(|(_, end)| end.look())
+    }
+
     /// Has what an end has to tell its worker wait, as that takes nothing now.
     pub(crate) fn park(&mut self, slot: u32) {
         if let Some(end) = self.ends.get_mut(slot as usize)
@@ -518,7 +533,7 @@ impl Tcp {
 pub(crate) struct NoListener;
 
 /// An address and a port as a number.
-fn address_number(address: SocketAddr) -> u64 {
+pub(crate) fn address_number(address: SocketAddr) -> u64 {
     let mut bytes = [0; 18];
     match address.ip() {
         IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),

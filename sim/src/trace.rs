@@ -9,12 +9,14 @@
 
 use core::fmt::{self, Debug, Write};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use stillpoint::{
     DatagramRun, DeviceId, Packet, ResourceId, SocketId, StreamId, TaskId, Timestamp,
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::draws::Recorder;
 use crate::node::NodeId;
 
 mod event;
@@ -50,6 +52,8 @@ pub(crate) struct Trace {
     payload_hasher: Xxh3,
     /// All events, if they are wanted.
     recorded: Option<Vec<TraceEvent>>,
+    /// Who knows how many draws were made, and how many it were at each recorded event.
+    marked: Option<(Rc<Recorder>, Vec<usize>)>,
     /// The last texts, or all while recording, with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
 }
@@ -76,6 +80,7 @@ impl Trace {
             hashed: 0,
             payload_hasher: Xxh3::new(),
             recorded: None,
+            marked: None,
             texts: VecDeque::new(),
         }
     }
@@ -86,6 +91,15 @@ impl Trace {
 
     pub(crate) fn take_recorded(&mut self) -> Vec<TraceEvent> {
         self.recorded.take().unwrap_or_default()
+    }
+
+    /// Has each event that is recorded from now on say how many draws had been made.
+    pub(crate) fn mark(&mut self, recorder: Rc<Recorder>) {
+        self.marked = Some((recorder, Vec::new()));
+    }
+
+    pub(crate) fn take_marks(&mut self) -> Vec<usize> {
+        self.marked.take().map_or_else(Vec::new, |(_, marks)| marks)
     }
 
     #[inline(always)]
@@ -112,6 +126,9 @@ impl Trace {
     fn keep_last(&mut self) {
         let event = decode(&self.events[self.len - 1]);
         self.recorded.get_or_insert_default().push(event);
+        if let Some((recorder, marks)) = &mut self.marked {
+            marks.push(recorder.len());
+        }
     }
 
     /// Datagrams on their way into a worker, and what is in them.

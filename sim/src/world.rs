@@ -21,35 +21,48 @@ use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 use crate::room::make_room;
+use crate::schedule::Priorities;
 
 mod bus;
 mod cargo;
 mod carry;
 mod control;
+mod converge;
 mod desk;
 mod errors;
 mod faults;
+mod forward;
+mod forward_packets;
 mod gate;
+mod gateways;
+mod leaks;
 mod line;
 mod links;
 mod lives;
 mod look;
+mod names;
 mod outside;
 mod packets;
+mod properties;
 mod run;
+mod scheduling;
 mod seat;
+mod short;
 mod streams;
 mod timing;
 mod transit;
 mod upcoming;
+mod waits;
 mod workers;
 
 pub use control::NodeController;
+pub use converge::Core;
 use desk::Desk;
 use faults::Faults;
 pub(crate) use lives::{Persists, Starts};
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
+use properties::Properties;
 use seat::Seat;
 use timing::Timings;
 pub use upcoming::UpcomingInput;
@@ -70,7 +83,16 @@ pub struct World<A: App> {
     next_fault_at: Timestamp,
     nodes: IndexMap<String, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
-    always: Vec<Invariant<A>>,
+    /// Boxed, and none if nothing was declared.
+    properties: Option<Box<Properties<A>>>,
+    /// When something that is owed is overdue.
+    due: Timestamp,
+    /// If the schedule gives workers some.
+    priorities: Option<Box<Priorities>>,
+    /// How often a schedule was set.
+    schedules: u64,
+    /// How often the world was to converge.
+    converged: u64,
     before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
     scenario: Site,
@@ -97,14 +119,7 @@ pub(crate) struct Node<A: App> {
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
-type Holds<A> = dyn Fn(&World<A>) -> bool;
-
 type BeforeInput = dyn FnMut(UpcomingInput);
-
-struct Invariant<A: App> {
-    name: String,
-    holds: Box<Holds<A>>,
-}
 
 impl<A: App> World<A> {
     /// Events that may happen unless told otherwise.
@@ -129,7 +144,11 @@ impl<A: App> World<A> {
             next_fault_at: Timestamp::MAX,
             nodes: IndexMap::default(),
             outside: Outside::new(&entropy, steady, buffers.clone()),
-            always: Vec::new(),
+            properties: None,
+            due: Timestamp::MAX,
+            priorities: None,
+            schedules: 0,
+            converged: 0,
             before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
@@ -165,6 +184,8 @@ impl<A: App> World<A> {
             starts: None,
             persist: None,
             sync_delay: Duration::ZERO..=Duration::ZERO,
+            behind: None,
+            firewall: None,
         }
     }
 
@@ -172,13 +193,17 @@ impl<A: App> World<A> {
         &mut self,
         name: &str,
         addresses: Vec<HostAddress>,
+        behind: Option<NodeId>,
         node: Node<A>,
     ) -> NodeId {
         assert!(
             !self.nodes.contains_key(name),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
-        let number = self.outside.network.add_host(name, addresses);
+        let ips = addresses.iter().map(|own| own.ip).collect();
+        let behind = behind.map(NodeId::number);
+        let number = self.outside.network.add_host(name, addresses, behind);
+        self.outside.names.set_own(name, ips);
         self.outside.buses.add_node(node.bus.clone());
         let plane = ControlPlane::new(node.when_worker_fails);
         make_room(&mut self.outside.desks);
@@ -243,14 +268,6 @@ impl<A: App> World<A> {
         self.workers_of(node).all(Worker::is_stopped)
     }
 
-    /// Demands that `holds` is true after every event from now on.
-    pub fn always(&mut self, name: impl Into<String>, holds: impl Fn(&Self) -> bool + 'static) {
-        self.always.push(Invariant {
-            name: name.into(),
-            holds: Box::new(holds),
-        });
-    }
-
     /// Lets the scenario go on when tasks fail. They are then found in [`World::ended`] and
     /// [`World::spawn_failures`].
     pub fn tolerate_task_failures(&mut self) {
@@ -297,6 +314,11 @@ impl<A: App> World<A> {
     /// Number of a worker among all workers. It may be no more.
     fn seat_number(&self, node: NodeId, worker: u16) -> u32 {
         let desk = &self.outside.desks[self.known(node).index()];
+        assert!(
+            !self.outside.network.is_gateway(node.number()),
+            "gateway `{}` runs no tasks: it only forwards",
+            self.node_name(node)
+        );
         let number = desk.seats.get(usize::from(worker));
         *number.unwrap_or_else(|| {
             panic!(

@@ -5,6 +5,8 @@
     reason = "a test looks for one variant"
 )]
 
+#[path = "devices/gateways.rs"]
+mod gateways;
 #[path = "devices/sizes.rs"]
 mod sizes;
 #[path = "devices/wire.rs"]

@@ -11,7 +11,7 @@ use core::cell::Cell;
 
 use common::{Client, Command, Echo, Report, Spawn, client, ms, pair, reported, server, spawn};
 use stillpoint::{End, SpawnError, Timestamp};
-use stillpoint_sim::{Failure, Link, World, check, find_failure, run_seed};
+use stillpoint_sim::{Failure, Link, WaitFor, World, check, find_failure, run_seed};
 
 #[test]
 fn waiting_for_what_never_comes_is_a_deadlock() {
@@ -29,9 +29,9 @@ fn waiting_for_what_never_comes_is_a_deadlock() {
     );
     let who: Vec<_> = waiting
         .iter()
-        .map(|at| (at.node.as_str(), at.worker, at.tasks))
+        .map(|wait| (wait.who.name.as_str(), wait.who.worker, wait.kind.as_str()))
         .collect();
-    assert_eq!(who, [("client", 0, 1), ("server", 0, 1)]);
+    assert_eq!(who, [("client", 0, "Client"), ("server", 0, "Server")]);
 }
 
 #[test]
@@ -39,7 +39,8 @@ fn a_deadlock_says_who_waits() {
     let mut world = World::new(1);
     pair(&mut world, &Link::default());
     let told = world.run_until(ms(1), |_| false).unwrap_err().to_string();
-    assert!(told.contains("1 task(s) on `server` worker 0"), "{told}");
+    let waits = "on `server` (Server, since 0.000000000s) waits for a message or a command";
+    assert!(told.contains(waits), "{told}");
 }
 
 #[test]
@@ -49,7 +50,20 @@ fn time_runs_out_at_the_limit() {
     world.spawn(asking, 0, client("10.0.0.2:7", 1_000, ms(10)));
     let end = world.run_until(ms(99), |world| replies(world) > 100);
     let at = Timestamp::EPOCH.after(ms(100));
-    assert_eq!(end, Err(Failure::TimedOut { at, limit: ms(99) }));
+    let Err(Failure::TimedOut {
+        at: ended,
+        limit,
+        waiting,
+    }) = end
+    else {
+        panic!("{end:?}")
+    };
+    assert_eq!((ended, limit), (at, ms(99)));
+    let deadline = WaitFor::Deadline {
+        at: Timestamp::EPOCH.after(ms(101)),
+        reason: "next request",
+    };
+    assert_eq!(waiting[0].reasons, [deadline]);
     assert_eq!(world.now(), at);
     assert!(matches!(
         world.run_until_idle(ms(50)),
@@ -199,7 +213,18 @@ fn an_invariant_is_checked_after_every_event() {
         Timestamp::EPOCH.after(ms(23)),
         "fewer than three replies".to_owned(),
     );
-    assert_eq!(end, Err(Failure::Invariant { at, name }));
+    let Err(Failure::Invariant {
+        at: broke_at,
+        name: broken,
+        saw,
+        after,
+    }) = end
+    else {
+        panic!("{end:?}")
+    };
+    assert_eq!((broke_at, broken), (at, name));
+    assert_eq!(saw, "", "a `bool` says no more");
+    assert!(after.contains("client/0 Datagrams"), "{after}");
 }
 
 #[test]

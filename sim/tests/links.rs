@@ -26,7 +26,6 @@ mod runs;
 mod sizes;
 #[path = "streams/talker.rs"]
 mod talker;
-#[allow(dead_code, reason = "its other half is for the tests of devices")]
 #[path = "devices/wire.rs"]
 mod wire;
 

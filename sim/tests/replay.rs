@@ -11,20 +11,9 @@ use core::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use common::{Client, Command, Echo, Report, Spawn, client, ms, reported, server, spawn};
+use common::{Client, Command, Echo, Report, Spawn, client, golden, ms, reported, server, spawn};
 use stillpoint::{Choices, Draw, Entropy, Spawner};
-use stillpoint_sim::{Failure, Link, RunSummary, World, run_seed, self_check};
-
-/// What `golden` comes to for seed 1: the same in debug and release, in every process, and on
-/// every machine. It may change with the simulator or the worker, never by itself.
-const GOLDEN: &str = "c4c07df6eb9570aacea78cd3239f3c52";
-
-#[test]
-fn the_golden_run_is_the_same_everywhere() {
-    let (summary, end) = run_seed(1, golden);
-    end.unwrap();
-    assert_eq!(summary.trace_hash.to_string(), GOLDEN);
-}
+use stillpoint_sim::{DrawsCompared, Link, RunSummary, World, run_seed, self_check};
 
 #[test]
 fn the_same_seed_gives_the_same_hash_and_another_seed_another() {
@@ -98,6 +87,98 @@ fn a_seed_that_asks_the_outside_is_found_out() {
     let told = diverged.unwrap_err().to_string();
     assert!(told.contains("client/0 Spawn"), "{told}");
     self_check(1, golden).unwrap();
+}
+
+#[test]
+fn a_task_with_a_static_is_found_out_and_what_was_drawn_last_is_named() {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+    let make = |wanted, spawner: Spawner<'_, Echo>| match wanted {
+        Spawn::Client(requests) => {
+            let mut client = Client::new(requests);
+            client.sent = CLIENTS.fetch_add(1, Ordering::Relaxed);
+            spawner.insert(client)
+        }
+        other => spawn(other, spawner),
+    };
+    let diverged = self_check(1, |world: &mut World<Echo>| {
+        common::pair(world, &Link::new(ms(1)..=ms(20)));
+        let asking = world.node("asking", [10, 0, 0, 3]).spawner(make);
+        let server = world.find("server").expect("there");
+        world.link(asking, server, &Link::new(ms(1)..=ms(20)));
+        world.spawn(asking, 0, client("10.0.0.2:7", 0, ms(1)));
+        world.run_for(ms(1))?;
+        let (task, _) = world.tasks::<Client>(asking).next().expect("a client");
+        world.command(asking, task, Command::Send(1));
+        world.run_until_idle(ms(100))
+    });
+    let diverged = *diverged.unwrap_err();
+    // The number that it sends arrives at the server, and is another one.
+    assert!(diverged.first.contains("server/0 Datagrams"), "{diverged}");
+    let DrawsCompared::Same { last: Some(last) } = &diverged.draws else {
+        panic!("{diverged}")
+    };
+    assert_eq!(last.draw.site, "link latency");
+    assert_eq!(last.who, "the link from `asking` to `server`");
+    let told = diverged.to_string();
+    let drawn = "`link latency` of the link from `asking` to `server`, draw ";
+    assert!(told.contains(drawn), "{told}");
+    assert_ne!(diverged.first, diverged.second, "they say what differs");
+}
+
+#[test]
+fn a_draw_that_the_outside_decides_is_named_though_the_events_agree() {
+    let runs = Cell::new(0_u64);
+    let diverged = self_check(1, |world: &mut World<Echo>| {
+        let (asking, _) = common::pair(world, &Link::fixed(ms(1)));
+        runs.set(runs.get() + 1);
+        world.draw("requests", 0..=runs.get());
+        world.spawn(asking, 0, client("10.0.0.2:7", 5, ms(1)));
+        world.run_until_idle(ms(1_000))
+    });
+    let diverged = *diverged.unwrap_err();
+    assert_eq!(
+        (diverged.first.as_str(), diverged.second.as_str()),
+        ("(none)", "(none)")
+    );
+    let DrawsCompared::Differ {
+        first: Some(first),
+        second: Some(second),
+        ..
+    } = &diverged.draws
+    else {
+        panic!("{diverged}")
+    };
+    assert_eq!(first.who, "the scenario's `requests`");
+    assert_eq!((first.draw.options, second.draw.options), (4, 5));
+}
+
+#[test]
+#[allow(clippy::disallowed_types, reason = "the mistake that is to be found")]
+fn the_order_of_a_hash_table_is_found_out() {
+    use std::collections::HashSet;
+    // Which of the clients begins is left to a table with a random seed.
+    let diverged = self_check(1, |world: &mut World<Echo>| {
+        common::pair(world, &Link::new(ms(1)..=ms(20)).loss(0.1));
+        let all: HashSet<u8> = (10..40).collect();
+        #[allow(clippy::iter_over_hash_type, reason = "the mistake")]
+        for number in all {
+            let node = world.node(format!("client {number}"), [10, 0, 0, number]);
+            let node = node.spawner(spawn);
+            world.spawn(node, 0, client("10.0.0.2:7", 2, ms(1)));
+            world.run_for(ms(1))?;
+        }
+        world.run_until_idle(ms(1_000))
+    });
+    let diverged = *diverged.unwrap_err();
+    let told = diverged.to_string();
+    assert_ne!(diverged.first, diverged.second);
+    assert!(told.contains("the order of a `HashMap`"), "{told}");
+    let DrawsCompared::Differ { first, second, .. } = &diverged.draws else {
+        panic!("{told}")
+    };
+    let whose = [first, second].map(|draw| draw.as_ref().unwrap().who.clone());
+    assert!(whose.iter().any(|who| who.contains("client ")), "{told}");
 }
 
 #[test]
@@ -219,33 +300,6 @@ fn pair_trace(seed: u64, others: impl Fn(&mut World<Echo>)) -> Vec<String> {
         .filter(|event| [asking, answering].contains(&event.node));
     let told = told.map(|event| world.describe(event));
     told.filter(|event| !event.contains("10.0.1.")).collect()
-}
-
-fn golden(world: &mut World<Echo>) -> Result<(), Failure> {
-    let answering = world
-        .node("server", [10, 0, 0, 100])
-        .workers(2)
-        .spawner(spawn);
-    world.default_link(
-        &Link::new(ms(1)..=ms(9))
-            .loss(0.1)
-            .duplicate(0.1)
-            .reorder(0.1, ms(5)),
-    );
-    world.spawn(answering, 0, server("0.0.0.0:7"));
-    world.spawn(answering, 1, server("0.0.0.0:8"));
-    world.run_for(ms(1))?;
-    for number in 0..4 {
-        let node = world
-            .node(format!("client {number}"), [10, 0, 0, number])
-            .spawner(spawn);
-        world.spawn(node, 0, client("10.0.0.100:7", 20, ms(3)));
-        world.spawn(node, 0, client("10.0.0.100:8", 20, ms(5)));
-        world.spawn(node, 0, client("10.0.0.100:9", 2, ms(5)));
-    }
-    world.run_until_idle(ms(1_000))?;
-    world.shutdown(answering);
-    world.run_until_idle(ms(1_000))
 }
 
 fn run_with(entropy: Entropy) -> World<Echo> {

@@ -1,4 +1,5 @@
 //! Many seeds of one scenario, side by side on all cores.
+#![allow(unreachable_pub, reason = "a module of several test programs")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;

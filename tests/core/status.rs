@@ -151,3 +151,44 @@ fn requests_whose_time_is_up_are_not_counted_for_ever() {
         cluster.status(0).requests
     );
 }
+
+#[test]
+fn each_task_is_seen_with_its_deadline_and_each_request_with_both_its_ends() {
+    let mut cluster = Cluster::new(1, 1);
+    cluster.run_until(5);
+    let deaf = cluster.spawn(0, vec![]);
+    cluster.run_until(7);
+    let ask = Act::Request(Whom::Task(deaf), NoRoom::Wait, 50, vec![]);
+    let birth = Birth {
+        start: vec![Act::After(30), Act::Subscribe(2), ask],
+        ..of_phase(1, vec![])
+    };
+    let asker = cluster.bear(0, birth);
+    let worker = &cluster.workers[&0];
+    let views: Vec<_> = worker.task_views().collect();
+    let seen: Vec<_> = views
+        .iter()
+        .map(|view| {
+            (
+                view.task,
+                view.since.as_nanos(),
+                view.deadline.map(|at| at.at.as_nanos()),
+            )
+        })
+        .collect();
+    assert_eq!(seen, [(deaf, 5, None), (asker, 7, Some(37))]);
+    assert!(views[1].type_name.contains("Puppet<1>"), "{views:?}");
+    assert_eq!(worker.task_view(asker), Some(views[1]));
+    let requests: Vec<_> = worker.request_views().collect();
+    assert_eq!((requests[0].from, requests[0].to), (asker, deaf));
+    assert_eq!((requests[0].until.as_nanos(), requests.len()), (57, 1));
+    assert_eq!(worker.subscriptions().collect::<Vec<_>>(), [(asker, 2)]);
+    assert_eq!(worker.resource_views().count(), 0);
+
+    cluster.tell(asker, vec![Act::Finish]);
+    let worker = &cluster.workers[&0];
+    assert_eq!(worker.task_view(asker), None, "its id is stale");
+    assert_eq!(worker.task_views().count(), 1);
+    assert_eq!(worker.request_views().count(), 0);
+    assert_eq!(worker.subscriptions().count(), 0);
+}

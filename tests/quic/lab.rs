@@ -23,6 +23,9 @@ pub fn small_transfer(world: &mut World<Quic>) -> Result<(), Failure> {
     let link = Link::new(latency..=latency + ms(world.draw("jitter in ms", 0..=20)))
         .loss(percent(world.draw("per mille lost", 0..=100)))
         .duplicate(percent(world.draw("per mille doubled", 0..=50)))
+        .corrupt(percent(world.draw("per mille damaged", 0..=20)))
+        .truncate(percent(world.draw("per mille cut off", 0..=10)))
+        .split_runs(percent(world.draw("per mille of runs split", 0..=500)))
         .reorder(percent(world.draw("per mille held back", 0..=50)), ms(25));
     let moves_at = ms(world.draw("moves at ms", 0..=200));
     transfer_with_move(world, &link, 100_000, moves_at)

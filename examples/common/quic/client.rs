@@ -15,7 +15,7 @@ use stillpoint::{
 use super::clock::{Epoch, Today};
 use super::config::{self, Certificate, Limits};
 use super::fetch::Fetches;
-use super::host::{Host, HostCounters, HostEvent};
+use super::host::{DRAIN_MAX, Host, HostCounters, HostEvent};
 use super::{Command, Quic, Report, request};
 
 /// What a client is made from.
@@ -96,7 +96,10 @@ pub struct Client {
 enum State {
     Opening,
     Fetching,
-    Closing,
+    /// It waits for its connections to drain, but not for longer.
+    Closing {
+        until: Timestamp,
+    },
     Over,
 }
 
@@ -249,10 +252,12 @@ impl Client {
     }
 
     fn close(&mut self, now: Timestamp) {
-        if self.state == State::Over {
+        if matches!(self.state, State::Closing { .. } | State::Over) {
             return;
         }
-        self.state = State::Closing;
+        self.state = State::Closing {
+            until: now.after(DRAIN_MAX),
+        };
         self.fail(self.unfinished);
         self.connections.clear();
         self.lost.clear();
@@ -275,7 +280,9 @@ impl Client {
             .host
             .as_ref()
             .is_none_or(|host| host.connections() == 0);
-        if self.state == State::Closing && is_idle {
+        if let State::Closing { until } = self.state
+            && (is_idle || until <= now)
+        {
             self.state = State::Over;
             if let Some(host) = &self.host {
                 self.summary.host = host.counters();
@@ -409,7 +416,11 @@ impl Task for Client {
             }
             Input::Command(command) => self.command(now, command),
             Input::Shutdown => self.close(now),
-            // Datagrams that were not sent are lost to QUIC as they would be on the way.
+            Input::Network(NetworkEvent::SendFailed { datagrams, .. }) => {
+                if let Some(host) = &mut self.host {
+                    host.handle_send_failed(datagrams);
+                }
+            }
             _ => {}
         }
         self.attend(now);
@@ -438,8 +449,12 @@ impl Task for Client {
         let host = self.host.as_ref().and_then(Host::poll_timeout);
         let attempt = self.lost.front();
         let attempt = attempt.map(|attempt| Deadline::new(attempt.at, "connect again"));
-        let both = host.into_iter().chain(attempt);
-        both.min_by_key(|deadline| deadline.at)
+        let end = match self.state {
+            State::Closing { until } => Some(Deadline::new(until, "drained")),
+            State::Opening | State::Fetching | State::Over => None,
+        };
+        let all = host.into_iter().chain(attempt).chain(end);
+        all.min_by_key(|deadline| deadline.at)
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Host {
     /// What the endpoint answers to datagrams that belong to no connection.
     answers: VecDeque<(quinn_proto::Transmit, Vec<u8>)>,
     events: VecDeque<(usize, HostEvent)>,
+    /// Transmits that are to be of one datagram: a run was refused a moment ago.
+    singles: u32,
     /// Where a run is put together.
     scratch: Vec<u8>,
     counters: HostCounters,
@@ -107,6 +109,7 @@ impl Host {
             ready: VecDeque::new(),
             answers: VecDeque::new(),
             events: VecDeque::new(),
+            singles: 0,
             scratch: Vec::new(),
             counters: HostCounters::default(),
         }
@@ -181,6 +184,14 @@ impl Host {
         }
     }
 
+    /// So many datagrams were not sent. To QUIC they are lost as they would be on the way; but a device
+    /// that takes no runs would lose them all, so single ones go out for a while.
+    pub const fn handle_send_failed(&mut self, datagrams: u32) {
+        if datagrams > 1 {
+            self.singles = SINGLES;
+        }
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         let now = self.epoch.instant(now);
@@ -219,12 +230,18 @@ impl Host {
             };
             let mut scratch = core::mem::take(&mut self.scratch);
             scratch.clear();
+            let run_max = if self.singles == 0 {
+                RUN_DATAGRAMS_MAX
+            } else {
+                1
+            };
             let polled = live
                 .connection
-                .poll_transmit(instant, RUN_DATAGRAMS_MAX, &mut scratch);
+                .poll_transmit(instant, run_max, &mut scratch);
             let output = polled.map(|transmit| self.output(socket, &transmit, &scratch, room));
             self.scratch = scratch;
             if output.is_some() {
+                self.singles = self.singles.saturating_sub(1);
                 self.ready.rotate_left(1);
                 return output;
             }
@@ -380,6 +397,13 @@ const fn ecn(code: Option<EcnCodepoint>) -> Ecn {
 
 /// Datagrams that a connection may send in one go.
 const RUN_DATAGRAMS_MAX: usize = 10;
+
+/// How long a task that ends waits for its connections to drain: that is three probe timeouts, which
+/// are long if a round trip ever seemed to be (RFC 9000, 10.2).
+pub const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// Single datagrams that are sent once a run was refused, before the next run is tried.
+const SINGLES: u32 = 256;
 
 /// Answers to strangers that may wait.
 const ANSWERS_MAX: usize = 64;

@@ -13,7 +13,7 @@ use stillpoint::{
 
 use super::clock::{Epoch, Today};
 use super::config::{self, Identity, Limits};
-use super::host::{Host, HostCounters, HostEvent};
+use super::host::{DRAIN_MAX, Host, HostCounters, HostEvent};
 use super::request::{self, Partial};
 use super::{Command, Quic, Report, content};
 
@@ -53,7 +53,8 @@ pub struct Server {
     socket: Option<SocketId>,
     connections: BTreeMap<usize, Streams>,
     summary: Summary,
-    is_ending: bool,
+    /// Until when it waits for its connections to drain, once it is told to end.
+    ends_at: Option<Timestamp>,
     /// Where content is made.
     chunk: Box<[u8]>,
     outbox: Outbox<Quic>,
@@ -82,7 +83,7 @@ impl Server {
             socket: None,
             connections: BTreeMap::new(),
             summary: Summary::default(),
-            is_ending: false,
+            ends_at: None,
             chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
             outbox: Outbox::new(),
         }
@@ -118,14 +119,14 @@ impl Server {
     }
 
     fn stop(&mut self, now: Timestamp) {
-        self.is_ending = true;
+        self.ends_at = Some(now.after(DRAIN_MAX));
         if let Some(host) = &mut self.host {
             host.close_all(now, request::DONE, "the server shuts down");
         }
     }
 
     /// Sees to all that has happened.
-    fn attend(&mut self) {
+    fn attend(&mut self, now: Timestamp) {
         while let Some((number, event)) = self.host.as_mut().and_then(Host::poll_event) {
             self.happened(number, event);
         }
@@ -133,8 +134,10 @@ impl Server {
             .host
             .as_ref()
             .is_none_or(|host| host.connections() == 0);
-        if self.is_ending && is_idle {
-            self.is_ending = false;
+        if let Some(until) = self.ends_at
+            && (is_idle || until <= now)
+        {
+            self.ends_at = None;
             if let Some(host) = self.host.take() {
                 self.summary.host = host.counters();
             }
@@ -337,10 +340,14 @@ impl Task for Server {
                 }
             }
             Input::Shutdown | Input::Command(Command::Stop) => self.stop(now),
-            // Datagrams that were not sent are lost to QUIC as they would be on the way.
+            Input::Network(NetworkEvent::SendFailed { datagrams, .. }) => {
+                if let Some(host) = &mut self.host {
+                    host.handle_send_failed(datagrams);
+                }
+            }
             _ => {}
         }
-        self.attend();
+        self.attend(now);
     }
 
     fn poll_output(
@@ -358,12 +365,15 @@ impl Task for Server {
             }
             let (number, event) = host.poll_event()?;
             self.happened(number, event);
-            self.attend();
+            self.attend(now);
         }
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        self.host.as_ref()?.poll_timeout()
+        let host = self.host.as_ref().and_then(Host::poll_timeout);
+        let end = self.ends_at.map(|at| Deadline::new(at, "drained"));
+        let both = host.into_iter().chain(end);
+        both.min_by_key(|deadline| deadline.at)
     }
 }
 

@@ -90,6 +90,8 @@ pub enum FaultKind {
     Resets,
     /// Bytes are handed out up to 200 ms late for the duration.
     SlowReaders,
+    /// A NAT forgets its mappings. Nothing happens in a world without one.
+    Rebind,
     /// Tasks do what is rare ([`Context::buggify`](stillpoint::Context::buggify)) all the time of
     /// the plan. Counts and durations mean nothing.
     Buggify,
@@ -97,7 +99,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Crash,
         Self::PowerCycle,
         Self::Pause,
@@ -117,6 +119,7 @@ impl FaultKind {
         Self::BusQueue,
         Self::Resets,
         Self::SlowReaders,
+        Self::Rebind,
         Self::Buggify,
     ];
 
@@ -262,6 +265,7 @@ pub(crate) struct Target {
     pub(crate) entity: Entity,
     /// How many workers it starts with.
     pub(crate) workers: u16,
+    pub(crate) is_nat: bool,
 }
 
 /// Draws one fault.
@@ -306,6 +310,12 @@ impl Planner<'_> {
             FaultKind::ClockBack => {
                 let by = self.lasts;
                 self.once(Fault::SetBackClock { node, by });
+            }
+            FaultKind::Rebind => {
+                let nats = self.targets.iter().filter(|target| target.is_nat);
+                if let Some(nat) = self.best(nats, 3) {
+                    self.once(Fault::Rebind(nat.node));
+                }
             }
             FaultKind::LateTimers => {
                 let lateness = Some(self.up_to(1, 50_000));

@@ -75,6 +75,12 @@ impl Links {
         }
     }
 
+    /// How many ways are cut.
+    pub(crate) fn cuts(&self) -> usize {
+        let barriers = self.barriers.values();
+        barriers.filter(|barrier| barrier.cut).count()
+    }
+
     /// All ways that are cut or clogged.
     pub(crate) fn barred(&self) -> Vec<(u32, u32)> {
         self.barriers.keys().copied().collect()

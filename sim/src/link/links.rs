@@ -165,6 +165,11 @@ impl Links {
         }
     }
 
+    /// How many links do not behave as they were set.
+    pub(crate) fn covers(&self) -> usize {
+        self.covered.len()
+    }
+
     /// Has all links behave as they were set.
     pub(crate) fn uncover_all(&mut self) {
         let covered: Vec<(u32, u32)> = self.covered.keys().copied().collect();

@@ -101,7 +101,7 @@ impl Network {
                 && socket.options().multicast_hop_limit > 0
         });
         for network in networks {
-            let near = self.by_network.get(&network.network());
+            let near = self.by_network.get(&(host.network(), network.network()));
             for &(node, interface) in near.into_iter().flatten() {
                 landings.push(Landing {
                     node,
@@ -149,7 +149,8 @@ impl Network {
                 local: host.address_at(LOOPBACK, transmit.peer.ip())?,
             }],
             Some(network) => {
-                let near = self.by_network.get(&network).into_iter().flatten();
+                let near = self.by_network.get(&(host.network(), network));
+                let near = near.into_iter().flatten();
                 let landing = |&(node, interface): &(u32, InterfaceIndex)| {
                     let own = self.hosts[node as usize].addresses.iter();
                     let mut own = own.filter(|own| own.interface == interface);

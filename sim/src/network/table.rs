@@ -47,6 +47,31 @@ impl Ipv4Table {
         None
     }
 
+    /// Takes an owner out. Those behind it move up, so that none is cut off from its own place.
+    pub(super) fn remove(&mut self, ip: u32) -> Option<Owner> {
+        self.get(&ip)?;
+        let mut free = self.home(ip);
+        while self.places[free].is_some_and(|(there, _)| there != ip) {
+            free = self.next(free);
+        }
+        let (_, owner) = self.places[free].take()?;
+        self.len -= 1;
+        let mut place = self.next(free);
+        while let Some((there, _)) = self.places[place] {
+            let mask = self.places.len() - 1;
+            let (from_home, from_free) = (
+                place.wrapping_sub(self.home(there)) & mask,
+                place.wrapping_sub(free) & mask,
+            );
+            if from_home >= from_free {
+                self.places[free] = self.places[place].take();
+                free = place;
+            }
+            place = self.next(place);
+        }
+        Some(owner)
+    }
+
     fn grow(&mut self) {
         let places = (2 * self.places.len()).max(8);
         let before = core::mem::replace(&mut self.places, vec![None; places]);
@@ -94,6 +119,17 @@ mod tests {
             }
         }
         assert_eq!(table.get(&1_000), None);
-        assert_eq!(table.len, 2 * 999);
+        for number in 1..500 {
+            for ip in ips(number) {
+                assert_eq!(table.remove(ip), Some((number, FIRST)));
+                assert_eq!(table.remove(ip), None);
+            }
+            for number in number + 1..1_000 {
+                for ip in ips(number) {
+                    assert_eq!(table.get(&ip), Some(&(number, FIRST)), "{ip}");
+                }
+            }
+        }
+        assert_eq!(table.len, 2 * 500);
     }
 }

@@ -16,13 +16,16 @@ use stillpoint::{
 };
 
 mod news;
+mod view;
 
 use super::receive::Receiving;
 use super::segment::{Kind, Segment, segment_bytes_max};
 use super::send::{Piece, Sending};
 use super::{Name, Seat, Side};
 use crate::counters::Counters;
-use crate::network::Held;
+use crate::network::{Entrance, HOP_LIMIT, Held};
+
+pub(crate) use view::EndView;
 
 pub(crate) struct Endpoint {
     pub(crate) name: Name,
@@ -210,6 +213,11 @@ impl Endpoint {
         IncomingId(self.name.conversation)
     }
 
+    /// Whether a segment is from the address that this end talks to, for the one it has.
+    pub(crate) fn hears(&self, segment: &Segment) -> bool {
+        (segment.source, segment.target) == (self.peer, self.local)
+    }
+
     /// The channel through which its deadlines come.
     pub(crate) fn channel(&self) -> Entity {
         const DEADLINES: u64 = 2;
@@ -263,13 +271,21 @@ impl Endpoint {
     /// Takes a segment in.
     pub(crate) fn handle_segment(&mut self, segment: Segment, tools: &mut Tools<'_>) -> Reply {
         match (self.stage, segment.kind) {
-            (Stage::Dead, Kind::Reset)
+            (_, Kind::TooBig) => {
+                self.shrink_segments(usize::try_from(segment.position).unwrap_or(usize::MAX));
+            }
+            (Stage::Dead, Kind::Reset | Kind::Unreachable)
+            // A connection that is there outlives such news (RFC 1122, 4.2.3.9).
+            | (Stage::Answering | Stage::Joined, Kind::Unreachable)
             | (Stage::Calling, Kind::Bytes | Kind::Last | Kind::Probe | Kind::Call)
             | (Stage::Answering, Kind::Answer)
             | (Stage::Joined, Kind::Call) => {} // Old, or overtaken by others.
             (Stage::Dead, _) => return Reply::Reject,
             (Stage::Calling, Kind::Reset) => {
                 self.die(Some(NetworkError::ConnectionRefused), tools);
+            }
+            (Stage::Calling, Kind::Unreachable) => {
+                self.die(Some(NetworkError::HostUnreachable), tools);
             }
             // Both have everything, and the other has gone: it knows nothing of late copies.
             (Stage::Joined, Kind::Reset)
@@ -519,6 +535,8 @@ impl Endpoint {
             expected: self.receiving.expected(),
             edge: self.receiving.tell_edge(),
             payload: piece.payload,
+            hop_limit: HOP_LIMIT,
+            entrance: Entrance::Outside,
         }
     }
 

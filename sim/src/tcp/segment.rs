@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use stillpoint::Buffer;
 
 use super::Name;
+use crate::network::{Entrance, HOP_LIMIT};
 use crate::trace::SegmentWord;
 
 /// One segment on its way.
@@ -16,8 +17,9 @@ use crate::trace::SegmentWord;
 pub(crate) struct Segment {
     /// The end that it is for.
     pub(crate) to: Name,
+    /// Where it comes from, and the node that has the address it is for, if any. On a way of
+    /// several links: the ends of the one that it is on.
     pub(crate) from_node: u32,
-    /// The node that has the address it is for, if any.
     pub(crate) to_node: Option<u32>,
     pub(crate) source: SocketAddr,
     pub(crate) target: SocketAddr,
@@ -29,6 +31,10 @@ pub(crate) struct Segment {
     /// The position up to which its sender takes bytes in.
     pub(crate) edge: u64,
     pub(crate) payload: Buffer,
+    /// How many gateways it may pass.
+    pub(crate) hop_limit: u8,
+    /// From which side it comes to the next, if that is one.
+    pub(crate) entrance: Entrance,
 }
 
 /// What a segment is.
@@ -47,17 +53,28 @@ pub(crate) enum Kind {
     Probe,
     /// RST.
     Reset,
+    /// ICMP: one from the other end's address could not go on.
+    Unreachable,
+    /// ICMP: one was too long for a link on the way. Its position is what fits.
+    TooBig,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Call,
         Self::Answer,
         Self::Bytes,
         Self::Last,
         Self::Probe,
         Self::Reset,
+        Self::Unreachable,
+        Self::TooBig,
     ];
+
+    /// Whether it is never answered.
+    pub(crate) const fn is_final(self) -> bool {
+        matches!(self, Self::Reset | Self::Unreachable | Self::TooBig)
+    }
 }
 
 impl Segment {
@@ -74,6 +91,8 @@ impl Segment {
             expected: 0,
             edge: 0,
             payload: Buffer::empty(),
+            hop_limit: HOP_LIMIT,
+            entrance: Entrance::Outside,
         }
     }
 

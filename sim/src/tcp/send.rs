@@ -312,6 +312,12 @@ impl Sending {
         }
     }
 
+    /// Bytes that were written, and that the peer has not acknowledged.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        let waiting: usize = self.queue.iter().map(|data| data.len()).sum();
+        self.taken().saturating_sub(self.acknowledged) + waiting as u64
+    }
+
     const fn in_flight(&self) -> u64 {
         self.next - self.acknowledged
     }

@@ -134,10 +134,18 @@ pub enum TraceKind {
     Marked,
     /// It waits in the queue in front of its link. Words: peer, or 0; size, or what the segment is.
     Queued,
+    /// A gateway sends datagrams on. Words: peer that they come from, peer that they go to, size;
+    /// both as they are from here on.
+    Forwarded,
+    /// A gateway sends a segment on. Words: peer that it comes from, peer that it goes to, what it
+    /// is.
+    SegmentForwarded,
+    /// The addresses of a node, or the network that it is in, have changed. Words: text.
+    Moved,
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 47] = [
+    pub(super) const ALL: [Self; 50] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,
@@ -185,6 +193,9 @@ impl TraceKind {
         Self::Truncated,
         Self::Marked,
         Self::Queued,
+        Self::Forwarded,
+        Self::SegmentForwarded,
+        Self::Moved,
     ];
 }
 
@@ -218,7 +229,10 @@ impl TraceEvent {
             | TraceKind::PacketTaken
             | TraceKind::PacketDropped => self.write_packet(f),
             TraceKind::Received | TraceKind::Write => write!(f, ", {first} B"),
-            TraceKind::Segment | TraceKind::SegmentLost => self.write_segment(f),
+            TraceKind::Segment
+            | TraceKind::SegmentLost
+            | TraceKind::SegmentForwarded
+            | TraceKind::Forwarded => self.write_way(f),
             TraceKind::Timeout
             | TraceKind::Shutdown
             | TraceKind::Abort
@@ -258,6 +272,7 @@ impl TraceEvent {
             | TraceKind::Stream
             | TraceKind::Control
             | TraceKind::Answer
+            | TraceKind::Moved
             | TraceKind::Untold => write_text(f, first, text),
         }
     }
@@ -281,7 +296,10 @@ impl TraceEvent {
             | TraceKind::WorkerStarted
             | TraceKind::WorkerStopped
             | TraceKind::Fault
-            | TraceKind::Stalled => Ok(()),
+            | TraceKind::Stalled
+            | TraceKind::Forwarded
+            | TraceKind::SegmentForwarded
+            | TraceKind::Moved => Ok(()),
             TraceKind::Held
             | TraceKind::Queued
             | TraceKind::Corrupted
@@ -320,13 +338,21 @@ impl TraceEvent {
         }
     }
 
-    fn write_segment(&self, f: &mut impl Write) -> fmt::Result {
+    /// What a segment is, or whose datagrams go on.
+    fn write_way(&self, f: &mut impl Write) -> fmt::Result {
         let [first, second, third] = self.words;
-        write!(f, " to {}, {}", Peer(first), SegmentWord(second))?;
-        if matches!(self.kind, TraceKind::SegmentLost) {
-            write!(f, ": {}", Cause(third))
-        } else {
+        let (one, other) = (Peer(first), Peer(second));
+        if matches!(self.kind, TraceKind::Forwarded) {
+            return write!(f, " from {one} to {other}, {}", Size(third));
+        }
+        if matches!(self.kind, TraceKind::SegmentForwarded) {
+            return write!(f, " from {one} to {other}, {}", SegmentWord(third));
+        }
+        write!(f, " to {one}, {}", SegmentWord(second))?;
+        if matches!(self.kind, TraceKind::Segment) {
             write!(f, ", arrives {}", Timestamp::from_nanos(third))
+        } else {
+            write!(f, ": {}", Cause(third))
         }
     }
 

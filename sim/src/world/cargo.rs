@@ -8,7 +8,7 @@ use stillpoint::{
 
 use super::outside::{Event, Outside};
 use crate::counters::DropCause;
-use crate::device::{PacketFlight, Port};
+use crate::device::{Goal, PacketFlight};
 use crate::link::{Fate, Hop, IPV4_HEADER, IPV6_HEADER, Parcel};
 use crate::network::Flight;
 use crate::tcp::Segment;
@@ -29,7 +29,7 @@ pub(super) enum Cargo {
     Packet {
         place: Place,
         id: DeviceId,
-        to: Port,
+        to: Goal,
         packet: Packet,
     },
 }
@@ -111,10 +111,23 @@ impl<A: App> Outside<A> {
                 let to = segment.to_node.unwrap_or(segment.from_node);
                 self.hop(segment.from_node, to)
             }
-            Cargo::Packet { place, to, .. } => {
-                let device = self.network.devices.get(to.device);
-                self.hop(place.node, device.node)
-            }
+            Cargo::Packet { place, to, .. } => self.hop(place.node, self.node_of_goal(*to)),
+        }
+    }
+
+    /// The node that a packet goes to next.
+    pub(super) fn node_of_goal(&self, to: Goal) -> u32 {
+        match to {
+            Goal::Device(port) => self.network.devices.get(port.device).node,
+            Goal::Gate { node, .. } => node,
+        }
+    }
+
+    /// What kind of device a packet is from. Gateways are for packets, not for frames.
+    pub(super) fn kind_of_goal(&self, to: Goal) -> DeviceKind {
+        match to {
+            Goal::Device(port) => self.network.devices.get(port.device).kind,
+            Goal::Gate { .. } => DeviceKind::Tun,
         }
     }
 
@@ -134,8 +147,7 @@ impl<A: App> Outside<A> {
                 }
             }
             Cargo::Packet { to, packet, .. } => {
-                let kind = self.network.devices.get(to.device).kind;
-                let skip = if kind == DeviceKind::Tap {
+                let skip = if self.kind_of_goal(*to) == DeviceKind::Tap {
                     ETHERNET_HEADER
                 } else {
                     0
@@ -272,7 +284,11 @@ impl<A: App> Outside<A> {
                 ref packet,
             } => {
                 let bytes = packet.payload.len() as u64;
-                let words = [to.device as u64, bytes, at.as_nanos()];
+                let device = match to {
+                    Goal::Device(port) => port.device as u64,
+                    Goal::Gate { .. } => u64::MAX,
+                };
+                let words = [device, bytes, at.as_nanos()];
                 self.trace.resource(place, kind, id, words);
             }
         }

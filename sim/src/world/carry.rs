@@ -23,7 +23,8 @@ impl<A: App> Sink<'_, A> {
         let count = segment_count(transmit.payload.len(), transmit.segment_size) as u64;
         let network = &mut self.outside.network;
         network.counters.sent += count;
-        if self.outside.failing.is_none()
+        let is_plain = self.outside.failing.is_none() && !self.outside.talks.watched;
+        if is_plain
             && let Some(way) = network.route_straight(self.place.node, self.worker, &transmit)
         {
             self.send_off(transmit, &way, count);
@@ -60,6 +61,9 @@ impl<A: App> Sink<'_, A> {
         flight.run.ecn = ecn;
         flight.run.payload = payload;
         flight.run.segment_size = segment_size;
+        if self.outside.network.routed {
+            self.outside.network.embark(&mut flight);
+        }
         self.outside.network.counters.in_flight += count;
         self.outside.carry(self.place, flight, count);
     }
@@ -67,14 +71,23 @@ impl<A: App> Sink<'_, A> {
     /// Sends datagrams off that do not go the way that most go.
     #[inline(never)]
     fn send_elsewhere(&mut self, transmit: Transmit, count: u64) {
+        if self.outside.talks.watched {
+            let whose = (self.worker, transmit.socket);
+            let talks = &mut self.outside.talks;
+            talks.note_sent(self.place.at, whose, transmit.peer);
+        }
         if self.outside.failing.is_some()
             && let Some((error, told)) = self.send_refusal(transmit.socket)
         {
             let error = (told == Told::Yes).then_some(error);
             return self.unsent(&transmit, count, DropCause::Unsendable, error);
         }
-        let network = &self.outside.network;
-        let (cause, error) = match network.route(self.place.node, self.worker, &transmit) {
+        let network = &mut self.outside.network;
+        let mut route = network.route(self.place.node, self.worker, &transmit);
+        if network.routed {
+            route = network.let_out(self.place.at, self.place.node, &transmit, route);
+        }
+        let (cause, error) = match route {
             Route::To {
                 node,
                 source,
@@ -203,6 +216,9 @@ impl<A: App> Outside<A> {
             self.recycle(flight);
             return None;
         }
+        if self.network.routed {
+            flight = self.pass(flight, count)?;
+        }
         let receiver = self
             .network
             .receiver(flight.to, flight.target, flight.run.peer);
@@ -221,7 +237,11 @@ impl<A: App> Outside<A> {
         }
         self.network.counters.delivered += count;
         let peer = flight.run.peer;
+        if self.talks.watched {
+            self.talks.note_heard(self.now, (worker, socket), peer);
+        }
         let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
+        flight.journey = None;
         self.spare.push(flight);
         Some((worker, NetworkEvent::Datagrams { socket, run }))
     }
@@ -269,7 +289,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Counts and records datagrams that were dropped where they arrived.
-    fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
+    pub(super) fn drop_arrived(&mut self, flight: &Flight, count: u64, cause: DropCause) {
         self.network.counters.dropped.add(cause, count);
         let place = Place {
             at: self.now,
@@ -315,6 +335,7 @@ impl<A: App> Outside<A> {
 
     pub(super) fn recycle(&mut self, mut flight: Box<Flight>) {
         flight.run.payload = Buffer::empty();
+        flight.journey = None;
         self.spare.push(flight);
     }
 
@@ -324,6 +345,9 @@ impl<A: App> Outside<A> {
             return self.drop_arrived(flight, count, DropCause::NodeDown);
         }
         self.drop_arrived(flight, count, DropCause::NoSocket);
+        if flight.journey.is_some() {
+            return self.send_back(flight.to, flight, NetworkError::ConnectionRefused);
+        }
         let back = self.hop(flight.to, flight.from);
         let Some(arrival) = self.network.links.notice(&back, self.now) else {
             return;

@@ -60,6 +60,15 @@ impl Failing {
         self.nodes.clear();
     }
 
+    /// How many nodes have something that fails.
+    pub(super) fn nodes_failing(&self) -> usize {
+        let fails = |refusals: &&Refusals| {
+            let errors = !refusals.send.is_empty() || !refusals.bind.is_empty();
+            errors || refusals.descriptors_max.is_some() || refusals.read_delay.is_some()
+        };
+        self.nodes.values().filter(fails).count()
+    }
+
     /// What a worker is refused with, if it is.
     fn draw(&mut self, refused: &Draw<'_>, node: u32, worker: u32) -> Option<NetworkError> {
         let errors = self.nodes.get(&node)?;

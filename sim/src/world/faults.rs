@@ -10,6 +10,7 @@ use stillpoint::{App, Entropy, Site, Timestamp};
 
 use super::World;
 use super::errors::{Failing, set_chance};
+use super::seat::Seat;
 use super::timing::Way;
 use crate::buggify::BuggifyLabel;
 use crate::bus::BusLink;
@@ -26,6 +27,8 @@ pub(super) struct Faults {
     planned: Vec<(Timestamp, Fault)>,
     plans: u64,
     last_at: Option<Timestamp>,
+    /// How many last, unless that is to be counted anew.
+    lasting: Option<usize>,
     /// How the bus of a node is when none is small.
     buses: BTreeMap<u32, BusLink>,
     /// Nodes with a worker that a fault has killed.
@@ -44,6 +47,7 @@ impl Faults {
             planned: Vec::new(),
             plans: 0,
             last_at: None,
+            lasting: None,
             buses: BTreeMap::new(),
             maimed: BTreeSet::new(),
             buggify: (0.0, 0.0),
@@ -138,7 +142,8 @@ impl<A: App> World<A> {
     /// that a fault has killed is restarted, if it [has something to start with](crate::NodeBuilder::boot)
     /// and its controller has not replaced the worker.
     ///
-    /// What has happened stays: clocks that have jumped, connections that are broken.
+    /// What has happened stays: clocks that have jumped, connections that are broken, nodes that
+    /// have moved.
     ///
     /// # Panics
     ///
@@ -206,9 +211,29 @@ impl<A: App> World<A> {
         self.mischief.labels()
     }
 
-    /// A fault happens now.
+    /// A fault happens now, or ends.
     pub(super) const fn note_fault(&mut self) {
         self.faults.last_at = Some(self.outside.now);
+        self.faults.lasting = None;
+        self.outside.disturbed();
+    }
+
+    /// How many faults last until somebody ends them: cuts, nodes that are down, and the like.
+    pub(super) fn lasting_faults(&mut self) -> usize {
+        if let Some(lasting) = self.faults.lasting {
+            return lasting;
+        }
+        let network = &self.outside.network;
+        let links = network.links.cuts() + network.links.covers();
+        let down = network.hosts.iter().filter(|host| host.is_down).count();
+        let paused =
+            |seat: &&Seat<A>| seat.worker.is_some() && seat.stalled_until == Timestamp::MAX;
+        let paused = self.seats.iter().filter(paused).count();
+        let failing = self.outside.failing.as_ref();
+        let refusing = failing.map_or(0, |failing| failing.nodes_failing());
+        let lasting = links + down + paused + refusing + self.timings.faults();
+        self.faults.lasting = Some(lasting);
+        lasting
     }
 
     /// The next fault that is scheduled is due.
@@ -236,6 +261,7 @@ impl<A: App> World<A> {
         };
         let targets = wanted.iter().map(|&node| Target {
             node,
+            is_nat: self.outside.network.nat(node.number()).is_some(),
             entity: self.outside.network.entities[node.index()],
             workers: workers(node),
         });
@@ -345,6 +371,13 @@ impl<A: App> World<A> {
                     }
                 }
             }
+            Fault::Rebind(gateway) => self.rebind(gateway),
+            Fault::Readdress { gateway, address } => self.set_gateway_address(gateway, address),
+            Fault::Roam {
+                node,
+                gateway,
+                address,
+            } => self.move_behind(node, gateway, address),
             Fault::SetLink { from, to, link } => {
                 let (from, to) = (self.known(from).number(), self.known(to).number());
                 self.outside.keep_lines();

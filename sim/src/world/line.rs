@@ -96,7 +96,7 @@ impl<A: App> Outside<A> {
             self.trace_cargo(TraceKind::Queued, &cargo, 0);
         }
         let is_ip = match &cargo {
-            Cargo::Packet { to, .. } => self.network.devices.get(to.device).kind == DeviceKind::Tun,
+            Cargo::Packet { to, .. } => self.kind_of_goal(*to) == DeviceKind::Tun,
             Cargo::Datagrams { .. } | Cargo::Segment { .. } => true,
         };
         let queued = Queued {

@@ -90,6 +90,7 @@ impl<A: App> World<A> {
         let (from, to) = (self.known(from).number(), self.known(to).number());
         let until = self.outside.now.after(duration);
         self.note_fault();
+        self.outside.disturbed_until(until);
         self.outside.clog(from, to, until);
     }
 
@@ -108,6 +109,7 @@ impl<A: App> World<A> {
 
     /// Ends all cuts and clogs. How links behave ([`World::link`]) stays as it is.
     pub fn heal_links(&mut self) {
+        self.note_fault();
         for (from, to) in self.outside.network.links.barred() {
             self.outside.network.links.unbar((from, to));
             self.outside.release(from, to);

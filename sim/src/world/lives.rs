@@ -214,6 +214,7 @@ impl<A: App> World<A> {
         self.crash_now(node);
         let number = node.number();
         self.outside.network.hosts[node.index()].is_down = false;
+        self.outside.network.forget_flows(number);
         self.outside.desks[node.index()].life += 1;
         self.timings.boot(number, self.outside.now);
         let workers = self.nodes.get_index(node.index());

@@ -154,4 +154,34 @@ impl<A: App> World<A> {
     ) -> impl Iterator<Item = (TaskId, &T)> {
         self.workers_of(node).flat_map(Worker::tasks_of)
     }
+
+    /// All tasks of a type, node by node and worker by worker.
+    pub fn all_tasks<T: Task<App = A> + 'static>(
+        &self,
+    ) -> impl Iterator<Item = (NodeId, TaskId, &T)> {
+        self.seats.iter().flat_map(|seat| {
+            let node = NodeId::new(seat.node);
+            let tasks = seat.worker.iter().flat_map(|worker| worker.tasks_of::<T>());
+            tasks.map(move |(id, task)| (node, id, task))
+        })
+    }
+
+    /// The only task of a type on a node.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node, or it has none of these tasks, or several.
+    #[must_use]
+    pub fn only_task<T: Task<App = A> + 'static>(&self, node: NodeId) -> &T {
+        let mut tasks = self.tasks::<T>(node).map(|(_, task)| task);
+        match (tasks.next(), tasks.next()) {
+            (Some(only), None) => only,
+            (found, _) => panic!(
+                "`only_task` of node `{}`, which has {} tasks of the type {}",
+                self.node_name(node),
+                if found.is_some() { "several" } else { "no" },
+                core::any::type_name::<T>()
+            ),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::agenda::Agenda;
 use crate::bus::{BusPath, Buses};
 use crate::device::PacketFlight;
 use crate::failure::Failure;
+use crate::names::Names;
 use crate::network::{Flight, MembershipChange, Network};
 use crate::node::NodeId;
 use crate::tcp::{Name, Segment, Tcp};
@@ -17,13 +18,16 @@ use crate::trace::{Place, Trace, TraceKind};
 
 use super::desk::Desk;
 use super::errors::Failing;
+use super::forward::Notice;
 use super::gate::Held;
 use super::line::Lines;
+use super::waits::Talks;
 
 pub(super) struct Outside<A: App> {
     pub(super) now: Timestamp,
     pub(super) agenda: Agenda<Event<A>>,
     pub(super) network: Network,
+    pub(super) names: Names,
     pub(super) held: Held,
     pub(super) lines: Lines,
     pub(super) tcp: Tcp,
@@ -41,6 +45,9 @@ pub(super) struct Outside<A: App> {
     /// Whether a new worker is being told of the others, which is no event.
     pub(super) introducing: bool,
     pub(super) failed: Option<Failure>,
+    /// When a fault last ceased to act.
+    pub(super) disturbed_at: Timestamp,
+    pub(super) talks: Talks,
     pub(super) buffers: BufferPool,
     /// Boxes to be used again, so that a flight allocates nothing.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
@@ -68,6 +75,8 @@ pub(super) enum Event<A: App> {
     Flight(Box<Flight>),
     Packet(Box<PacketFlight>),
     Segment(Box<Segment>),
+    /// An error on its way back through gateways.
+    Notice(Box<Notice>),
     /// The task of a listener is told that it is open.
     Listening {
         slot: u32,
@@ -152,6 +161,7 @@ impl<A: App> Outside<A> {
             now: Timestamp::EPOCH,
             agenda: Agenda::new(entropy),
             network: Network::new(entropy, steady),
+            names: Names::default(),
             held: Held::default(),
             lines: Lines::default(),
             tcp: Tcp::new(entropy),
@@ -166,6 +176,8 @@ impl<A: App> Outside<A> {
             failing: None,
             introducing: false,
             failed: None,
+            disturbed_at: Timestamp::EPOCH,
+            talks: Talks::default(),
             buffers,
             spare: Vec::new(),
             lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
@@ -176,6 +188,18 @@ impl<A: App> Outside<A> {
     pub(super) fn seat(&self, node: u32, worker: u16) -> Option<u32> {
         let seats = &self.desks[node as usize].seats;
         seats.get(usize::from(worker)).copied()
+    }
+
+    /// A fault has just acted: properties are to hold again.
+    pub(super) const fn disturbed(&mut self) {
+        self.disturbed_until(self.now);
+    }
+
+    /// The same, of one that acts until then.
+    pub(super) const fn disturbed_until(&mut self, until: Timestamp) {
+        if until.as_nanos() > self.disturbed_at.as_nanos() {
+            self.disturbed_at = until;
+        }
     }
 
     /// Notes a failure. The first one counts.
@@ -360,7 +384,8 @@ impl<A: App> Sink<'_, A> {
             worker: self.worker,
             input: Box::new(WorkerInput::Network(event)),
         };
-        self.outside.agenda.push(self.place.at, channel, event);
+        let agenda = &mut self.outside.agenda;
+        agenda.push_in_time(self.place.at, channel, event);
     }
 
     /// The payload of a transmit as a buffer.

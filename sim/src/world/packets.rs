@@ -9,7 +9,7 @@ use super::World;
 use super::cargo::{Cargo, Which};
 use super::outside::{Event, Outside, Sink, controls};
 use crate::counters::DropCause;
-use crate::device::{PacketFlight, Port, Side, TAKEN_MAX};
+use crate::device::{Goal, PacketFlight, Port, Side, TAKEN_MAX};
 use crate::link::Fate;
 use crate::node::NodeId;
 use crate::trace::{Place, TraceKind};
@@ -35,6 +35,7 @@ impl<A: App> World<A> {
         let side = Side::Task;
         let to = Port { device, side };
         let channel = outside.network.entities[node.index()].part(INJECTED);
+        let to = Goal::Device(to);
         let flight = Box::new(PacketFlight { to, packet });
         outside
             .agenda
@@ -174,33 +175,41 @@ impl<A: App> Outside<A> {
     /// Sends a packet on that a task has given to its host.
     fn forward(&mut self, place: Place, id: DeviceId, entered: usize, packet: &Packet) {
         let kind = self.network.devices.get(entered).kind;
-        let ports = match kind {
-            DeviceKind::Tap => self.network.devices.switch(entered, &packet.payload),
+        let devices = &mut self.network.devices;
+        let goals: Vec<Goal> = match kind {
+            DeviceKind::Tap => {
+                let ports = devices.switch(entered, &packet.payload);
+                ports.into_iter().map(Goal::Device).collect()
+            }
             DeviceKind::Tun => match PacketHeaders::parse(kind, &packet.payload) {
                 Ok(headers) => {
-                    let port = self.network.devices.route(entered, headers.destination);
-                    port.into_iter().collect()
+                    let goal = if self.network.routed {
+                        self.network.packet_goal(id, entered, headers.destination)
+                    } else {
+                        let port = devices.route(entered, headers.destination);
+                        port.map(Goal::Device)
+                    };
+                    goal.into_iter().collect()
                 }
                 // The system call succeeds, and the stack throws it away.
                 Err(_) => return self.drop_packet(place, id, DropCause::Malformed, packet),
             },
         };
-        if ports.is_empty() {
+        if goals.is_empty() {
             return self.drop_packet(place, id, DropCause::NoRoute, packet);
         }
         let packets = &mut self.network.counters.packets;
-        packets.copied += ports.len() as u64 - 1;
-        packets.in_flight += ports.len() as u64 - 1;
-        for to in ports {
+        packets.copied += goals.len() as u64 - 1;
+        packets.in_flight += goals.len() as u64 - 1;
+        for to in goals {
             self.carry_packet(place, id, to, packet);
         }
     }
 
     /// Puts a packet onto its link; in pieces, if it is a large one and leaves its node.
-    fn carry_packet(&mut self, place: Place, id: DeviceId, to: Port, packet: &Packet) {
-        let device = self.network.devices.get(to.device);
-        let (from, target, kind) = (place.node, device.node, device.kind);
-        if from == target {
+    fn carry_packet(&mut self, place: Place, id: DeviceId, to: Goal, packet: &Packet) {
+        let kind = self.kind_of_goal(to);
+        if place.node == self.node_of_goal(to) {
             return self.carry_single(place, id, to, packet.clone());
         }
         for packet in self.singles(kind, packet.clone()) {
@@ -209,7 +218,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Puts a packet onto its link, as it is.
-    fn carry_single(&mut self, place: Place, id: DeviceId, to: Port, packet: Packet) {
+    pub(super) fn carry_single(&mut self, place: Place, id: DeviceId, to: Goal, packet: Packet) {
         let cargo = Cargo::Packet {
             place,
             id,
@@ -229,8 +238,7 @@ impl<A: App> Outside<A> {
 
     /// Hands a packet that has arrived to the host, if it is for the host. What is for the task is
     /// returned, in pieces if the task takes such only.
-    pub(super) fn arrive_packet(&mut self, flight: PacketFlight) -> Vec<Packet> {
-        let PacketFlight { to, packet } = flight;
+    pub(super) fn arrive_packet(&mut self, to: Port, packet: Packet) -> Vec<Packet> {
         if !self.network.devices.get(to.device).is_open() {
             self.drop_at(to.device, DropCause::NoRoute, &packet);
             return Vec::new();

@@ -5,13 +5,16 @@ use core::time::Duration;
 use stillpoint::{App, Timestamp, WorkerInput};
 
 use super::outside::{Event, Sink};
+use super::scheduling::Turn;
 use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
-use crate::failure::{Failure, Waiting};
+use crate::device::{Goal, PacketFlight};
+use crate::failure::Failure;
+
 use crate::trace::Place;
 
 /// What came of looking for something to do.
-enum Step {
+pub(super) enum Step {
     /// Something happened.
     Moved,
     /// What is next is due after the limit.
@@ -43,8 +46,9 @@ impl<A: App> World<A> {
             match self.advance(limit) {
                 Ok(Step::Moved) => {}
                 Ok(Step::Later | Step::Idle) => {
+                    self.pass(limit);
                     self.outside.now = limit;
-                    break Ok(());
+                    break self.failure().cloned().map_or(Ok(()), Err);
                 }
                 Err(failure) => break Err(failure),
             }
@@ -106,7 +110,7 @@ impl<A: App> World<A> {
     }
 
     /// Lets the next event happen, if it is due by `limit`.
-    fn advance(&mut self, limit: Timestamp) -> Result<Step, Failure> {
+    pub(super) fn advance(&mut self, limit: Timestamp) -> Result<Step, Failure> {
         if let Some(failure) = &self.outside.failed {
             return Err(failure.clone());
         }
@@ -139,10 +143,20 @@ impl<A: App> World<A> {
                 let events_max = self.events_max;
                 self.outside.fail(Failure::Budget { at, events_max });
             } else {
+                if at > self.due {
+                    self.pass(at);
+                    if let Some(failure) = &self.outside.failed {
+                        return Err(failure.clone());
+                    }
+                }
                 self.events += 1;
                 self.outside.now = at;
-                self.happen(due);
-                self.check_invariants();
+                if self.priorities.is_none() || self.preempt(&due) == Turn::Now {
+                    self.happen(due);
+                }
+                if self.properties.is_some() {
+                    self.look_at_properties();
+                }
             }
             return match &self.outside.failed {
                 Some(failure) => Err(failure.clone()),
@@ -163,9 +177,15 @@ impl<A: App> World<A> {
             self.outside.fail(Failure::Budget { at, events_max });
         } else {
             self.events += 1;
+            if at > self.due {
+                self.pass(at);
+                if let Some(failure) = &self.outside.failed {
+                    return Err(failure.clone());
+                }
+            }
             self.outside.now = at;
             self.happen_fault();
-            self.check_invariants();
+            self.look_at_properties();
         }
         match &self.outside.failed {
             Some(failure) => Err(failure.clone()),
@@ -187,14 +207,26 @@ impl<A: App> World<A> {
             Due::Event(Event::Control { worker, input }) => self.control_arrives(worker, *input),
             Due::Event(Event::ControlTurn { worker }) => self.control_turn(worker),
             Due::Event(Event::Packet(flight)) => {
-                let device = flight.to.device;
-                for packet in self.outside.arrive_packet(*flight) {
-                    if let Some((worker, event)) = self.outside.deliver_packet(device, packet) {
+                let PacketFlight { to, packet } = *flight;
+                let port = match to {
+                    Goal::Device(port) => port,
+                    Goal::Gate { node, entrance, id } => {
+                        return self.outside.forward_packet(node, entrance, id, packet);
+                    }
+                };
+                for packet in self.outside.arrive_packet(port, packet) {
+                    let delivered = self.outside.deliver_packet(port.device, packet);
+                    if let Some((worker, event)) = delivered {
                         self.give(worker, WorkerInput::Network(event));
                     }
                 }
             }
-            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(*segment),
+            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(segment),
+            Due::Event(Event::Notice(notice)) => {
+                if let Some((worker, event)) = self.outside.notice_arrives(*notice) {
+                    self.give(worker, WorkerInput::Network(event));
+                }
+            }
             Due::Event(Event::Retell { slot, name }) => self.outside.retell(slot, name),
             Due::Event(Event::Listening { slot }) => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {
@@ -270,6 +302,9 @@ impl<A: App> World<A> {
             seat.note_bus(&mut self.outside.network.counters);
         }
         seat.inputs += 1;
+        if let Some(properties) = &mut self.properties {
+            properties.touch(number);
+        }
         self.arm(number);
         if self.seats[number as usize].watched {
             self.look_after(number);
@@ -293,6 +328,7 @@ impl<A: App> World<A> {
             } else {
                 wanted.max(now.after(TURN))
             };
+            let at = self.outside.agenda.timeout_at(at, number, wanted);
             if seat.armed.is_none_or(|armed| at < armed) {
                 self.outside.agenda.push_deadline(at, number);
                 seat.armed = Some(at);
@@ -343,36 +379,20 @@ impl<A: App> World<A> {
         }
     }
 
-    fn check_invariants(&mut self) {
-        if self.always.is_empty() || self.outside.failed.is_some() {
-            return;
-        }
-        let broken = self
-            .always
-            .iter()
-            .find(|invariant| !(invariant.holds)(self));
-        if let Some(name) = broken.map(|invariant| invariant.name.clone()) {
-            let at = self.outside.now;
-            self.outside.fail(Failure::Invariant { at, name });
-        }
-    }
-
     fn timed_out(&mut self, at: Timestamp, limit: Duration) -> Failure {
+        self.pass(at);
+        if let Some(failure) = &self.outside.failed {
+            return failure.clone();
+        }
         self.outside.now = at;
-        Failure::TimedOut { at, limit }
+        let waiting = self.waits();
+        Failure::TimedOut { at, limit, waiting }
     }
 
     fn deadlock(&self) -> Failure {
-        let seats = self.seats.iter().filter(|seat| seat.tasks() > 0);
         Failure::Deadlock {
             at: self.now(),
-            waiting: seats
-                .map(|seat| Waiting {
-                    node: self.outside.network.hosts[seat.node as usize].name.clone(),
-                    worker: seat.index,
-                    tasks: seat.tasks(),
-                })
-                .collect(),
+            waiting: self.waits(),
         }
     }
 }

@@ -43,7 +43,7 @@ impl<A: App> Sink<'_, A> {
             Ok(slot) => {
                 let node = network.entities[self.place.node as usize];
                 let channel = controls(node, self.place.worker);
-                agenda.push(self.place.at, channel, Event::Listening { slot });
+                agenda.push_in_time(self.place.at, channel, Event::Listening { slot });
             }
             Err(error) => self.answer(NetworkEvent::ListenFailed {
                 listener: id,
@@ -312,8 +312,15 @@ impl<A: App> Outside<A> {
         Some((worker, event))
     }
 
-    /// A segment is at its node.
-    pub(super) fn segment_arrives(&mut self, segment: Segment) {
+    /// A segment is at a node.
+    pub(super) fn segment_arrives(&mut self, mut segment: Box<Segment>) {
+        if self.network.routed {
+            match self.pass_segment(segment) {
+                Some(passed) => segment = passed,
+                None => return,
+            }
+        }
+        let segment = *segment;
         let counters = &mut self.network.counters.segments;
         counters.in_flight -= 1;
         if let Some(node) = segment.to_node
@@ -327,10 +334,14 @@ impl<A: App> Outside<A> {
         }
         counters.arrived += 1;
         let rejection = segment.rejection();
-        let is_reset = segment.kind == Kind::Reset;
+        let is_final = segment.kind.is_final();
         let rejected = if let Some(slot) = self.tcp.named(segment.to) {
-            let reply = self.change(slot, |end, tools| end.handle_segment(segment, tools));
-            reply == Reply::Reject
+            if self.network.routed && !self.tcp.ends[slot as usize].hears(&segment) {
+                !is_final // It comes from elsewhere now: for this end, it is a stranger's.
+            } else {
+                let reply = self.change(slot, |end, tools| end.handle_segment(segment, tools));
+                reply == Reply::Reject
+            }
         } else if segment.kind == Kind::Call && segment.to.side == Side::Answerer {
             match self.tcp.answer(&self.network, &segment) {
                 Ok(Some(slot)) => {
@@ -344,25 +355,27 @@ impl<A: App> Outside<A> {
                 Err(NoListener) => true,
             }
         } else {
-            !is_reset
+            !is_final
         };
         if rejected {
             self.send_segment(None, rejection);
         }
     }
 
-    /// Puts a segment onto its link.
-    fn send_segment(&mut self, stream: Option<StreamId>, segment: Segment) {
+    /// Sends a segment off.
+    fn send_segment(&mut self, stream: Option<StreamId>, mut segment: Segment) {
         let place = Place {
             at: self.now,
             node: segment.from_node,
             worker: stream.map_or(0, StreamId::worker),
         };
         let id = stream.map_or(0, |stream| stream.to_words()[1]);
-        let counters = &mut self.network.counters.segments;
-        counters.sent += 1;
+        self.network.counters.segments.sent += 1;
+        if self.network.routed && !self.start_segment(stream, &mut segment) {
+            return;
+        }
         if segment.to_node.is_none() {
-            counters.unroutable += 1;
+            self.network.counters.segments.unroutable += 1;
             let words = [
                 peer(segment.target),
                 segment.word().0,
@@ -375,7 +388,12 @@ impl<A: App> Outside<A> {
     }
 
     /// Puts a segment onto its link.
-    fn carry_segment(&mut self, place: Place, stream: Option<StreamId>, segment: Box<Segment>) {
+    pub(super) fn carry_segment(
+        &mut self,
+        place: Place,
+        stream: Option<StreamId>,
+        segment: Box<Segment>,
+    ) {
         let (from, to) = (segment.from_node, segment.to_node.unwrap_or_default());
         let path = self.network.links.path(from, to);
         let hop = self.hop(from, to);

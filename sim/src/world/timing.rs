@@ -13,7 +13,7 @@ use stillpoint::{App, Entity, Entropy, NetworkEvent, RunnerStatus, Site, Timesta
 use super::World;
 use super::seat::Seat;
 use crate::clock::{NodeClock, Running};
-use crate::cost::{InputCost, InputKind};
+use crate::cost::{Cost, InputCost, InputKind};
 use crate::fault::{Fault, Who};
 use crate::network::Held;
 use crate::node::NodeId;
@@ -82,6 +82,14 @@ impl Timings {
         {
             *running = Running::started(clock, now);
         }
+    }
+
+    /// How many faults have set something that lasts.
+    pub(super) fn faults(&self) -> usize {
+        let lateness = self.lateness.faults.iter();
+        let late = lateness.filter(|(_, lateness)| lateness.is_some()).count();
+        let costs = self.costs.faults.iter();
+        late + costs.filter(|(_, cost)| cost.is_some()).count()
     }
 
     /// What faults have set is over.
@@ -196,15 +204,17 @@ impl<A: App> Timing<A> {
         let (count, entity) = (self.counted, self.entity);
         self.counted += 1;
         let mut took = Duration::ZERO;
-        let range = cost.range(kind);
-        if range.start() == range.end() {
-            took += range
-                .end()
-                .saturating_mul(u32::try_from(pieces).unwrap_or(u32::MAX));
-        } else {
-            let entity = entity.part(count);
-            let each = (0..pieces).map(|piece| self.sites.cost.duration(entity, piece, range));
-            took += each.fold(Duration::ZERO, Duration::saturating_add);
+        let (site, input) = (&self.sites.cost, entity.part(count));
+        let each = |piece| match cost.of_one(kind) {
+            Cost::Range(range) if range.start() == range.end() => *range.end(),
+            Cost::Range(range) => site.duration(input, piece, range),
+            Cost::Drawn(latency) => {
+                let choice = site.below(input, piece, CHOICES);
+                latency.quantile((choice as f64 + 0.5) / CHOICES as f64)
+            }
+        };
+        for piece in 0..pieces {
+            took = took.saturating_add(each(piece));
         }
         if let Some((chance, longer)) = cost.hiccup()
             && self.sites.hiccup.chance(entity, count, *chance)
@@ -464,6 +474,9 @@ impl<A: App> World<A> {
         true
     }
 }
+
+/// Shares of a distribution that are told apart.
+const CHOICES: u64 = 1 << 53;
 
 /// Where a clock is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,9 @@ impl<A: App> Outside<A> {
     pub(super) fn carry_over_faulty(&mut self, place: Place, flight: Box<Flight>, count: u64) {
         let hop = self.hop(flight.from, flight.to);
         let terms = self.network.links.terms(flight.from, flight.to);
-        if let Some(error) = self.refusal(&terms, &hop, &flight, count) {
+        if !flight.is_forwarded()
+            && let Some(error) = self.refusal(&terms, &hop, &flight, count)
+        {
             return self.refuse_to_send(place, flight, count, error);
         }
         let cargo = Cargo::Datagrams {
@@ -294,20 +296,28 @@ impl<A: App> Outside<A> {
             Cargo::Datagrams { flight, .. } => {
                 let max = payload_max(mtu, flight.target.is_ipv4(), UDP_HEADER);
                 let len = flight.run.payload.len();
+                let error = NetworkError::TooLong { len, max };
+                if flight.is_forwarded() {
+                    return self.send_back(hop.ends.0, flight, error);
+                }
                 let event = NetworkEvent::SocketError {
                     socket: flight.socket,
                     peer: Some(flight.target),
-                    error: NetworkError::TooLong { len, max },
+                    error,
                 };
                 Event::Input {
                     worker: flight.worker,
                     input: Box::new(WorkerInput::Network(event)),
                 }
             }
-            Cargo::Segment { segment, .. } => Event::SegmentTooBig {
-                end: segment.to.other(),
-                bytes_max: payload_max(mtu, segment.target.is_ipv4(), TCP_HEADER),
-            },
+            Cargo::Segment { segment, .. } => {
+                let bytes_max = payload_max(mtu, segment.target.is_ipv4(), TCP_HEADER);
+                if self.network.is_gateway(hop.ends.0) {
+                    return self.answer_too_big(hop.ends, segment, bytes_max as u64);
+                }
+                let end = segment.to.other();
+                Event::SegmentTooBig { end, bytes_max }
+            }
             // The stacks of devices answer nothing.
             Cargo::Packet { .. } => return,
         };

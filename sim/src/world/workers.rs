@@ -45,7 +45,11 @@ impl<A: App> World<A> {
         }
         seat.stalled_until = seat.stalled_until.max(self.outside.now.after(stall));
         seat.held = true;
-        let word = seat.stalled_until.as_nanos();
+        let until = seat.stalled_until;
+        let word = until.as_nanos();
+        if until < Timestamp::MAX {
+            self.outside.disturbed_until(until);
+        }
         let place = self.place(number);
         self.outside
             .trace

@@ -10,7 +10,7 @@ use stillpoint::{
     App, Buffer, Deadline, Input, NetworkError, NetworkEvent, Outbox, Output, SocketId, Spawned,
     Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
 };
-use stillpoint_sim::{Link, NodeId, World};
+use stillpoint_sim::{Failure, Link, NodeId, World};
 
 /// The application.
 #[derive(Debug)]
@@ -320,4 +320,33 @@ pub fn reported(world: &mut World<Echo>) -> Vec<Report> {
         .into_iter()
         .map(|reported| reported.report)
         .collect()
+}
+
+/// Four clients and two workers of a server, over links that do everything: of all the scenarios,
+/// the one whose hash has been written down the longest.
+pub fn golden(world: &mut World<Echo>) -> Result<(), Failure> {
+    let answering = world
+        .node("server", [10, 0, 0, 100])
+        .workers(2)
+        .spawner(spawn);
+    world.default_link(
+        &Link::new(ms(1)..=ms(9))
+            .loss(0.1)
+            .duplicate(0.1)
+            .reorder(0.1, ms(5)),
+    );
+    world.spawn(answering, 0, server("0.0.0.0:7"));
+    world.spawn(answering, 1, server("0.0.0.0:8"));
+    world.run_for(ms(1))?;
+    for number in 0..4 {
+        let node = world
+            .node(format!("client {number}"), [10, 0, 0, number])
+            .spawner(spawn);
+        world.spawn(node, 0, client("10.0.0.100:7", 20, ms(3)));
+        world.spawn(node, 0, client("10.0.0.100:8", 20, ms(5)));
+        world.spawn(node, 0, client("10.0.0.100:9", 2, ms(5)));
+    }
+    world.run_until_idle(ms(1_000))?;
+    world.shutdown(answering);
+    world.run_until_idle(ms(1_000))
 }

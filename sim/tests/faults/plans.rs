@@ -7,7 +7,8 @@ use super::common::{self, Echo, client, heard, ms, pair};
 use super::shop::{self, Report, Shop};
 use stillpoint::Timestamp;
 use stillpoint_sim::{
-    Failure, Fault, FaultKind, FaultPlan, Link, NodeId, TraceKind, Who, World, check, self_check,
+    Failure, Fault, FaultKind, FaultPlan, Link, Nat, NodeId, TraceKind, Who, World, check,
+    self_check,
 };
 
 /// The name of what happens.
@@ -125,6 +126,55 @@ fn the_last_fault_is_known_however_it_came() {
         world.run_for(ms(5)).unwrap();
         assert_eq!(world.last_fault_at(), Some(now));
     }
+}
+
+#[test]
+fn nats_forget_and_nodes_move() {
+    let mut world = World::new(1);
+    let answering = world.node("server", [10, 0, 0, 2]).spawner(common::spawn);
+    let home = world
+        .gateway("home")
+        .address([10, 0, 0, 9])
+        .nat(Nat::full_cone())
+        .build();
+    let asking = world.node("client", [192, 168, 0, 2]).behind(home);
+    let asking = asking.spawner(common::spawn);
+    world.spawn(answering, 0, common::server("10.0.0.2:7"));
+    world.run_for(ms(1)).unwrap();
+    world.spawn(asking, 0, client("10.0.0.2:7", 100, ms(10)));
+    world.run_for(ms(200)).unwrap();
+    let seen = |world: &World<Echo>| world.mappings(home).len();
+    assert_eq!(seen(&world), 1);
+    world.inject(Fault::Rebind(home));
+    assert_eq!(seen(&world), 0);
+    world.run_for(ms(200)).unwrap();
+    assert_eq!(seen(&world), 1, "what it sends next is mapped anew");
+
+    let address = [10, 0, 0, 10].into();
+    world.inject(Fault::Readdress {
+        gateway: home,
+        address,
+    });
+    assert_eq!(world.address(home), address);
+    let address = [10, 0, 0, 77].into();
+    world.inject(Fault::Roam {
+        node: asking,
+        gateway: None,
+        address,
+    });
+    assert_eq!(world.address(asking), address);
+    assert!(world.last_fault_at().is_some());
+
+    // A plan may have it happen, if there is a NAT.
+    let plan = FaultPlan::new()
+        .with(FaultKind::Rebind, 2..=2, ms(0)..=ms(0))
+        .switch_chance(1.0);
+    world.plan(&plan, ms(100));
+    let planned = world.planned().into_iter().map(|(_, fault)| fault);
+    assert_eq!(
+        planned.collect::<Vec<_>>(),
+        [Fault::Rebind(home), Fault::Rebind(home)]
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Cuts and clogs: what stands in the way apart from how links behave.
 
 use super::common::{Echo, Report, client, heard, ms, pair, reported, server, spawn, the_client};
+use super::talker::{self, Script, Spawn, connect, listen};
+use super::wire;
 use stillpoint_sim::{DropCause, Link, World, self_check};
 
 #[test]
@@ -124,6 +126,59 @@ fn a_clog_that_is_mended_lets_everything_go_at_once_and_one_that_is_cut_too_drop
     world.run_until_idle(ms(1_000)).unwrap();
     assert_eq!(heard(&world, answering).len(), 10);
     assert_eq!(world.counters().dropped.by(DropCause::Partition), 10);
+}
+
+#[test]
+fn streams_wait_behind_cuts_and_clogs_and_go_on() {
+    let heard = |world: &World<talker::Talk>, node| {
+        let tasks = world.tasks::<talker::Talker>(node);
+        let ears = tasks.flat_map(|(_, task)| &task.ears);
+        ears.map(|ear| ear.heard.len()).sum::<usize>()
+    };
+    for clogged in [false, true] {
+        let mut world = World::new(1);
+        let link = Link::fixed(ms(20));
+        let (client, server) = talker::pair(&mut world, &link, listen(), Script::default());
+        let says = Script::say(1_000_000);
+        world.spawn(client, 0, Spawn::Connect(connect(), says));
+        world.run_for(ms(100)).unwrap();
+        if clogged {
+            world.clog(client, server, ms(5_000));
+        } else {
+            world.cut(client, server);
+        }
+        world.run_for(ms(100)).unwrap();
+        let before = heard(&world, server);
+        assert!((1..1_000_000).contains(&before));
+        world.run_for(ms(4_000)).unwrap();
+        assert_eq!(heard(&world, server), before);
+        let dropped = world.counters().segments.dropped.by(DropCause::Partition);
+        assert_eq!(dropped > 0, !clogged);
+        world.heal_links();
+        let done = |world: &World<_>| heard(world, server) == 1_000_000;
+        world.run_until(ms(60_000), done).unwrap();
+    }
+}
+
+#[test]
+fn packets_of_devices_are_cut_off_and_held_back_too() {
+    let mut world = World::new(1);
+    let a = wire::opened(&mut world, 1, wire::tun("10.0.1.1"));
+    let b = wire::opened(&mut world, 2, wire::tun("10.0.2.1"));
+    let packet = |port| wire::ipv4("10.0.1.1", "10.0.2.9", port, b"x");
+    world.clog(a, b, ms(50));
+    wire::give(&mut world, a, (0..10).map(packet));
+    world.run_for(ms(40)).unwrap();
+    assert_eq!(world.take_reports().len(), 0);
+    world.run_for(ms(20)).unwrap();
+    let ports: Vec<_> = world.take_reports().iter().map(wire::port).collect();
+    assert_eq!(ports, (0..10).collect::<Vec<_>>());
+
+    world.partition(&[a], &[b]);
+    wire::give(&mut world, a, [packet(1)]);
+    assert_eq!(wire::reports(&mut world), []);
+    let dropped = world.counters().packets.dropped;
+    assert_eq!(dropped.by(DropCause::Partition), 1);
 }
 
 #[test]

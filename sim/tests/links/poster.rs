@@ -3,12 +3,15 @@
 use core::net::SocketAddr;
 
 use stillpoint::{
-    App, Buffer, Ecn, Input, NetworkError, NetworkEvent, Outbox, Output, SocketId, Spawned,
-    Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
+    App, Buffer, Ecn, Input, Membership, NetworkError, NetworkEvent, Outbox, Output, SocketId,
+    Spawned, Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
 };
 use stillpoint_sim::{Link, NodeId, World};
 
 use super::common::ms;
+
+/// The group that all are members of.
+pub(crate) const GROUP: [u8; 4] = [239, 0, 0, 7];
 
 #[derive(Debug)]
 pub(crate) struct Post;
@@ -69,7 +72,10 @@ impl Task for Poster {
                 transmit.ecn = parcel.ecn;
                 self.outbox.transmit(transmit);
             }
-            Input::Network(NetworkEvent::UdpOpened { socket, .. }) => self.socket = Some(socket),
+            Input::Network(NetworkEvent::UdpOpened { socket, .. }) => {
+                self.socket = Some(socket);
+                self.outbox.join_group(Membership::new(socket, GROUP));
+            }
             Input::Network(NetworkEvent::Datagrams { run, .. }) => self.heard.push(Heard {
                 at: now,
                 datagrams: run.iter().map(<[u8]>::to_vec).collect(),

@@ -6,7 +6,7 @@ use stillpoint::NetworkError;
 use stillpoint_sim::{DropCause, Link, Oversize, World, self_check};
 
 use super::common::ms;
-use super::poster::{Parcel, Post, Told, heard, parcel, poster, run, send, send_each, two};
+use super::poster::{GROUP, Parcel, Post, Told, heard, parcel, poster, run, send, send_each, two};
 use super::talker::{self, Script, Spawn, connect, listen};
 use super::wire::{self, give, ipv4, opened, tun};
 
@@ -150,6 +150,25 @@ fn one_notice_is_for_a_whole_run() {
     world.run_until_idle(ms(100)).unwrap();
     assert_eq!(poster(&world, a).told.len(), 1);
     assert_eq!(world.counters().dropped.by(DropCause::TooLong), 20);
+}
+
+#[test]
+fn nobody_is_told_of_what_was_sent_to_a_group() {
+    let mut world = World::new(1);
+    let link = narrow(Oversize::TooBig).refuse_runs(1.0);
+    let (a, b) = two(&mut world, &link);
+    let to_all = |parcel| Parcel {
+        to: (GROUP, 7).into(),
+        ..parcel
+    };
+    for _ in 0..2 {
+        send(&mut world, a, to_all(parcel([0; 1_200])));
+        send(&mut world, a, to_all(run(5, 100)));
+        world.run_until_idle(ms(100)).unwrap();
+    }
+    assert_eq!(poster(&world, a).told, []);
+    assert_eq!(heard(&world, b).len(), 10);
+    assert_eq!(world.counters().dropped.by(DropCause::TooLong), 2);
 }
 
 #[test]

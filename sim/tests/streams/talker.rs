@@ -89,6 +89,7 @@ pub(crate) struct Ear {
     pub(crate) stream: StreamId,
     pub(crate) since: Timestamp,
     pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
     writer: StreamWriter,
     pauses: Vec<(usize, Duration)>,
     resume_at: Option<Timestamp>,
@@ -129,7 +130,7 @@ impl Talker {
         self.ears.iter_mut().find(|ear| ear.stream == stream)
     }
 
-    fn begin(&mut self, stream: StreamId, local: SocketAddr, room: usize) {
+    fn begin(&mut self, stream: StreamId, [local, peer]: [SocketAddr; 2], room: usize) {
         let (Spawn::Listen(_, script) | Spawn::Connect(_, script)) = &self.plan;
         let script = script.clone();
         let mut writer = StreamWriter::new(stream, room);
@@ -146,6 +147,7 @@ impl Talker {
             stream,
             since: self.now,
             local,
+            peer,
             writer,
             pauses: script.pauses,
             resume_at: None,
@@ -191,15 +193,17 @@ impl Talker {
             NetworkEvent::Connected {
                 stream,
                 local,
+                peer,
                 room,
                 ..
             }
             | NetworkEvent::Accepted {
                 stream,
                 local,
+                peer,
                 room,
                 ..
-            } => self.begin(stream, local, room),
+            } => self.begin(stream, [local, peer], room),
             NetworkEvent::Received { stream, data } => self.hear(stream, &data),
             NetworkEvent::ReadEnded { stream } => {
                 let ear = self.ear_of(stream).expect("a stream of this task");

@@ -7,7 +7,7 @@ use super::puppet::{self, Act, Heard, Show, puppet};
 use super::talker::{self, Script, connect, ear, listen};
 use stillpoint::{NoRoom, Timestamp, Token, UdpOpen, WhenWorkerFails};
 use stillpoint_sim::{
-    BusLink, DropCause, Fault, InputCost, InputKind, Link, NodeId, Who, World, self_check,
+    BusLink, DropCause, Fault, InputCost, InputKind, Latency, Link, NodeId, Who, World, self_check,
 };
 
 fn fixed(cost: Duration) -> InputCost {
@@ -124,6 +124,31 @@ fn a_worker_that_is_slow_now_and_then_is_seldom_slow() {
         slow.iter()
             .all(|took| (us(4_010)..=us(5_020)).contains(took))
     );
+}
+
+#[test]
+fn inputs_cost_what_a_distribution_says() {
+    let mut all = Vec::new();
+    for seed in 0..4 {
+        let mut world = World::new(seed);
+        let (asking, answering) = pair(&mut world, &Link::fixed(ms(1)));
+        let us = Duration::from_micros;
+        let cost = InputCost::new(ms(0)..=ms(0));
+        let drawn = Latency::log_normal(us(500), 0.5);
+        world.set_input_cost(answering, cost.of_distribution(InputKind::Datagrams, drawn));
+        world.spawn(asking, 0, common::client("10.0.0.2:7", 500, ms(20)));
+        world.run_until_idle(ms(20_000)).unwrap();
+        let (_, server) = world.tasks::<common::Server>(answering).next().unwrap();
+        let replies = the_client(&world, asking).replies.iter();
+        let took = replies.zip(&server.heard);
+        all.extend(took.map(|((back, _), (taken, _))| back.since(*taken) - ms(1)));
+    }
+    all.sort();
+    let at = |share: usize| all[all.len() * share / 100].as_micros();
+    // Its quartiles are 0.5 ms times e to the power of 0.5 times -0.674, 0 and 0.674.
+    assert!((340..=375).contains(&at(25)), "{}", at(25));
+    assert!((475..=525).contains(&at(50)), "{}", at(50));
+    assert!((670..=735).contains(&at(75)), "{}", at(75));
 }
 
 #[test]

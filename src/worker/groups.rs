@@ -46,8 +46,9 @@ impl<A: App> Groups<A> {
         task: T,
     ) -> Result<TaskId, SpawnError> {
         let (groups, lateness) = (&mut self.groups, &self.lateness);
-        let is_one = |group: &Box<dyn Group<A>>| group.as_any().is::<TaskGroup<T>>();
-        let place = groups.iter().position(is_one).unwrap_or_else(|| {
+        let mut known = groups.iter();
+        let place = known.position(|group| group.as_any().is::<TaskGroup<T>>());
+        let place = place.unwrap_or_else(|| {
             let place = groups.len();
             let index = u16::try_from(place).expect("fewer than 65,536 types of task");
             let group =

@@ -20,9 +20,11 @@ mod spy;
 #[path = "campaign/sweep.rs"]
 mod sweep;
 
+use core::net::SocketAddr;
+
 use lab::{
-    all_fetched, at, client_setup, command, done, fetched, hash, lost, ms, secs, served, server,
-    setup, small_transfer, transfer_with_move,
+    NAT, all_fetched, at, client_setup, command, done, fetched, hash, lost, ms, secs, served,
+    server, setup, small_transfer, transfer_behind_nat, transfer_with_move,
 };
 use quic::client::WhenDone;
 use quic::server::Server;
@@ -41,19 +43,36 @@ fn ten_megabytes_arrive_whole_under_loss_while_the_client_moves() {
         transfer_with_move(&mut world, &link, 10_000_000, ms(500)).unwrap();
         let dropped = world.counters().dropped;
         assert!(dropped.by(DropCause::Loss) > 200, "{dropped:?}");
-        let reports = world
-            .take_reports()
-            .into_iter()
-            .map(|reported| reported.report);
-        let moved: Vec<_> = reports
-            .filter(|report| matches!(report, Report::Moved { .. }))
-            .collect();
-        let [Report::Moved { from, to }] = moved[..] else {
-            panic!("{moved:?}");
+        let [(from, to)] = moved(&world)[..] else {
+            panic!("{:?}", world.reports());
         };
+        let (before, after) = (at([10, 0, 0, 2], 0), at([10, 0, 0, 3], 0));
+        assert_eq!((from.ip(), to.ip()), (before.ip(), after.ip()));
+        world.trace_hash()
+    };
+    assert_eq!(run(), run(), "two runs of one seed differ");
+}
+
+#[test]
+fn ten_megabytes_arrive_whole_under_loss_while_a_nat_forgets_the_client() {
+    let link = Link::new(ms(5)..=ms(15)).loss(0.05);
+    let run = || {
+        let mut world = World::new(1);
+        let _shim = Shim::simulate(&mut world);
+        transfer_behind_nat(&mut world, &link, 10_000_000, &[ms(300), ms(900)]).unwrap();
+        let dropped = world.counters().dropped;
+        assert!(dropped.by(DropCause::Loss) > 200, "{dropped:?}");
+        let late = world.counters().dropped.by(DropCause::NoMapping);
+        assert!(late > 0, "what was on its way to the old ports");
+        let moved = moved(&world);
+        assert_eq!(moved.len(), 2, "once for each time that the NAT forgot");
+        for (from, to) in moved {
+            assert_eq!((from.ip(), to.ip()), (NAT, NAT), "seen as the NAT");
+            assert_ne!(from.port(), to.port());
+        }
         assert_eq!(
-            (from.ip(), to.ip()),
-            (at([10, 0, 0, 2], 0).ip(), at([10, 0, 0, 3], 0).ip())
+            count(&world, |report| matches!(report, Report::Connected { .. })),
+            1
         );
         world.trace_hash()
     };
@@ -430,6 +449,16 @@ fn a_setup_that_does_not_work_is_reported() {
     let failed = |report: &Report| matches!(report, Report::SetupFailed(_));
     assert_eq!(count(&world, failed), 3, "{:?}", world.reports());
     assert_eq!(world.task_count(node), 0);
+}
+
+/// From where to where peers of the server have moved.
+fn moved(world: &World<Quic>) -> Vec<(SocketAddr, SocketAddr)> {
+    let reports = world.reports().iter();
+    let moved = reports.filter_map(|reported| match reported.report {
+        Report::Moved { from, to } => Some((from, to)),
+        _ => None,
+    });
+    moved.collect()
 }
 
 fn count(world: &World<Quic>, what: impl Fn(&Report) -> bool) -> usize {

@@ -7,9 +7,9 @@ use stillpoint::SocketId;
 use super::Network;
 
 impl Network {
-    /// Whether a host of the public network has this address.
+    /// Whether a host that is behind no NAT has this address.
     pub(crate) fn is_taken(&self, address: IpAddr) -> bool {
-        self.book(0).find(address).is_some()
+        self.public.find(address).is_some()
     }
 
     /// Where a socket is bound, as its peers see it.

@@ -77,6 +77,10 @@ impl Network {
         self.routed = true;
     }
 
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = u32> {
+        self.topology.gateways.keys().copied()
+    }
+
     pub(crate) fn is_gateway(&self, node: u32) -> bool {
         self.topology.gateways.contains_key(&node)
     }

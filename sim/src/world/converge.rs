@@ -96,12 +96,15 @@ impl<A: App> World<A> {
         self.watch_sockets();
         let site = self.entropy.site("converge outsider");
         let round = self.converged;
+        // Who is cut off is not to come in by a gateway.
+        let gateways = self.outside.network.gateways().map(NodeId::new);
+        let in_touch: Vec<NodeId> = inside.iter().copied().chain(gateways).collect();
         for &node in &outside {
             let entity = self.outside.network.entities[node.index()];
             if site.chance(entity, round, 0.5) {
                 self.crash(node);
             } else {
-                self.partition(&[node], &inside);
+                self.partition(&[node], &in_touch);
             }
         }
         let end = self.now().after(limit);

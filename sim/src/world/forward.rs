@@ -25,6 +25,13 @@ pub(super) struct Notice {
     error: NetworkError,
 }
 
+impl Notice {
+    /// The worker that is told, if it is there.
+    pub(super) fn worker(&self) -> Option<u32> {
+        self.trail.is_empty().then_some(self.worker)
+    }
+}
+
 impl<A: App> Outside<A> {
     /// Datagrams are at a node of a world in which more counts than that. Gives them back if they
     /// are to be taken in there.

@@ -10,7 +10,6 @@ use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::device::{Goal, PacketFlight};
 use crate::failure::Failure;
-
 use crate::trace::Place;
 
 /// What came of looking for something to do.

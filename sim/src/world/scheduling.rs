@@ -135,6 +135,7 @@ impl<A: App> World<A> {
                     let device = outside.network.devices.get(port.device);
                     Some(device.queue_for(&flight.packet.payload)?.worker)
                 }
+                Event::Notice(notice) => notice.worker(),
                 Event::Bus(path) | Event::BusTurn(path) => outside.seat(path.node, path.to),
                 Event::BusRoom(path) => outside.seat(path.node, path.from),
                 // Those who get it are given it one by one, and the rest is the hosts' affair.
@@ -144,7 +145,6 @@ impl<A: App> World<A> {
                 | Event::Retell { .. }
                 | Event::LinkFree { .. }
                 | Event::SegmentTooBig { .. }
-                | Event::Notice(_)
                 | Event::Release { .. } => None,
             },
         }

@@ -1,7 +1,7 @@
 //! Gateways without NAT: networks behind networks, and the links that all of one share.
 
 use stillpoint::{NetworkError, Token, UdpOpen};
-use stillpoint_sim::{DropCause, Link, NodeId, World};
+use stillpoint_sim::{Core, DropCause, Link, NodeId, World};
 
 use super::lab::{Call, Lab, Say, address, ms, secs, spawn};
 
@@ -282,4 +282,23 @@ fn no_task_is_told_that_a_router_cannot_send_runs() {
     world.settle();
     assert_eq!(world.numbers(server), (0..10).collect::<Vec<_>>());
     assert_eq!(world.first(phones[0]).unsent, []);
+}
+
+#[test]
+fn who_is_cut_off_from_a_core_does_not_come_in_by_a_gateway() {
+    let mut cut_off = 0;
+    for seed in 0..40 {
+        let mut world = World::new(seed);
+        let (_, phones, server) = office(&mut world);
+        let core = Core::at_least(1).with(server).among(&[server, phones[0]]);
+        let inside = world.converge(secs(1), &core, |_, _| true).unwrap();
+        if inside.contains(&phones[0]) || world.is_down(phones[0]) {
+            continue;
+        }
+        cut_off += 1;
+        world.say(phones[0], address("10.2.0.1:7000"), 1);
+        world.say(phones[1], address("10.2.0.1:7000"), 2);
+        assert_eq!(world.numbers(server), [2]);
+    }
+    assert!(cut_off > 0);
 }

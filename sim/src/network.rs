@@ -23,6 +23,7 @@ mod interfaces;
 mod look;
 mod many;
 mod socket;
+mod straight;
 mod table;
 mod topology;
 
@@ -34,6 +35,8 @@ use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
 use socket::{Domain, Fit, Socket, Sockets};
+pub(crate) use straight::Straight;
+use straight::{Lone, NOBODY};
 pub(crate) use topology::Entrance;
 use topology::Topology;
 
@@ -80,17 +83,6 @@ pub(crate) struct Host {
     /// Ports that were chosen for sockets.
     ports_chosen: u64,
 }
-
-/// The only socket of a host.
-#[derive(Debug, Clone, Copy)]
-struct Lone {
-    /// [`NOBODY`] if it has none, or several.
-    worker: u32,
-    slot: u32,
-}
-
-/// No worker at all.
-const NOBODY: u32 = u32::MAX;
 
 /// A socket as the network sees it.
 #[derive(Debug, Clone, Copy)]
@@ -148,15 +140,6 @@ pub(crate) enum Route {
     Closed,
     /// The node does not send it.
     Refused(NetworkError),
-}
-
-/// The way of a transmit from this address to that node and interface.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Straight {
-    pub(crate) node: u32,
-    pub(crate) source: SocketAddr,
-    pub(crate) interface: InterfaceIndex,
-    pub(crate) dscp: Dscp,
 }
 
 impl Flight {
@@ -273,20 +256,6 @@ impl Network {
         }
     }
 
-    /// Notes whether a node has one socket only.
-    fn note_lone(&mut self, node: u32) {
-        self.lone[node as usize] = match &self.hosts[node as usize].bound[..] {
-            [only] => Lone {
-                worker: only.worker,
-                slot: only.socket.key().slot,
-            },
-            _ => Lone {
-                worker: NOBODY,
-                slot: 0,
-            },
-        };
-    }
-
     /// Closes all sockets and devices of a worker that is no more.
     pub(crate) fn close_all(&mut self, node: u32, worker: u32) {
         let host = &mut self.hosts[node as usize];
@@ -343,37 +312,6 @@ impl Network {
         {
             open.free_room(run);
         }
-    }
-
-    /// The way that most transmits take: from a socket as most are, to the IPv4 address of another
-    /// node. `None` if it takes another, or none at all: see [`Network::route`].
-    #[inline(always)]
-    pub(crate) fn route_straight(
-        &self,
-        node: u32,
-        worker: u32,
-        transmit: &Transmit,
-    ) -> Option<Straight> {
-        let SocketAddr::V4(peer) = transmit.peer else {
-            return None;
-        };
-        if self.routed {
-            return None;
-        }
-        let socket = self.socket(worker, transmit.socket)?;
-        let source = socket.plain_source()?;
-        match transmit.source {
-            None => {}
-            Some(IpAddr::V4(wanted)) if wanted == source => {}
-            Some(_) => return None,
-        }
-        let &(to, interface) = self.public.find(IpAddr::V4(*peer.ip()))?;
-        (to != node).then(|| Straight {
-            node: to,
-            interface,
-            source: SocketAddr::new(source.into(), socket.local.port()),
-            dscp: transmit.dscp.unwrap_or(socket.dscp),
-        })
     }
 
     /// Which way a transmit takes.

@@ -9,8 +9,9 @@ use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, InterfaceIndex};
 
 use super::interfaces::HostAddress;
+use super::straight::{Lone, NOBODY};
 use super::table::Ipv4Table;
-use super::{Host, Lone, NOBODY, Network};
+use super::{Host, Network};
 use crate::room::make_room;
 
 /// Whose an address is, and at which of its interfaces.

@@ -74,6 +74,7 @@ fn main() {
         trusted: trusted.map_or_else(Certificate::example, Certificate),
         epoch: epoch(),
         limits: Limits {
+            keep_alive: Some(Duration::from_secs(1)),
             datagram_bytes: options.datagram,
             ..Limits::default()
         },

@@ -62,8 +62,10 @@ mod symbols;
 
 use core::cell::Cell;
 use core::fmt;
+use core::hint::black_box;
 use core::marker::PhantomData;
 use core::time::Duration;
+use std::hash::RandomState;
 use std::rc::Rc;
 
 use stillpoint::{App, Clock, Entity, Entropy, Timestamp};
@@ -118,9 +120,17 @@ impl Shim {
             any(target_arch = "x86_64", target_arch = "aarch64")
         ))]
         symbols::keep();
-        let answers = Answers::new(entropy.site(SITE), Box::new(clock));
-        let before = state::replace(Some(answers));
-        state::settle_thread();
+        // What std takes for the keys of this thread's hash tables, if it has not yet, follows from the
+        // seed and is no draw: so the first run on a thread draws what the next ones do.
+        let unobserved = Entropy::from_seed(entropy.seed()).site(SITE);
+        let clock = Box::new(clock);
+        let keys = Answers::new(unobserved, Box::new(SharedClock::default()));
+        let before = state::replace(Some(keys));
+        black_box(RandomState::new());
+        drop(state::replace(Some(Answers::new(
+            entropy.site(SITE),
+            clock,
+        ))));
         Self {
             before,
             thread: PhantomData,

@@ -5,9 +5,7 @@
 //! what needs both only where a [`Shim`](crate::Shim) has set it.
 
 use core::cell::{Cell, RefCell};
-use core::hint::black_box;
 use core::time::Duration;
-use std::hash::RandomState;
 
 use stillpoint::{Clock, Entity, Site, Source};
 
@@ -76,13 +74,6 @@ pub(crate) fn now(which: WhichClock) -> Option<Duration> {
         WhichClock::Steady => MONOTONIC_EPOCH,
     };
     answer(|answers| epoch + Duration::from_nanos(answers.clock.now().as_nanos()))
-}
-
-/// Has std take the keys of this thread's hash tables now, if it has not yet: what it takes is then
-/// no part of anybody's turn, and the first run on a thread draws what the next ones do.
-pub(crate) fn settle_thread() {
-    black_box(RandomState::new());
-    turn(NOBODY);
 }
 
 /// Whether the shim is on.

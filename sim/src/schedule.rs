@@ -224,3 +224,40 @@ const SCALES: u64 = 13;
 
 /// A stall is the longest there may be, or half of that, or a quarter, and so on.
 const MAGNITUDES: u64 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first of all turns at which the worker that goes first stands still, and who goes first
+    /// then.
+    fn first_stall(seed: u64, preemptions: u32) -> Option<(u64, usize)> {
+        let entropy = Entropy::from_seed(seed);
+        let longest = Duration::from_millis(10);
+        let mut priorities = Priorities::new(&entropy, 1, preemptions, longest);
+        for worker in 0..3 {
+            priorities.add(Entity::new(worker));
+        }
+        let first = (0..3).max_by_key(|&worker| priorities.priorities[worker])?;
+        let worker = u32::try_from(first).ok()?;
+        let mut turns = 0..1 << 17;
+        let at = turns.find(|_| priorities.turn(worker, Entity::new(7)).is_some())?;
+        let next = (0..3).max_by_key(|&worker| priorities.priorities[worker])?;
+        assert_ne!(next, first, "it has become the last");
+        Some((at, next))
+    }
+
+    #[test]
+    fn who_goes_first_never_stands_still_but_for_preemptions() {
+        for seed in 0..100 {
+            assert_eq!(first_stall(seed, 0), None);
+            assert_eq!(first_stall(seed, 3), first_stall(seed, 3));
+        }
+        let stalls: Vec<u64> = (0..100)
+            .map(|seed| first_stall(seed, 3).expect("within 65,536 turns").0)
+            .collect();
+        let early = stalls.iter().filter(|&&at| at < 16).count();
+        let late = stalls.iter().filter(|&&at| at >= 4_096).count();
+        assert!(early > 5 && late > 5, "any order of magnitude: {stalls:?}");
+    }
+}

@@ -88,7 +88,7 @@ fn lock(world: &mut World<Hands>, schedule: &Schedule) -> Result<(), Failure> {
 }
 
 #[test]
-fn what_takes_one_preemption_at_one_place_is_found_by_pct() {
+fn what_takes_one_worker_to_stop_at_one_place_while_others_go_on_is_found_by_pct() {
     let [uniform, pct] = [Schedule::Uniform, Schedule::pct(3)].map(|how| found(&how, lock));
     println!("of {SEEDS} seeds: {uniform} uniform, {pct} pct");
     assert_eq!(uniform, 0);

@@ -2,9 +2,9 @@
 #![allow(unreachable_pub, reason = "a module of a test program")]
 
 use stillpoint_shim::Shim;
-use stillpoint_sim::{Failure, FaultPlan, Link, NodeId, World};
+use stillpoint_sim::{Boot, Failure, FaultPlan, Link, Nat, World};
 
-use crate::lab::{SERVER, client_setup, hash, ms, secs, setup};
+use crate::lab::{NAT, SERVER, client_setup, hash, ms, secs, setup};
 use crate::quic::client::Client;
 use crate::quic::{Command, Quic, Report, Spawn, spawn};
 
@@ -16,13 +16,13 @@ pub fn scenario(world: &mut World<Quic>) -> Result<(), Failure> {
         .node("server", SERVER.ip())
         .boot(|boot| boot.spawn(0, Spawn::Server(setup())))
         .spawner(spawn);
-    let clients: Vec<NodeId> = (0..2)
-        .map(|number: u8| {
-            let node = world.node(format!("client {number}"), [10, 0, 1, number]);
-            let booted = node.boot(|boot| boot.spawn(0, client(20)));
-            booted.spawner(spawn)
-        })
-        .collect();
+    let nat = world.gateway("nat").address(NAT).nat(Nat::symmetric());
+    let nat = nat.build();
+    let boot = |boot: &mut Boot<'_, Quic>| boot.spawn(0, client(20));
+    let at_large = world.node("at large", [10, 0, 1, 1]).boot(boot);
+    let at_large = at_large.spawner(spawn);
+    let at_home = world.node("at home", [192, 168, 0, 2]).behind(nat);
+    let clients = [at_large, at_home.boot(boot).spawner(spawn)];
     let faulty = Link::new(ms(1)..=ms(40))
         .loss(0.02)
         .duplicate(0.02)
@@ -38,7 +38,7 @@ pub fn scenario(world: &mut World<Quic>) -> Result<(), Failure> {
     world.default_link(&Link::new(ms(1)..=ms(40)));
     // To a client whose clock has jumped, a round trip takes minutes: nobody waits for that.
     world.run_for(secs(20))?;
-    for &node in &clients {
+    for node in clients {
         let tasks: Vec<_> = world.tasks::<Client>(node).map(|(task, _)| task).collect();
         for task in tasks {
             world.command(node, task, Command::Stop);
@@ -53,7 +53,7 @@ pub fn scenario(world: &mut World<Quic>) -> Result<(), Failure> {
     }
     assert!(clients.iter().all(|&node| world.task_count(node) == 0));
     world.take_reports();
-    for &node in &clients {
+    for node in clients {
         let worker = world.worker_indexes(node)[0];
         world.spawn(node, worker, client(0));
     }
@@ -71,6 +71,7 @@ pub fn scenario(world: &mut World<Quic>) -> Result<(), Failure> {
 fn client(attempts_max: u32) -> Spawn {
     let mut setup = client_setup(1, 1, BYTES);
     setup.attempts_max = attempts_max;
+    setup.limits.keep_alive = Some(secs(1));
     Spawn::Client(setup)
 }
 

@@ -1,12 +1,12 @@
 //! A laboratory: a server on one node, clients on others.
 #![allow(unreachable_pub, reason = "a module of a test program")]
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::time::Instant;
 
 use stillpoint_shim::WALL_EPOCH;
-use stillpoint_sim::{Failure, Link, NodeId, Reported, World};
+use stillpoint_sim::{Failure, Link, Nat, NodeId, Reported, World};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::quic::client::{Client, ClientSetup, Fetched, WhenDone};
@@ -42,13 +42,49 @@ pub fn transfer_with_move(
     let node = world.node("client", [10, 0, 0, 2]).address([10, 0, 0, 3]);
     let client = node.spawner(spawn);
     world.link(server, client, link);
-    // quinn-proto sends a path challenge once: if it is lost, and little comes from the new address,
-    // the server goes back to the old one until the connection is lost. Then there is another.
-    let mut setup = client_setup(1, 1, bytes);
-    setup.attempts_max = 3;
-    world.spawn(client, 0, Spawn::Client(setup));
+    world.spawn(client, 0, Spawn::Client(persistent(bytes)));
     world.run_for(moves_at)?;
     command(world, client, Command::Rebind(at([10, 0, 0, 3], 0)));
+    finish(world, server, bytes)
+}
+
+/// A download by a client behind a NAT, which forgets all its mappings at some moments: what the
+/// client sends then comes from another port of the NAT, and neither client nor server was told.
+pub fn transfer_behind_nat(
+    world: &mut World<Quic>,
+    link: &Link,
+    bytes: u64,
+    forgets_at: &[Duration],
+) -> Result<(), Failure> {
+    let server = server(world, setup());
+    let gateway = world.gateway("nat").address(NAT);
+    let gateway = gateway.nat(Nat::port_restricted()).build();
+    let node = world.node("client", [192, 168, 0, 2]).behind(gateway);
+    let client = node.spawner(spawn);
+    world.link(server, gateway, link);
+    let mut setup = persistent(bytes);
+    // Else the client, which only listens, would never know.
+    setup.limits.keep_alive = Some(ms(300));
+    world.spawn(client, 0, Spawn::Client(setup));
+    let begun = world.now();
+    for &forgets_at in forgets_at {
+        world.run_for(forgets_at.saturating_sub(world.now().since(begun)))?;
+        world.rebind(gateway);
+    }
+    finish(world, server, bytes)
+}
+
+/// A client that does not give up at once. quinn-proto sends a path challenge once: if it is lost, and
+/// little comes from the new address, the server goes back to the old one until the connection is
+/// lost. Then there is another.
+fn persistent(bytes: u64) -> ClientSetup {
+    let mut setup = client_setup(1, 1, bytes);
+    setup.attempts_max = 3;
+    setup
+}
+
+/// Waits for a client's end and for the server's, and checks what they say.
+fn finish(world: &mut World<Quic>, server: NodeId, bytes: u64) -> Result<(), Failure> {
     world.run_until(secs(120), |world| done(world).is_some())?;
     assert_eq!(
         fetched(world),
@@ -210,7 +246,7 @@ pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub const SERVER: SocketAddr = SocketAddr::new(
-    core::net::IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 1)),
-    4_433,
-);
+/// The NAT, as others see it.
+pub const NAT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+
+pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 4_433);

@@ -70,6 +70,9 @@ impl fmt::Debug for Identity {
 pub struct Limits {
     /// After how long without a word a connection is lost.
     pub idle: Duration,
+    /// After how long without a word something is said, if at all. Whoever only receives is forgotten by
+    /// a NAT, and the peer can say nothing any more.
+    pub keep_alive: Option<Duration>,
     /// Bytes of UDP payload in a datagram. Sockets do not forbid fragments, so nothing larger is
     /// tried out.
     pub datagram_bytes: u16,
@@ -83,6 +86,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(10),
+            keep_alive: None,
             datagram_bytes: 1_200,
             window_bytes: 1 << 20,
             streams_max: 64,
@@ -104,6 +108,7 @@ impl Limits {
         let idle = idle.map_err(|_| format!("an idle timeout of {:?} is too long", self.idle))?;
         transport
             .max_idle_timeout(Some(idle))
+            .keep_alive_interval(self.keep_alive)
             .initial_mtu(self.datagram_bytes)
             .mtu_discovery_config(None)
             .congestion_controller_factory(Arc::new(CubicConfig::default()))

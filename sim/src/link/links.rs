@@ -51,8 +51,10 @@ type LastDraws = [(u64, u64); 2];
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hop {
     pub(crate) ends: (u32, u32),
-    /// What is drawn for it.
+    /// The link: its latency is drawn for it.
     pub(crate) entity: Entity,
+    /// What is drawn for besides: the link, or its part for packets.
+    pub(crate) draws: Entity,
 }
 
 /// A datagram, segment or packet as a link sees it.
@@ -300,6 +302,13 @@ impl Links {
         *seen - count
     }
 
+    /// The same for packets of devices, which are counted apart.
+    pub(crate) fn count_packet(&mut self, ends: (u32, u32)) -> u64 {
+        let seen = &mut self.states.entry(ends).or_default().packets;
+        *seen += 1;
+        *seen - 1
+    }
+
     /// What becomes of one parcel that is sent now.
     pub(crate) fn judge(
         &mut self,
@@ -362,7 +371,7 @@ impl Links {
         pieces: u64,
         departs: Timestamp,
     ) -> Verdict {
-        let entity = hop.entity;
+        let entity = hop.draws;
         if self.loses(terms, hop, number, pieces) {
             return Verdict::Dropped(DropCause::Loss);
         }
@@ -384,7 +393,7 @@ impl Links {
                 let loss = &self.sites().loss;
                 chance > 0.0
                     && (0..pieces)
-                        .any(|piece| loss.chance(piece_of(hop.entity, piece), number, chance))
+                        .any(|piece| loss.chance(piece_of(hop.draws, piece), number, chance))
             }
             Loss::GilbertElliott {
                 to_bad,
@@ -397,7 +406,7 @@ impl Links {
                 let mut lost = false;
                 let sites = self.sites();
                 for piece in 0..pieces {
-                    let entity = piece_of(hop.entity, piece);
+                    let entity = piece_of(hop.draws, piece);
                     let change = if bad { to_good } else { to_bad };
                     bad ^= sites.state.chance(entity, number, change);
                     let chance = if bad { in_bad } else { in_good };

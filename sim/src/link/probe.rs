@@ -42,6 +42,7 @@ impl Probe {
             hop: Hop {
                 ends: (0, 1),
                 entity: Entity::named("probe"),
+                draws: Entity::named("probe"),
             },
         }
     }

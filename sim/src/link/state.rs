@@ -10,8 +10,10 @@ use super::path::Terms;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Parcels that it has seen, while it had anything to draw for them.
+    /// Datagrams and segments that it has seen, while it had anything to draw for them.
     pub(super) seen: u64,
+    /// Packets of devices that it has seen, then.
+    pub(super) packets: u64,
     /// Notices that it has carried.
     pub(super) notices: u64,
     /// Whether it is in the bad state of Gilbert and Elliott's model.

@@ -97,9 +97,11 @@ impl Cargo {
 impl<A: App> Outside<A> {
     /// The way from one node to another.
     pub(super) fn hop(&self, from: u32, to: u32) -> Hop {
+        let entity = self.network.link_entity(from, to);
         Hop {
             ends: (from, to),
-            entity: self.network.link_entity(from, to),
+            entity,
+            draws: entity,
         }
     }
 
@@ -111,7 +113,11 @@ impl<A: App> Outside<A> {
                 let to = segment.to_node.unwrap_or(segment.from_node);
                 self.hop(segment.from_node, to)
             }
-            Cargo::Packet { place, to, .. } => self.hop(place.node, self.node_of_goal(*to)),
+            Cargo::Packet { place, to, .. } => {
+                let mut hop = self.hop(place.node, self.node_of_goal(*to));
+                hop.draws = hop.entity.part(PACKETS);
+                hop
+            }
         }
     }
 
@@ -251,8 +257,8 @@ impl<A: App> Outside<A> {
         arrival: Timestamp,
     ) {
         let entity = match which {
-            Which::Original => hop.entity,
-            Which::Copy => crate::link::copy_of(hop.entity),
+            Which::Original => hop.draws,
+            Which::Copy => crate::link::copy_of(hop.draws),
         };
         if fate.corrupted || fate.truncated {
             if matches!(cargo, Cargo::Segment { .. }) {

@@ -237,7 +237,8 @@ impl<A: App> Outside<A> {
             end.keep_back();
             let (name, channel) = (end.name, end.channel().part(KEPT_BACK));
             let event = Event::Retell { slot, name };
-            self.agenda.push(self.now.after(delay), channel, event);
+            let at = self.now.after(delay);
+            self.agenda.push_in_time(at, channel, event);
         }
     }
 

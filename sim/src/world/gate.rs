@@ -78,7 +78,7 @@ impl<A: App> Outside<A> {
     fn wait_for_release(&mut self, from: u32, to: u32, until: Timestamp) {
         let channel = self.network.link_entity(from, to).part(GATE);
         self.agenda
-            .push(until, channel, Event::Release { from, to });
+            .push_in_time(until, channel, Event::Release { from, to });
     }
 }
 

@@ -116,7 +116,7 @@ impl<A: App> Outside<A> {
 
     /// A link is free, and takes what is next in its line.
     pub(super) fn link_free(&mut self, from: u32, to: u32) {
-        let hop = self.hop(from, to);
+        let mut hop = self.hop(from, to);
         let terms = self.network.links.terms(from, to);
         let Some(waiting) = self.lines.get_mut(&hop.ends) else {
             return;
@@ -136,6 +136,7 @@ impl<A: App> Outside<A> {
         }
         if let Some(queued) = next {
             let (cargo, parcel) = (queued.cargo.sent_at(self.now), queued.parcel);
+            hop = self.hop_of(&cargo);
             if queued.marked {
                 self.network.counters.marked += 1;
                 self.trace_cargo(TraceKind::Marked, &cargo, 0);
@@ -156,7 +157,7 @@ impl<A: App> Outside<A> {
         let (from, to) = hop.ends;
         let channel = hop.entity.part(FREE);
         self.agenda
-            .push(until, channel, Event::LinkFree { from, to });
+            .push_in_time(until, channel, Event::LinkFree { from, to });
     }
 }
 

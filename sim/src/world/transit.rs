@@ -80,7 +80,11 @@ impl<A: App> Outside<A> {
             };
             return self.transit_run(row, count);
         }
-        let number = self.network.links.count(hop.ends, 1);
+        let links = &mut self.network.links;
+        let number = match cargo {
+            Cargo::Packet { .. } => links.count_packet(hop.ends),
+            Cargo::Datagrams { .. } | Cargo::Segment { .. } => links.count(hop.ends, 1),
+        };
         let parcel = self.parcel_of(&cargo, number);
         let line = self.line(hop.ends);
         let verdict = self
@@ -282,7 +286,7 @@ impl<A: App> Outside<A> {
             input: Box::new(WorkerInput::Network(event)),
         };
         let channel = controls(entity, place.worker);
-        self.agenda.push(self.now, channel, event);
+        self.agenda.push_in_time(self.now, channel, event);
         self.drop_flight(place, &flight, count, DropCause::Unsendable);
         self.recycle(flight);
     }

@@ -5,6 +5,7 @@
 mod play;
 #[cfg(madsim)]
 #[path = "../../src/program.rs"]
+#[allow(dead_code, reason = "the other program needs more of it")]
 mod program;
 
 #[cfg(madsim)]
@@ -13,14 +14,30 @@ mod contestant {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use madsim::net::UdpSocket;
     use madsim::runtime::Runtime;
     use tokio::sync::Notify;
 
     use crate::play::define_play;
     use crate::program::{Dice, PAYLOAD_BYTES, PORT, Program, Score};
 
-    define_play!(UdpSocket, madsim::time::sleep);
+    /// madsim's socket, with the arguments in the order that tokio has them in.
+    struct Socket(madsim::net::UdpSocket);
+
+    impl Socket {
+        async fn bind(address: SocketAddr) -> std::io::Result<Self> {
+            madsim::net::UdpSocket::bind(address).await.map(Self)
+        }
+
+        async fn send_to(&self, payload: &[u8], to: SocketAddr) -> std::io::Result<()> {
+            self.0.send_to(to, payload).await
+        }
+
+        async fn recv_from(&self, buffer: &mut [u8]) -> std::io::Result<(usize, SocketAddr)> {
+            self.0.recv_from(buffer).await
+        }
+    }
+
+    define_play!(Socket, madsim::time::sleep);
 
     pub(crate) fn run(program: Program, size: u64) -> u64 {
         let ms = Duration::from_millis;

@@ -1,11 +1,17 @@
-//! How many datagrams the simulator delivers in a second of real time, on one core.
+//! How fast the simulator is, on one core, and how much memory it takes.
 //!
 //! Tasks send each datagram of 200 B on when it arrives, over links of 1 to 2 ms; the trace is
-//! hashed, nothing else is switched on. *Mesh*: to a random node, one datagram in flight for each
-//! node. *Pairs*: back to where it came from.
+//! hashed, nothing else is switched on.
+//!
+//! - *Mesh*: to a random node, one datagram in flight for each node.
+//! - *Pairs*: back to where it came from.
+//! - *Whole simulations*: a world of two nodes is made, carries 100 datagrams, and is dropped.
+//! - *Idle*: a datagram a second between two nodes; virtual time per real time.
+//! - *Memory*: what the process grows by for each node with a task and an open socket; the task,
+//!   some 400 B, included.
 //!
 //! `cargo bench --bench sim` prints the least, the median and the most of several interleaved
-//! rounds; a word behind `--` chooses the rows that hold it.
+//! rounds; words behind `--` choose the rows that hold one of them.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a host hears of little")]
@@ -15,8 +21,8 @@ use core::time::Duration;
 use std::time::Instant;
 
 use stillpoint::{
-    App, Buffer, Context, Input, NetworkEvent, Outbox, Output, Spawned, Spawner, Task, Timestamp,
-    Token, Transmit, TransmitBuffer, UdpOpen,
+    App, Buffer, Context, Deadline, Input, NetworkEvent, Outbox, Output, SocketId, Spawned,
+    Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
 };
 use stillpoint_sim::{Link, World};
 
@@ -26,43 +32,125 @@ const PAYLOAD_BYTES: usize = 200;
 const PORT: u16 = 7;
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(MEMORY) {
+        let nodes = arguments.next().and_then(|nodes| nodes.parse().ok());
+        println!("{}", memory::per_node(nodes.expect("a number of nodes")));
+        return;
+    }
     // `cargo test --benches` does not pass this flag; one short round shows that it works.
     let full = std::env::args().any(|arg| arg == "--bench");
-    let (rounds, datagrams) = if full {
+    let (rounds, size) = if full {
         (ROUNDS, DATAGRAMS)
     } else {
         (1, 10_000)
     };
-    let filter = std::env::args()
+    let words: Vec<String> = std::env::args()
         .skip(1)
-        .find(|arg| !arg.starts_with('-'))
-        .unwrap_or_default();
-    let cases = [
-        ("2 hosts, window 1", Case::new(2, 1, Way::Pairs)),
-        ("2 hosts, window 32", Case::new(2, 32, Way::Pairs)),
-        ("100 hosts, mesh", Case::new(100, 1, Way::Mesh)),
-        ("100 hosts, echo pairs", Case::new(100, 1, Way::Pairs)),
-        ("1,000 hosts, mesh", Case::new(1_000, 1, Way::Mesh)),
-        ("10,000 hosts, mesh", Case::new(10_000, 1, Way::Mesh)),
-    ];
-    let cases: Vec<_> = cases
-        .into_iter()
-        .filter(|(name, _)| name.contains(&filter))
+        .filter(|arg| !arg.starts_with('-'))
         .collect();
-    println!("{PAYLOAD_BYTES} B, {rounds} interleaved rounds of {datagrams} datagrams");
-    println!("million datagrams delivered a second:");
-    println!("{:<24} {:>7} {:>7} {:>7}", "", "min", "median", "max");
-    let mut measured = vec![Vec::new(); cases.len()];
+    let wanted =
+        |row: &Row| words.is_empty() || words.iter().any(|word| row.name.contains(word.as_str()));
+    let rows: Vec<_> = rows().into_iter().filter(wanted).collect();
+    println!("{PAYLOAD_BYTES} B, {rounds} interleaved rounds of {size} datagrams");
+    println!(
+        "{:<22} {:<22} {:>9} {:>9} {:>9}",
+        "", "", "min", "median", "max"
+    );
+    let mut measured = vec![Vec::new(); rows.len()];
     for _ in 0..rounds {
-        for ((_, case), measured) in cases.iter().zip(&mut measured) {
-            measured.push(case.millions_a_second(datagrams));
+        for (row, measured) in rows.iter().zip(&mut measured) {
+            measured.push((row.measure)(size));
         }
     }
-    for ((name, _), measured) in cases.iter().zip(&mut measured) {
+    for (Row { name, unit, .. }, measured) in rows.iter().zip(&mut measured) {
         measured.sort_by(f64::total_cmp);
         let [min, median, max] = [0, rounds / 2, rounds - 1].map(|index| measured[index]);
-        println!("{name:<24} {min:>7.2} {median:>7.2} {max:>7.2}");
+        println!("{name:<22} {unit:<22} {min:>9.2} {median:>9.2} {max:>9.2}");
     }
+}
+
+/// One line of the table.
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    /// Measures once, with about so many datagrams.
+    measure: fn(u64) -> f64,
+}
+
+fn rows() -> Vec<Row> {
+    let row = |name, unit, measure| Row {
+        name,
+        unit,
+        measure,
+    };
+    let rate = "million datagrams/s";
+    vec![
+        row("2 hosts, window 1", rate, |size| {
+            Case::new(2, 1, Way::Pairs).millions_a_second(size)
+        }),
+        row("2 hosts, window 32", rate, |size| {
+            Case::new(2, 32, Way::Pairs).millions_a_second(size)
+        }),
+        row("100 hosts, mesh", rate, |size| {
+            Case::new(100, 1, Way::Mesh).millions_a_second(size)
+        }),
+        row("100 hosts, echo pairs", rate, |size| {
+            Case::new(100, 1, Way::Pairs).millions_a_second(size)
+        }),
+        row("1,000 hosts, mesh", rate, |size| {
+            Case::new(1_000, 1, Way::Mesh).millions_a_second(size)
+        }),
+        row("10,000 hosts, mesh", rate, |size| {
+            Case::new(10_000, 1, Way::Mesh).millions_a_second(size)
+        }),
+        row("100,000 hosts, mesh", rate, |size| {
+            Case::new(100_000, 1, Way::Mesh).millions_a_second(size)
+        }),
+        row("whole simulations", "thousand/s", |size| {
+            whole_simulations(size / 100) / 1e3
+        }),
+        row("idle, 2 hosts", "million times real time", idle),
+        row("memory, 10,000 nodes", "bytes/node", |_| in_child(10_000)),
+        row("memory, 100,000 nodes", "bytes/node", |_| in_child(100_000)),
+    ]
+}
+
+/// The word that has this program measure memory, in a process of its own.
+const MEMORY: &str = "memory-of-nodes";
+
+/// Bytes that each of so many nodes takes, in a fresh process.
+fn in_child(nodes: u32) -> f64 {
+    let own = std::env::current_exe().expect("this program knows where it is");
+    let ran = std::process::Command::new(own)
+        .args([MEMORY, &nodes.to_string()])
+        .output()
+        .expect("it runs once more");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    said.trim().parse().expect("it says a number")
+}
+
+/// Worlds a second that are made, carry 100 datagrams, and are dropped.
+fn whole_simulations(worlds: u64) -> f64 {
+    let case = Case::new(2, 1, Way::Pairs);
+    let start = Instant::now();
+    for seed in 0..worlds {
+        let mut world = case.world(seed);
+        let done = |world: &World<Bench>| world.counters().delivered >= 100;
+        world.run_until(Duration::MAX, done).expect("nobody fails");
+    }
+    worlds as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Millions of seconds that pass in one.
+fn idle(size: u64) -> f64 {
+    let mut world = Case::new(2, 1, Way::Idle).world(1);
+    let start = Instant::now();
+    world
+        .run_for(Duration::from_secs(size))
+        .expect("nobody fails");
+    assert!(world.counters().delivered + 2 >= size);
+    size as f64 / start.elapsed().as_secs_f64() / 1e6
 }
 
 struct Case {
@@ -75,6 +163,8 @@ struct Case {
 enum Way {
     Mesh,
     Pairs,
+    /// The first host sends one a second.
+    Idle,
 }
 
 impl Case {
@@ -82,8 +172,9 @@ impl Case {
         Self { hosts, window, way }
     }
 
-    fn millions_a_second(&self, datagrams: u64) -> f64 {
-        let mut world = World::<Bench>::new(1);
+    /// A world of these hosts, in which nothing has happened yet.
+    fn world(&self, seed: u64) -> World<Bench> {
+        let mut world = World::new(seed);
         let ms = Duration::from_millis;
         world.default_link(&Link::new(ms(1)..=ms(2)));
         for host in 0..self.hosts {
@@ -91,19 +182,23 @@ impl Case {
                 .node(format!("host {host}"), address(host))
                 .spawner(spawn);
             let starts = matches!(self.way, Way::Mesh) || host % 2 == 0;
-            world.spawn(
-                node,
-                0,
-                Spawn {
-                    hosts: self.hosts,
-                    window: if starts { self.window } else { 0 },
-                    first: address(host ^ 1),
-                    way: self.way,
-                },
-            );
+            let spawn = Spawn {
+                hosts: self.hosts,
+                window: if starts { self.window } else { 0 },
+                first: address(host ^ 1),
+                way: self.way,
+            };
+            world.spawn(node, 0, spawn);
         }
+        world
+    }
+
+    fn millions_a_second(&self, datagrams: u64) -> f64 {
+        let mut world = self.world(1);
         // Everybody is there before the clock starts.
-        world.run_for(ms(10)).expect("nobody fails");
+        world
+            .run_for(Duration::from_millis(10))
+            .expect("nobody fails");
         let end = world.counters().delivered + datagrams;
         let start = Instant::now();
         let done = |world: &World<Bench>| world.counters().delivered >= end;
@@ -111,6 +206,28 @@ impl Case {
         let seconds = start.elapsed().as_secs_f64();
         assert_eq!(world.counters().dropped.total(), 0);
         (world.counters().delivered - (end - datagrams)) as f64 / seconds / 1e6
+    }
+}
+
+mod memory {
+    use super::{Case, Duration, Way};
+
+    /// Bytes that the process has grown by for each of so many nodes.
+    pub(super) fn per_node(nodes: u32) -> f64 {
+        let before = resident();
+        let mut world = Case::new(nodes, 0, Way::Pairs).world(1);
+        world
+            .run_for(Duration::from_millis(10))
+            .expect("nobody fails");
+        (resident() - before) / f64::from(nodes)
+    }
+
+    /// Bytes of memory that the process has in use, as Linux counts them.
+    fn resident() -> f64 {
+        const PAGE_BYTES: f64 = 4_096.0;
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+        pages.unwrap_or(0.0) * PAGE_BYTES
     }
 }
 
@@ -137,6 +254,8 @@ fn spawn(spawn: Spawn, spawner: Spawner<'_, Bench>) -> Spawned {
     spawner.insert(Host {
         spawn,
         context: None,
+        socket: None,
+        due: None,
         outbox: Outbox::new(),
     })
 }
@@ -145,16 +264,29 @@ fn spawn(spawn: Spawn, spawner: Spawner<'_, Bench>) -> Spawned {
 struct Host {
     spawn: Spawn,
     context: Option<Context>,
+    socket: Option<SocketId>,
+    due: Option<Timestamp>,
     outbox: Outbox<Bench>,
+}
+
+impl Host {
+    fn send(&mut self) {
+        if let Some(socket) = self.socket {
+            let payload = Buffer::copy_from(&[7; PAYLOAD_BYTES]);
+            self.outbox
+                .send(socket, (self.spawn.first, PORT).into(), payload);
+        }
+    }
 }
 
 impl Task for Host {
     type App = Bench;
 
-    fn handle_input(&mut self, _now: Timestamp, input: Input<Bench>) {
+    fn handle_input(&mut self, now: Timestamp, input: Input<Bench>) {
         match input {
             Input::Network(NetworkEvent::Datagrams { socket, run }) => match self.spawn.way {
                 Way::Pairs => self.outbox.reply(socket, run),
+                Way::Idle => {}
                 Way::Mesh => {
                     let context = self.context.as_mut().expect("started");
                     let host = context.random.below(u64::from(self.spawn.hosts));
@@ -165,11 +297,16 @@ impl Task for Host {
                 }
             },
             Input::Network(NetworkEvent::UdpOpened { socket, .. }) => {
-                for _ in 0..self.spawn.window {
-                    let payload = Buffer::copy_from(&[7; PAYLOAD_BYTES]);
-                    self.outbox
-                        .send(socket, (self.spawn.first, PORT).into(), payload);
+                self.socket = Some(socket);
+                if let (Way::Idle, 1) = (self.spawn.way, self.spawn.window) {
+                    self.due = Some(now.after(Duration::from_secs(1)));
+                } else {
+                    (0..self.spawn.window).for_each(|_| self.send());
                 }
+            }
+            Input::Timeout => {
+                self.due = Some(now.after(Duration::from_secs(1)));
+                self.send();
             }
             Input::Started(context) => {
                 self.context = Some(context);
@@ -186,6 +323,10 @@ impl Task for Host {
         _transmit: &mut TransmitBuffer<'_>,
     ) -> Option<Output<Bench>> {
         self.outbox.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        self.due.map(|at| Deadline::new(at, "the next second"))
     }
 }
 

@@ -57,6 +57,21 @@ impl Buffer {
         buffer
     }
 
+    /// How many bytes there are.
+    #[must_use]
+    #[inline]
+    pub const fn len(&self) -> usize {
+        // Known without a look at the memory, which may be far away.
+        self.end - self.start
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes that fit in front without new memory, if the memory is not shared.
     #[must_use]
     pub const fn headroom(&self) -> usize {

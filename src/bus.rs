@@ -314,6 +314,24 @@ pub struct BusCounters {
     pub requests_failed: u64,
 }
 
+impl BusCounters {
+    /// None at all.
+    pub(crate) const NONE: Self = Self {
+        sent: 0,
+        received: 0,
+        delivered: 0,
+        dropped: 0,
+        refused: 0,
+        untold: 0,
+        stale: 0,
+        unheard: 0,
+        lost: 0,
+        requests: 0,
+        replies: 0,
+        requests_failed: 0,
+    };
+}
+
 impl core::ops::AddAssign for BusCounters {
     fn add_assign(&mut self, other: Self) {
         self.sent += other.sent;

@@ -90,7 +90,11 @@ pub struct TaskGroup<T: Task> {
     worker: u16,
     index: u16,
     site: Site,
-    config: GroupConfig,
+    entity: Entity,
+    buffers: BufferPool,
+    mischief: Option<Mischief>,
+    outputs_max: u32,
+    tasks_max: u32,
 }
 
 /// One task and what its group knows of it.
@@ -153,7 +157,11 @@ impl<T: Task> TaskGroup<T> {
             worker,
             index,
             site: config.entropy.site("task"),
-            config,
+            entity: config.entity,
+            buffers: config.buffers,
+            mischief: config.mischief,
+            outputs_max: config.outputs_max,
+            tasks_max: config.tasks_max,
         }
     }
 
@@ -213,6 +221,12 @@ impl<T: Task> TaskGroup<T> {
         Some(Deadline { at, reason })
     }
 
+    /// When the first deadline among the tasks is.
+    #[inline]
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| at)
+    }
+
     /// Takes in a task, tells it that it has started, and drains it.
     ///
     /// # Errors
@@ -235,6 +249,7 @@ impl<T: Task> TaskGroup<T> {
     /// # Errors
     ///
     /// [`StaleTask`] if `task` is no more; the input is dropped.
+    #[inline(always)]
     pub fn handle_input(
         &mut self,
         now: Timestamp,
@@ -298,9 +313,9 @@ impl<T: Task> TaskGroup<T> {
     /// Gives a task its place. It is told nothing yet.
     pub(crate) fn attach(&mut self, task: T) -> Result<TaskId, GroupFull> {
         let full = GroupFull {
-            tasks_max: self.config.tasks_max,
+            tasks_max: self.tasks_max,
         };
-        if self.tasks.len() >= self.config.tasks_max as usize {
+        if self.tasks.len() >= self.tasks_max as usize {
             return Err(full);
         }
         let member = Member {
@@ -335,12 +350,12 @@ impl<T: Task> TaskGroup<T> {
         };
         member.state.enter(TaskState::Waiting);
         member.since = now;
-        let entity = self.config.entity.part(self.counters.started);
+        let entity = self.entity.part(self.counters.started);
         let random = self.site.source(entity);
         self.counters.started += 1;
-        let mischief = self.config.mischief.clone();
+        let mischief = self.mischief.clone();
         let mischief = mischief.map(|mischief| (mischief, entity));
-        let buffers = self.config.buffers.clone();
+        let buffers = self.buffers.clone();
         let context = Context::new(task, parent, random, buffers, mischief);
         self.state.enter(WorkerState::OnInput);
         self.turn(now, task.key, Way::Input, Input::Started(context), outputs);
@@ -378,6 +393,7 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// The key of an id, if the id is one of this group's.
+    #[inline(always)]
     fn key_of(&self, task: TaskId) -> Option<Key> {
         (task.worker == self.worker && task.group == self.index).then_some(task.key)
     }

@@ -84,6 +84,10 @@ impl<T> Slots<T> {
             }
         } else {
             let slot = u32::try_from(self.entries.len()).ok()?;
+            if slot == 0 {
+                // Many hold one entry, ever: it shall not take the room of four.
+                self.entries.reserve_exact(1);
+            }
             self.entries.push(Entry {
                 generation: 0,
                 content: Content::Occupied(value),

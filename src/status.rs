@@ -183,13 +183,13 @@ struct Recorded {
     /// Those of no length at all.
     zeros: AtomicU64,
     /// The others. Made with the first of them, since in a simulation there may never be one.
-    histogram: OnceLock<AtomicHistogram>,
+    histogram: OnceLock<Box<AtomicHistogram>>,
 }
 
 impl Recorded {
     fn histogram(&self) -> &AtomicHistogram {
         self.histogram
-            .get_or_init(|| AtomicHistogram::with_config(&buckets()))
+            .get_or_init(|| Box::new(AtomicHistogram::with_config(&buckets())))
     }
 }
 
@@ -230,7 +230,7 @@ impl Durations {
 
     /// All that was recorded until now.
     fn load(&self) -> Histogram {
-        let recorded = self.0.histogram.get().map(AtomicHistogram::load);
+        let recorded = self.0.histogram.get().map(|recorded| recorded.load());
         let mut all = recorded.unwrap_or_else(|| Histogram::with_config(&buckets()));
         let zeros = self.0.zeros.load(Ordering::Relaxed);
         // In range, as zero is.

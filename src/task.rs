@@ -357,11 +357,19 @@ impl<A: App> Outbox<A> {
     }
 
     /// Queues any output.
+    #[inline]
     pub fn push(&mut self, output: Output<A>) {
+        if self.queue.is_empty() {
+            // Begins at the front again, in memory that was used just before; and with room for
+            // one, as many give one output an input.
+            self.queue.clear();
+            self.queue.reserve_exact(1);
+        }
         self.queue.push_back(output);
     }
 
     /// The oldest output: what [`Task::poll_output`] returns.
+    #[inline]
     pub fn pop(&mut self) -> Option<Output<A>> {
         self.queue.pop_front()
     }
@@ -388,16 +396,19 @@ impl<A: App> Outbox<A> {
     }
 
     /// Sends datagrams.
+    #[inline]
     pub fn transmit(&mut self, transmit: Transmit) {
         self.push(Output::Transmit(transmit));
     }
 
     /// Sends one datagram.
+    #[inline]
     pub fn send(&mut self, socket: SocketId, peer: SocketAddr, payload: Buffer) {
         self.transmit(Transmit::new(socket, peer, payload));
     }
 
     /// Sends a run back to where it came from.
+    #[inline]
     pub fn reply(&mut self, socket: SocketId, run: DatagramRun) {
         self.transmit(Transmit::reply(socket, run));
     }

@@ -30,7 +30,7 @@ mod pending;
 mod port;
 mod resources;
 
-use bus::Bus;
+use bus::{Bus, LazyBus};
 pub use config::WorkerConfig;
 use groups::Groups;
 pub use groups::{Spawned, Spawner};
@@ -49,7 +49,7 @@ macro_rules! port_of {
         Port {
             resources: &mut $worker.resources,
             bus: &mut $worker.bus,
-            uses_bus: &mut $worker.uses_bus,
+            config: &$worker.config,
             now: $worker.now,
             pending: &mut $worker.pending,
             ending: &mut $worker.ending,
@@ -98,10 +98,7 @@ pub struct Worker<A: App> {
     state: WorkerState,
     groups: Groups<A>,
     resources: ResourceTable,
-    /// Apart, so that many workers that do not use it lie close together.
-    bus: Box<Bus<A>>,
-    /// Whether anything was ever asked of it. Until then nobody looks at it.
-    uses_bus: bool,
+    bus: LazyBus<A>,
     /// Counts batches from the bus, to begin with another source each time.
     turn: usize,
     pending: PendingQueue<A>,
@@ -156,8 +153,7 @@ impl<A: App> Worker<A> {
             state: WorkerState::Waiting,
             groups: Groups::new(),
             resources: ResourceTable::new(config.index, config.resources_max),
-            bus: Box::new(Bus::new(&config)),
-            uses_bus: false,
+            bus: LazyBus::new(),
             turn: 0,
             pending: PendingQueue::new(config.pending_max),
             spawn: Box::new(spawn),
@@ -181,15 +177,22 @@ impl<A: App> Worker<A> {
         self.now = self.now.max(now);
         self.resume(outputs);
         match input {
+            // What comes most often goes the straight way.
+            WorkerInput::Network(event @ NetworkEvent::Datagrams { socket, .. }) => {
+                if let Some(owner) = self.resources.socket_owner(socket) {
+                    self.give(owner, Input::Network(event), outputs);
+                }
+            }
             WorkerInput::Network(event) => self.network(event, outputs),
             WorkerInput::Timeout => self.timeout(outputs),
             WorkerInput::Bus { from, item } => self.bus_item(from, item, outputs),
-            WorkerInput::BusRoom(worker) => self.bus.room_came(worker, outputs),
-            WorkerInput::PeerJoined(worker) => {
-                self.uses_bus = true;
-                self.bus.join(worker, outputs);
+            WorkerInput::BusRoom(worker) => {
+                self.bus.made(&self.config).room_came(worker, outputs);
             }
-            WorkerInput::PeerLeft(worker) => self.bus.leave(worker, self.now),
+            WorkerInput::PeerJoined(worker) => {
+                self.bus.made(&self.config).join(worker, outputs);
+            }
+            WorkerInput::PeerLeft(worker) => self.bus.made(&self.config).leave(worker, self.now),
             WorkerInput::Control(input) => self.control(input, outputs),
             WorkerInput::Spawn(spawn) => self.spawn((None, None), spawn, outputs),
             WorkerInput::Command { task, command } => {
@@ -198,7 +201,26 @@ impl<A: App> Worker<A> {
             WorkerInput::Shutdown => self.begin_to_stop(u8::MAX),
             WorkerInput::Abort => self.abort(outputs),
         }
-        self.end_phase(outputs);
+        if self.stopping.is_some() {
+            self.end_phase(outputs);
+        }
+    }
+
+    /// When the worker next wants [`WorkerInput::Timeout`]: [`Worker::poll_timeout`] without the
+    /// reason, and cheaper by that.
+    #[must_use]
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        let first = self.groups.next_at();
+        let quiet = self.state == WorkerState::Waiting
+            && self.pending.is_empty()
+            && self.stopping.is_none()
+            && !self.bus.is_made();
+        if quiet {
+            first
+        } else {
+            self.poll_timeout().map(|deadline| deadline.at)
+        }
     }
 
     /// When the worker next wants [`WorkerInput::Timeout`]. A moment that has passed if it can go
@@ -215,7 +237,7 @@ impl<A: App> Worker<A> {
             return Some(Deadline::new(self.now, "shutdown"));
         }
         let first = self.groups.poll_timeout();
-        let first_end = self.uses_bus.then(|| self.bus.first_end()).flatten();
+        let first_end = self.bus.get().and_then(Bus::first_end);
         match first_end {
             Some(end) if first.is_none_or(|first| end < first.at) => {
                 Some(Deadline::new(end, "a request's answer"))
@@ -258,21 +280,21 @@ impl<A: App> Worker<A> {
     #[must_use]
     #[inline]
     pub const fn uses_bus(&self) -> bool {
-        self.uses_bus
+        self.bus.is_made()
     }
 
     /// What became of the messages of its tasks.
     #[must_use]
     #[inline]
-    pub const fn bus_counters(&self) -> &BusCounters {
-        &self.bus.counters
+    pub fn bus_counters(&self) -> &BusCounters {
+        self.bus.counters()
     }
 
     /// How many messages wait in it that count as sent and not as received yet: those between its
     /// own tasks, and from the controller.
     #[must_use]
     pub fn messages_waiting(&self) -> usize {
-        self.bus.messages_waiting()
+        self.bus.get().map_or(0, Bus::messages_waiting)
     }
 
     /// Which task a socket, listener, stream or device belongs to.
@@ -316,24 +338,32 @@ impl<A: App> Worker<A> {
     }
 
     fn has_bus_work(&self) -> bool {
-        self.uses_bus && self.bus.is_busy()
+        self.bus.get().is_some_and(Bus::is_busy)
     }
 
     /// After a panic in the driver: takes the output that is still to come.
+    #[inline]
     fn resume(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        if self.state == WorkerState::Waiting {
-            return;
+        if self.state != WorkerState::Waiting {
+            self.go_on(outputs);
         }
+    }
+
+    #[cold]
+    fn go_on(&mut self, outputs: &mut impl WorkerOutputs<A>) {
         let mut port = port_of!(self, outputs);
         port.finish_ending();
         self.groups.resume(&mut port);
         self.start(outputs);
         self.remove_all(outputs);
         self.state.enter(WorkerState::Waiting);
-        self.bus.end_turn();
+        if let Some(bus) = self.bus.get_mut() {
+            bus.end_turn();
+        }
         self.settle_returned(outputs);
     }
 
+    #[inline(never)]
     fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
         let id = event.resource();
         let owner = self.resources.owner(id);
@@ -394,6 +424,7 @@ impl<A: App> Worker<A> {
     }
 
     /// Gives one task an input. The driver is told if the task is no more.
+    #[inline(always)]
     fn give(&mut self, task: TaskId, input: Input<A>, outputs: &mut impl WorkerOutputs<A>) {
         if !self.try_give(task, input, outputs) {
             outputs.push(WorkerOutput::Stale(StaleTask { task }));
@@ -401,6 +432,7 @@ impl<A: App> Worker<A> {
     }
 
     /// Gives one task an input. `false` if the task is no more.
+    #[inline(always)]
     fn try_give(
         &mut self,
         task: TaskId,
@@ -502,7 +534,9 @@ impl<A: App> Worker<A> {
         while let Some(Stopping::Removing { group, slot }) = self.stopping {
             let Some(task) = self.groups.next_from(group, slot) else {
                 let Some(pending) = self.pending.pop() else {
-                    self.bus.drop_all();
+                    if let Some(bus) = self.bus.get_mut() {
+                        bus.drop_all();
+                    }
                     self.stopping = Some(Stopping::Removed);
                     return;
                 };

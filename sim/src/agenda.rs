@@ -14,20 +14,22 @@ use std::collections::BinaryHeap;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use slab::Slab;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
+use crate::heap::Heap;
 use crate::schedule::Delays;
 
 pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: Heap<Entry>,
     /// What is left of the instant `ready_at`, if several entries met there.
     ready: BinaryHeap<Reverse<Ready>>,
     ready_at: Timestamp,
     /// What each channel has drawn for `ready_at`.
     ties: IndexMap<Entity, u64, FxBuildHasher>,
-    events: Slab<Waiting<E>>,
+    events: Vec<Waiting<E>>,
+    /// Places among the events that are free.
+    free: Vec<u32>,
     /// The channels of the workers' deadlines.
     workers: Vec<Entity>,
     /// The channels of the deadlines of connections' ends, by slot.
@@ -41,7 +43,8 @@ pub(crate) struct Agenda<E> {
 struct Waiting<E> {
     channel: Entity,
     sequence: u64,
-    event: E,
+    /// `None` in a place that is free.
+    event: Option<E>,
 }
 
 /// What is next to happen.
@@ -63,20 +66,16 @@ struct Entry {
     slot: u32,
 }
 
-impl Entry {
-    /// One number, so that a comparison needs no branch, which would be hard to foresee.
-    fn rank(&self) -> u128 {
-        u128::from(self.at.as_nanos()) << 64 | u128::from(self.slot)
-    }
-}
-
+/// By time alone: in which order entries of one instant come out of the heap does not show.
 impl Ord for Entry {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank())
+        self.at.cmp(&other.at)
     }
 }
 
 impl PartialOrd for Entry {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -84,7 +83,7 @@ impl PartialOrd for Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.rank() == other.rank()
+        self.at == other.at
     }
 }
 
@@ -121,11 +120,12 @@ const END: u32 = 1 << 30;
 impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
-            heap: BinaryHeap::new(),
+            heap: Heap::new(),
             ready: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
-            events: Slab::new(),
+            events: Vec::new(),
+            free: Vec::new(),
             workers: Vec::new(),
             ends: Vec::new(),
             site: entropy.site("schedule"),
@@ -144,6 +144,7 @@ impl<E> Agenda<E> {
         self.workers.push(entity);
     }
 
+    #[inline(always)]
     pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
         let at = match &mut self.delays {
             None => at,
@@ -156,14 +157,25 @@ impl<E> Agenda<E> {
     pub(crate) fn push_in_time(&mut self, at: Timestamp, channel: Entity, event: E) {
         let sequence = self.sequence;
         self.sequence += 1;
-        let slot = self.events.insert(Waiting {
-            channel,
-            sequence,
-            event,
+        let slot = self.free.pop().unwrap_or_else(|| self.add_place());
+        // Written field by field, as this is the hot path.
+        let place = &mut self.events[slot as usize];
+        place.channel = channel;
+        place.sequence = sequence;
+        place.event = Some(event);
+        self.heap.push(Entry { at, slot });
+    }
+
+    #[cold]
+    fn add_place(&mut self) -> u32 {
+        let slot = u32::try_from(self.events.len()).ok();
+        let slot = slot.filter(|&slot| slot < DEADLINE);
+        self.events.push(Waiting {
+            channel: Entity::new(0),
+            sequence: 0,
+            event: None,
         });
-        let slot = u32::try_from(slot).expect("fewer than 2^31 events wait");
-        assert!(slot < DEADLINE, "fewer than 2^31 events wait");
-        self.heap.push(Reverse(Entry { at, slot }));
+        slot.expect("fewer than 2^31 events wait")
     }
 
     /// When a worker is to be given the timeout for its deadline `wanted`, which is due at `at`.
@@ -177,7 +189,7 @@ impl<E> Agenda<E> {
     /// Notes a worker's deadline.
     pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) {
         let slot = worker | DEADLINE;
-        self.heap.push(Reverse(Entry { at, slot }));
+        self.heap.push(Entry { at, slot });
     }
 
     /// Notes the deadline of an end of a connection, which has this channel as long as it is in its
@@ -190,21 +202,21 @@ impl<E> Agenda<E> {
         }
         self.ends[index] = channel;
         let slot = slot | DEADLINE | END;
-        self.heap.push(Reverse(Entry { at, slot }));
+        self.heap.push(Entry { at, slot });
     }
 
     /// When the next entry is due.
-    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+    pub(crate) fn next_at(&mut self) -> Option<Timestamp> {
         if self.ready.is_empty() {
-            self.heap.peek().map(|Reverse(first)| first.at)
+            self.heap.peek().map(|first| first.at)
         } else {
             Some(self.ready_at)
         }
     }
 
     /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
-    pub(crate) fn first_deadline(&self) -> Option<(Timestamp, Whose)> {
-        let Reverse(first) = self.heap.peek()?;
+    pub(crate) fn first_deadline(&mut self) -> Option<(Timestamp, Whose)> {
+        let first = self.heap.peek()?;
         let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
         deadline.then_some((first.at, Whose::of(first.slot)))
     }
@@ -216,11 +228,9 @@ impl<E> Agenda<E> {
 
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
         if self.ready.is_empty() {
-            let Reverse(first) = self.heap.pop()?;
-            let met = self
-                .heap
-                .peek()
-                .is_some_and(|Reverse(second)| second.at == first.at);
+            let first = self.heap.pop()?;
+            let second = self.heap.second();
+            let met = second.is_some_and(|second| second.at == first.at);
             if !met {
                 return Some(self.resolve(first.slot));
             }
@@ -230,7 +240,7 @@ impl<E> Agenda<E> {
             }
             self.make_ready(first);
         }
-        while let Some(&Reverse(next)) = self.heap.peek()
+        while let Some(next) = self.heap.peek()
             && next.at <= self.ready_at
         {
             self.heap.pop();
@@ -262,9 +272,12 @@ impl<E> Agenda<E> {
         }));
     }
 
+    #[inline(always)]
     fn resolve(&mut self, slot: u32) -> Due<E> {
         if slot & DEADLINE == 0 {
-            Due::Event(self.events.remove(slot as usize).event)
+            self.free.push(slot);
+            let event = self.events[slot as usize].event.take();
+            Due::Event(event.expect("an entry of the heap is about an event"))
         } else {
             match Whose::of(slot) {
                 Whose::Worker(worker) => Due::Deadline { worker },

@@ -23,6 +23,8 @@ mod interfaces;
 mod look;
 mod many;
 mod socket;
+mod straight;
+mod table;
 mod topology;
 
 use addresses::{AddressBook, Owner};
@@ -32,7 +34,9 @@ pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
-use socket::{Domain, Socket};
+use socket::{Domain, Fit, Socket, Sockets};
+pub(crate) use straight::Straight;
+use straight::{Lone, NOBODY};
 pub(crate) use topology::Entrance;
 use topology::Topology;
 
@@ -52,8 +56,9 @@ pub(crate) struct Network {
     /// By network: the nodes in it, and at which of their interfaces. Networks behind different
     /// gateways may have one prefix.
     by_network: IndexMap<(u32, NetworkPrefix), Vec<Owner>, FxBuildHasher>,
-    /// By worker, then by the slot of the socket's id.
-    sockets: Vec<Vec<Option<Socket>>>,
+    sockets: Sockets,
+    /// By host: its only socket, if it has one and not more. Apart, as `entities` are.
+    lone: Vec<Lone>,
     /// By worker: whether it takes nothing.
     pub(crate) held: Vec<Held>,
     flow: Site,
@@ -94,6 +99,11 @@ impl Bound {
     /// Whether it is bound to all addresses of the family of `ip`.
     fn is_for_all(&self, ip: IpAddr) -> bool {
         self.local.ip().is_unspecified() && self.domain.speaks(ip)
+    }
+
+    /// How well it fits a datagram.
+    fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
+        Fit::of(self.local.ip(), self.domain, self.peer, target, peer)
     }
 }
 
@@ -160,7 +170,8 @@ impl Network {
             public: AddressBook::default(),
             topology: Topology::new(entropy),
             by_network: IndexMap::default(),
-            sockets: Vec::new(),
+            sockets: Sockets::default(),
+            lone: Vec::new(),
             held: Vec::new(),
             flow: entropy.site("shared port"),
             ephemeral: entropy.site("ephemeral port"),
@@ -168,10 +179,11 @@ impl Network {
     }
 
     pub(crate) fn add_worker(&mut self) {
-        self.sockets.push(Vec::new());
+        self.sockets.add_worker();
         self.held.push(Held::No);
     }
 
+    #[inline(always)]
     pub(crate) fn link_entity(&self, from: u32, to: u32) -> Entity {
         let to = self.entities[to as usize];
         self.entities[from as usize].part(to.number())
@@ -228,34 +240,26 @@ impl Network {
         let sources = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(source);
         let opened = Socket::new(socket, local, sources, open);
         let buffers = opened.buffers();
-        let sockets = &mut self.sockets[worker as usize];
-        let slot = socket.key().slot as usize;
-        if sockets.len() <= slot {
-            sockets.resize(slot + 1, None);
-        }
-        sockets[slot] = Some(opened);
+        self.sockets.insert(worker, opened);
+        self.note_lone(node);
         Ok((local, buffers))
     }
 
     /// Closes a socket, if it is open.
     pub(crate) fn close(&mut self, node: u32, worker: u32, socket: SocketId) {
-        let slot = self.sockets[worker as usize].get_mut(socket.key().slot as usize);
-        if let Some(slot) = slot
-            && let Some(open) = *slot
-            && open.id == socket
-        {
-            *slot = None;
+        let slot = self.sockets.slot_mut(worker, socket.key().slot);
+        if let Some(open) = slot.and_then(|slot| slot.take_if(|open| open.id == socket)) {
             let host = &mut self.hosts[node as usize];
             host.unbind(open.local.port(), worker, socket);
             host.leave_all(worker, socket);
+            self.note_lone(node);
         }
     }
 
     /// Closes all sockets and devices of a worker that is no more.
     pub(crate) fn close_all(&mut self, node: u32, worker: u32) {
-        let sockets = core::mem::take(&mut self.sockets[worker as usize]);
         let host = &mut self.hosts[node as usize];
-        for open in sockets.into_iter().flatten() {
+        for open in self.sockets.take(worker) {
             host.unbind(open.local.port(), worker, open.id);
             host.leave_all(worker, open.id);
         }
@@ -265,11 +269,13 @@ impl Network {
             !host.bound.iter().any(is_left),
             "a worker that is no more has no socket"
         );
+        self.note_lone(node);
     }
 
     /// What a socket that is open does with datagrams for which its queue has no room.
     pub(crate) fn when_full(&self, worker: u32, id: SocketId) -> Option<WhenFull> {
-        self.socket(worker, id).map(|socket| socket.open.when_full)
+        self.socket(worker, id)
+            .map(|socket| socket.options().when_full)
     }
 
     /// How many sockets a node has open.
@@ -278,18 +284,19 @@ impl Network {
     }
 
     fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
-        let open = self.sockets[worker as usize].get(id.key().slot as usize)?;
-        open.as_ref().filter(|socket| socket.id == id)
+        let open = self.sockets.get(worker, id.key().slot);
+        open.filter(|socket| socket.id == id)
     }
 
     /// Whether a socket has room for datagrams that arrive now. If so, they take it.
+    #[inline(always)]
     pub(crate) fn take_room(
         &mut self,
         now: Timestamp,
         (worker, id): (u32, SocketId),
         run: &DatagramRun,
     ) -> bool {
-        let open = self.sockets[worker as usize].get_mut(id.key().slot as usize);
+        let open = self.sockets.slot_mut(worker, id.key().slot);
         let Some(Some(open)) = open.filter(|open| open.as_ref().is_some_and(Socket::is_limited))
         else {
             return true;
@@ -299,7 +306,7 @@ impl Network {
 
     /// A worker takes datagrams that have waited at a socket.
     pub(crate) fn free_room(&mut self, (worker, id): (u32, SocketId), run: &DatagramRun) {
-        let open = self.sockets[worker as usize].get_mut(id.key().slot as usize);
+        let open = self.sockets.slot_mut(worker, id.key().slot);
         if let Some(Some(open)) = open
             && open.id == id
         {
@@ -316,7 +323,7 @@ impl Network {
         if !socket.domain.speaks(target) {
             return Route::Refused(NetworkError::AddressFamily);
         }
-        if socket.open.peer.is_some_and(|only| only != transmit.peer) {
+        if socket.is_deaf_to(transmit.peer) {
             return Route::Refused(NetworkError::OtherPeer);
         }
         let known = if self.routed {
@@ -347,7 +354,8 @@ impl Network {
             if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
-            if !host.has(source) {
+            let usual = socket.sources[usize::from(source.is_ipv6())] == Some(source);
+            if (self.routed || !usual) && !host.has(source) {
                 return Route::Refused(NetworkError::AddressNotAvailable);
             }
             source
@@ -375,7 +383,7 @@ impl Network {
             node,
             source: heard_at(source, interface),
             interface,
-            dscp: transmit.dscp.unwrap_or(socket.open.dscp),
+            dscp: transmit.dscp.unwrap_or(socket.dscp),
         })
     }
 
@@ -390,16 +398,24 @@ impl Network {
     }
 
     /// The worker and socket that datagrams are for.
+    #[inline(always)]
     pub(crate) fn receiver(
         &self,
         node: u32,
         target: SocketAddr,
         peer: SocketAddr,
     ) -> Option<(u32, SocketId)> {
+        let lone = self.lone[node as usize];
+        if lone.worker != NOBODY {
+            let socket = self.sockets.get(lone.worker, lone.slot)?;
+            let fits = socket.local.port() == target.port();
+            let fits = fits && socket.fit(target.ip(), peer).is_some();
+            return fits.then_some((lone.worker, socket.id));
+        }
         let host = &self.hosts[node as usize];
         let found = host.at_port(target.port());
         let target = target.ip();
-        let fit = |bound: &Bound| Fit::of(bound, target, peer);
+        let fit = |bound: &Bound| bound.fit(target, peer);
         if let [only] = found {
             return fit(only).map(|_| (only.worker, only.socket));
         }
@@ -413,28 +429,6 @@ impl Network {
             }
         };
         Some((chosen.worker, chosen.socket))
-    }
-}
-
-/// How well a socket fits a datagram. The last fits best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    /// It is bound to all addresses.
-    Wildcard,
-    /// It is bound to the very address.
-    Exact,
-    /// It is bound to the very address and connected to the very peer.
-    Connected,
-}
-
-impl Fit {
-    fn of(bound: &Bound, target: IpAddr, peer: SocketAddr) -> Option<Self> {
-        let ip = bound.local.ip();
-        match bound.peer {
-            Some(only) => (only == peer && ip == target).then_some(Self::Connected),
-            None if ip == target => Some(Self::Exact),
-            None => bound.is_for_all(target).then_some(Self::Wildcard),
-        }
     }
 }
 
@@ -452,13 +446,6 @@ impl Host {
     }
 
     fn at_port(&self, port: u16) -> &[Bound] {
-        if let [only] = &self.bound[..] {
-            return if only.local.port() == port {
-                &self.bound
-            } else {
-                &[]
-            };
-        }
         let from = self
             .bound
             .partition_point(|bound| bound.local.port() < port);
@@ -475,6 +462,10 @@ impl Host {
         let place = self
             .bound
             .partition_point(|bound| bound.local.port() <= port);
+        if self.bound.is_empty() {
+            // Most have one, ever: they shall not take the room of four.
+            self.bound.reserve_exact(1);
+        }
         self.bound.insert(place, new);
     }
 

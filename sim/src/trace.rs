@@ -44,10 +44,10 @@ impl Debug for TraceHash {
 /// Takes events in, in the order in which they happen.
 pub(crate) struct Trace {
     hasher: Xxh3,
-    /// The last events; the last `pending` of them are not in `hasher` yet.
+    /// The last events; the first `hashed` of them are in `hasher`.
     events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
-    pending: usize,
+    hashed: usize,
     /// Of the payloads, which are hashed apart, without a copy.
     payload_hasher: Xxh3,
     /// All events, if they are wanted.
@@ -77,7 +77,7 @@ impl Trace {
             hasher,
             events: Box::new([[[0; 8]; WORDS]; 2 * KEPT]),
             len: 0,
-            pending: 0,
+            hashed: 0,
             payload_hasher: Xxh3::new(),
             recorded: None,
             marked: None,
@@ -102,26 +102,37 @@ impl Trace {
         self.marked.take().map_or_else(Vec::new, |(_, marks)| marks)
     }
 
+    #[inline(always)]
     pub(crate) fn push(&mut self, place: Place, kind: TraceKind, id: u64, words: [u64; 3]) {
-        if self.len == self.events.len() {
+        if self.len >= 2 * KEPT {
             self.make_room();
         }
         let [first, second, third] = words;
         let head =
             u64::from(place.node) << 32 | u64::from(place.worker) << 16 | u64::from(kind as u8);
-        let event = [place.at.as_nanos(), head, id, first, second, third].map(u64::to_le_bytes);
-        self.events[self.len] = event;
+        let words = [place.at.as_nanos(), head, id, first, second, third];
+        // Word by word: put together elsewhere and copied, it would be read before it is written.
+        let event = &mut self.events[self.len];
+        for (slot, word) in event.iter_mut().zip(words) {
+            *slot = word.to_le_bytes();
+        }
         self.len += 1;
-        self.pending += 1;
-        if let Some(recorded) = &mut self.recorded {
-            recorded.push(decode(&event));
-            if let Some((recorder, marks)) = &mut self.marked {
-                marks.push(recorder.len());
-            }
+        if self.recorded.is_some() {
+            self.keep_last();
+        }
+    }
+
+    #[cold]
+    fn keep_last(&mut self) {
+        let event = decode(&self.events[self.len - 1]);
+        self.recorded.get_or_insert_default().push(event);
+        if let Some((recorder, marks)) = &mut self.marked {
+            marks.push(recorder.len());
         }
     }
 
     /// Datagrams on their way into a worker, and what is in them.
+    #[inline(always)]
     pub(crate) fn datagrams(&mut self, place: Place, id: SocketId, run: &DatagramRun) {
         let payload = &run.payload;
         let size = size(payload.len(), run.count() as u64);
@@ -137,7 +148,7 @@ impl Trace {
     }
 
     /// What the last event brings.
-    #[inline]
+    #[inline(always)]
     fn payload(&mut self, payload: &[u8]) {
         self.payload_hasher.update(payload);
         if let Some(recorded) = &mut self.recorded
@@ -161,6 +172,7 @@ impl Trace {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn resource(
         &mut self,
         place: Place,
@@ -208,7 +220,7 @@ impl Trace {
 
     pub(crate) fn hash(&self) -> TraceHash {
         let mut hasher = self.hasher.clone();
-        update(&mut hasher, &self.events[self.len - self.pending..self.len]);
+        update(&mut hasher, &self.events[self.hashed..self.len]);
         hasher.update(&self.payload_hasher.digest128().to_le_bytes());
         TraceHash(hasher.digest128())
     }
@@ -222,10 +234,10 @@ impl Trace {
     /// Hashes what is pending, and keeps the last events only.
     #[cold]
     fn make_room(&mut self) {
-        update(&mut self.hasher, &self.events[self.len - self.pending..]);
+        update(&mut self.hasher, &self.events[self.hashed..]);
         self.events.copy_within(KEPT.., 0);
         self.len = KEPT;
-        self.pending = 0;
+        self.hashed = KEPT;
     }
 }
 

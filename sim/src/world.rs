@@ -20,6 +20,7 @@ use crate::buggify::Buggify;
 use crate::bus::BusLink;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
+use crate::room::make_room;
 use crate::schedule::Priorities;
 
 mod bus;
@@ -205,6 +206,7 @@ impl<A: App> World<A> {
         self.outside.names.set_own(name, ips);
         self.outside.buses.add_node(node.bus.clone());
         let plane = ControlPlane::new(node.when_worker_fails);
+        make_room(&mut self.outside.desks);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
         let workers = node.workers;
         self.nodes.insert(name.to_owned(), node);

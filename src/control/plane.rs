@@ -22,15 +22,24 @@ use crate::worker::{SpawnError, WorkerOutput};
 /// The part of a controller that decides. See [`Worker`](crate::Worker) for its other half.
 #[derive(Debug)]
 pub struct ControlPlane<A: App> {
-    workers: BTreeMap<u16, Entry>,
+    workers: Workers,
     when_worker_fails: WhenWorkerFails,
-    /// When workers were replaced, the last ones.
-    restarts: VecDeque<Timestamp>,
     next_worker: u32,
     next_spawn: u64,
     next_command: u64,
     /// The last worker that a task was placed on in turn.
     last_placed: u16,
+    /// The phase that a shutdown is in.
+    stopping: Option<u8>,
+    /// `None` until something happens: a simulation has a controller for each of its nodes.
+    books: Option<Box<Books<A>>>,
+}
+
+/// What there is to know once something has happened.
+#[derive(Debug)]
+struct Books<A: App> {
+    /// When workers were replaced, the last ones.
+    restarts: VecDeque<Timestamp>,
     /// Spawns that no worker has answered, and where they are.
     underway: BTreeMap<SpawnId, u16>,
     /// Tasks that live and that the controller asked for.
@@ -38,9 +47,56 @@ pub struct ControlPlane<A: App> {
     tasks: BTreeMap<SpawnId, TaskId>,
     /// Commands that no worker has answered.
     commands: BTreeMap<CommandId, CommandTarget>,
-    /// The phase that a shutdown is in.
-    stopping: Option<u8>,
     events: VecDeque<ControllerEvent<A>>,
+}
+
+impl<A: App> Default for Books<A> {
+    fn default() -> Self {
+        Self {
+            restarts: VecDeque::new(),
+            underway: BTreeMap::new(),
+            started: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+}
+
+/// The workers that are there, in the order of their indexes, in no more room than they need.
+#[derive(Debug, Default)]
+struct Workers(Vec<(u16, Entry)>);
+
+impl Workers {
+    fn place(&self, worker: u16) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&worker, |&(index, _)| index)
+    }
+
+    fn get(&self, worker: u16) -> Option<&Entry> {
+        let place = self.place(worker).ok()?;
+        Some(&self.0[place].1)
+    }
+
+    fn get_mut(&mut self, worker: u16) -> Option<&mut Entry> {
+        let place = self.place(worker).ok()?;
+        Some(&mut self.0[place].1)
+    }
+
+    fn insert(&mut self, worker: u16) {
+        if let Err(place) = self.place(worker) {
+            self.0.reserve_exact(1);
+            self.0.insert(place, (worker, Entry::default()));
+        }
+    }
+
+    fn remove(&mut self, worker: u16) -> Option<Entry> {
+        let place = self.place(worker).ok()?;
+        Some(self.0.remove(place).1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u16, &Entry)> + Clone {
+        self.0.iter().map(|(worker, entry)| (*worker, entry))
+    }
 }
 
 /// One worker.
@@ -85,25 +141,24 @@ impl<A: App> ControlPlane<A> {
     #[must_use]
     pub const fn new(when_worker_fails: WhenWorkerFails) -> Self {
         Self {
-            workers: BTreeMap::new(),
+            workers: Workers(Vec::new()),
             when_worker_fails,
-            restarts: VecDeque::new(),
             next_worker: 0,
             next_spawn: 0,
             next_command: 0,
             last_placed: u16::MAX,
-            underway: BTreeMap::new(),
-            started: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-            commands: BTreeMap::new(),
             stopping: None,
-            events: VecDeque::new(),
+            books: None,
         }
+    }
+
+    fn books(&mut self) -> &mut Books<A> {
+        self.books.get_or_insert_default()
     }
 
     /// The workers that are there, by index.
     pub fn workers(&self) -> impl Iterator<Item = u16> {
-        self.workers.keys().copied()
+        self.workers.iter().map(|(worker, _)| worker)
     }
 
     /// Gives a new worker its index, which no other ever has. It is there once
@@ -124,12 +179,12 @@ impl<A: App> ControlPlane<A> {
 
     /// A worker is there. The first ones of a runtime are not worth an event; others are.
     pub fn worker_started(&mut self, worker: u16) {
-        self.workers.insert(worker, Entry::default());
+        self.workers.insert(worker);
     }
 
     /// Notes how loaded a worker is.
     pub fn set_load(&mut self, worker: u16, load: Load) {
-        if let Some(entry) = self.workers.get_mut(&worker) {
+        if let Some(entry) = self.workers.get_mut(worker) {
             entry.load = load;
         }
     }
@@ -152,16 +207,16 @@ impl<A: App> ControlPlane<A> {
                 Some(worker)
             }
             Placement::RoundRobin => {
-                let mut indexes = open.map(|(&worker, _)| worker);
+                let mut indexes = open.map(|(worker, _)| worker);
                 let first = indexes.clone().next();
                 indexes.find(|&worker| worker > self.last_placed).or(first)
             }
             Placement::LeastLoaded => open
                 .min_by(|(_, one), (_, other)| one.weight().total_cmp(&other.weight()))
-                .map(|(&worker, _)| worker),
+                .map(|(worker, _)| worker),
             Placement::Key(key) => open
-                .max_by_key(|&(&worker, _)| xxh3_64_with_seed(&worker.to_le_bytes(), key))
-                .map(|(&worker, _)| worker),
+                .max_by_key(|&(worker, _)| xxh3_64_with_seed(&worker.to_le_bytes(), key))
+                .map(|(worker, _)| worker),
         };
         let chosen = chosen.ok_or(ControlError::NoWorkers)?;
         if placement == Placement::RoundRobin {
@@ -174,8 +229,8 @@ impl<A: App> ControlPlane<A> {
     pub fn spawn(&mut self, worker: u16, spawn: A::Spawn) -> (SpawnId, ControlInput<A>) {
         let id = SpawnId(self.next_spawn);
         self.next_spawn += 1;
-        self.underway.insert(id, worker);
-        if let Some(entry) = self.workers.get_mut(&worker) {
+        self.books().underway.insert(id, worker);
+        if let Some(entry) = self.workers.get_mut(worker) {
             entry.underway += 1;
         }
         (id, ControlInput::Spawn { id, spawn })
@@ -183,8 +238,8 @@ impl<A: App> ControlPlane<A> {
 
     /// The worker was not told of the spawn after all.
     pub fn forget_spawn(&mut self, id: SpawnId) {
-        if let Some(worker) = self.underway.remove(&id)
-            && let Some(entry) = self.workers.get_mut(&worker)
+        if let Some(worker) = self.books().underway.remove(&id)
+            && let Some(entry) = self.workers.get_mut(worker)
         {
             entry.underway -= 1;
         }
@@ -193,10 +248,13 @@ impl<A: App> ControlPlane<A> {
     /// How a spawn stands.
     #[must_use]
     pub fn spawn_state(&self, id: SpawnId) -> SpawnState {
-        if self.underway.contains_key(&id) {
+        let Some(books) = &self.books else {
+            return SpawnState::Over;
+        };
+        if books.underway.contains_key(&id) {
             return SpawnState::Underway;
         }
-        let task = self.tasks.get(&id);
+        let task = books.tasks.get(&id);
         task.map_or(SpawnState::Over, |&task| SpawnState::Started(task))
     }
 
@@ -208,19 +266,20 @@ impl<A: App> ControlPlane<A> {
     ) -> (CommandId, ControlInput<A>) {
         let id = CommandId(self.next_command);
         self.next_command += 1;
-        self.commands.insert(id, to);
+        self.books().commands.insert(id, to);
         (id, ControlInput::Command { id, to, command })
     }
 
     /// The worker was not told of the command after all.
     pub fn forget_command(&mut self, id: CommandId) {
-        self.commands.remove(&id);
+        self.books().commands.remove(&id);
     }
 
     /// How many spawns and commands wait for their answers.
     #[must_use]
     pub fn unanswered(&self) -> usize {
-        self.underway.len() + self.commands.len()
+        let books = self.books.as_ref();
+        books.map_or(0, |books| books.underway.len() + books.commands.len())
     }
 
     /// Whether a worker is there and may be told something, be it on its way out.
@@ -230,12 +289,12 @@ impl<A: App> ControlPlane<A> {
     /// - [`ControlError::NoSuchWorker`] if there never was such a worker.
     /// - [`ControlError::Stopped`] if it is no more.
     pub fn check(&self, worker: u16) -> Result<(), ControlError> {
-        if self.workers.contains_key(&worker) {
+        if self.workers.get(worker).is_some() {
             Ok(())
         } else if u32::from(worker) < self.next_worker {
             Err(ControlError::Stopped { worker })
         } else {
-            let workers = self.workers.len();
+            let workers = self.workers.0.len();
             Err(ControlError::NoSuchWorker { worker, workers })
         }
     }
@@ -243,7 +302,7 @@ impl<A: App> ControlPlane<A> {
     /// Whether a worker is there to stay.
     fn check_stays(&self, worker: u16) -> Result<(), ControlError> {
         self.check(worker)?;
-        match self.workers.get(&worker) {
+        match self.workers.get(worker) {
             Some(entry) if entry.leaving => Err(ControlError::Stopped { worker }),
             Some(_) | None => Ok(()),
         }
@@ -256,7 +315,7 @@ impl<A: App> ControlPlane<A> {
     /// As [`ControlPlane::check`], and [`ControlError::Stopped`] if it is on its way out already.
     pub fn remove_worker(&mut self, worker: u16) -> Result<ControlInput<A>, ControlError> {
         self.check_stays(worker)?;
-        if let Some(entry) = self.workers.get_mut(&worker) {
+        if let Some(entry) = self.workers.get_mut(worker) {
             entry.leaving = true;
         }
         Ok(ControlInput::Shutdown { phase: u8::MAX })
@@ -286,7 +345,7 @@ impl<A: App> ControlPlane<A> {
             let next = entry.next_phase.filter(|_| !entry.leaving);
             next.filter(|&next| next > phase)
         };
-        let nexts = self.workers.values().map(ended);
+        let nexts = self.workers.iter().map(|(_, entry)| ended(entry));
         let next = nexts.collect::<Option<Vec<u8>>>()?.into_iter().min()?;
         self.stopping = Some(next);
         self.stopping
@@ -297,7 +356,7 @@ impl<A: App> ControlPlane<A> {
         let event = match output {
             WorkerOutput::Report { task, report } => ControllerEvent::Report { task, report },
             WorkerOutput::Started { task, parent } => {
-                let spawn = self.started.get(&task).copied();
+                let spawn = self.books().started.get(&task).copied();
                 ControllerEvent::Started {
                     task,
                     parent,
@@ -310,10 +369,10 @@ impl<A: App> ControlPlane<A> {
                 error,
             },
             WorkerOutput::Ended { task, end } => {
-                let spawn = self.started.remove(&task);
+                let spawn = self.books().started.remove(&task);
                 if let Some(spawn) = spawn {
-                    self.tasks.remove(&spawn);
-                    if let Some(entry) = self.workers.get_mut(&worker) {
+                    self.books().tasks.remove(&spawn);
+                    if let Some(entry) = self.workers.get_mut(worker) {
                         entry.started -= 1;
                     }
                 }
@@ -324,7 +383,7 @@ impl<A: App> ControlPlane<A> {
             WorkerOutput::Control(output) => return self.handle_control(worker, output),
             WorkerOutput::Network(_) => return,
         };
-        self.events.push_back(event);
+        self.books().events.push_back(event);
     }
 
     fn handle_control(&mut self, worker: u16, output: ControlOutput) {
@@ -333,13 +392,13 @@ impl<A: App> ControlPlane<A> {
                 self.forget_spawn(id);
                 match made {
                     Ok(task) => {
-                        self.started.insert(task, id);
-                        self.tasks.insert(id, task);
-                        if let Some(entry) = self.workers.get_mut(&worker) {
+                        self.books().started.insert(task, id);
+                        self.books().tasks.insert(id, task);
+                        if let Some(entry) = self.workers.get_mut(worker) {
                             entry.started += 1;
                         }
                     }
-                    Err(error) => self.events.push_back(ControllerEvent::SpawnFailed {
+                    Err(error) => self.books().events.push_back(ControllerEvent::SpawnFailed {
                         parent: None,
                         spawn: Some(id),
                         error,
@@ -347,13 +406,14 @@ impl<A: App> ControlPlane<A> {
                 }
             }
             ControlOutput::Commanded { id, given } => {
-                if self.commands.remove(&id).is_some() {
-                    self.events
+                if self.books().commands.remove(&id).is_some() {
+                    self.books()
+                        .events
                         .push_back(ControllerEvent::Commanded { id, given });
                 }
             }
             ControlOutput::PhaseEnded { next, .. } => {
-                if let Some(entry) = self.workers.get_mut(&worker) {
+                if let Some(entry) = self.workers.get_mut(worker) {
                     entry.next_phase = Some(next);
                 }
             }
@@ -364,39 +424,45 @@ impl<A: App> ControlPlane<A> {
     /// answered is so now.
     pub fn worker_stopped(&mut self, now: Timestamp, summary: WorkerSummary) -> Reaction {
         let worker = summary.worker;
-        let entry = self.workers.remove(&worker);
+        let entry = self.workers.remove(worker);
         let was_leaving = entry.is_some_and(|entry| entry.leaving);
         let failed = summary.failure.is_some();
-        self.events
+        let books = self.books();
+        books
+            .events
             .push_back(ControllerEvent::WorkerStopped(Box::new(summary)));
-        let spawns = self.underway.iter().filter(|&(_, &at)| at == worker);
+        let spawns = books.underway.iter().filter(|&(_, &at)| at == worker);
         let spawns: Vec<SpawnId> = spawns.map(|(&id, _)| id).collect();
         for id in spawns {
-            self.underway.remove(&id);
-            self.events.push_back(ControllerEvent::SpawnFailed {
+            books.underway.remove(&id);
+            books.events.push_back(ControllerEvent::SpawnFailed {
                 parent: None,
                 spawn: Some(id),
                 error: SpawnError::WorkerGone { worker },
             });
         }
-        let commands = self.commands.iter().filter(|(_, to)| to.worker() == worker);
+        let commands = books
+            .commands
+            .iter()
+            .filter(|(_, to)| to.worker() == worker);
         let commands: Vec<CommandId> = commands.map(|(&id, _)| id).collect();
         for id in commands {
-            self.commands.remove(&id);
+            books.commands.remove(&id);
             let given = Err(CommandError::WorkerGone { worker });
-            self.events
+            books
+                .events
                 .push_back(ControllerEvent::Commanded { id, given });
         }
         // The tasks of a worker that failed did not come to an end of their own.
-        let tasks = self
+        let tasks = books
             .started
             .iter()
             .filter(|(task, _)| task.worker() == worker);
         let tasks: Vec<(TaskId, SpawnId)> = tasks.map(|(&task, &id)| (task, id)).collect();
         for (task, id) in tasks {
-            self.started.remove(&task);
-            self.tasks.remove(&id);
-            self.events.push_back(ControllerEvent::Ended {
+            books.started.remove(&task);
+            books.tasks.remove(&id);
+            books.events.push_back(ControllerEvent::Ended {
                 task,
                 end: crate::task::End::Removed,
                 spawn: Some(id),
@@ -419,11 +485,11 @@ impl<A: App> ControlPlane<A> {
     /// If a worker is there that nobody said has stopped.
     pub fn machine_crashed(&mut self) {
         assert!(
-            self.workers.is_empty(),
+            self.workers.0.is_empty(),
             "a machine that has crashed has no workers"
         );
         self.stopping = None;
-        self.restarts.clear();
+        self.books().restarts.clear();
         self.last_placed = u16::MAX;
     }
 
@@ -435,12 +501,12 @@ impl<A: App> ControlPlane<A> {
             WhenWorkerFails::GoOn => Reaction::GoOn,
             WhenWorkerFails::Stop => Reaction::Stop,
             WhenWorkerFails::Restart { restarts_max } => {
-                self.restarts
-                    .retain(|&at| now.since(at) < WhenWorkerFails::WINDOW);
-                if self.restarts.len() >= restarts_max as usize {
+                let restarts = &mut self.books().restarts;
+                restarts.retain(|&at| now.since(at) < WhenWorkerFails::WINDOW);
+                if restarts.len() >= restarts_max as usize {
                     return Reaction::GoOn;
                 }
-                self.restarts.push_back(now);
+                restarts.push_back(now);
                 Reaction::Restart
             }
         }
@@ -448,18 +514,19 @@ impl<A: App> ControlPlane<A> {
 
     /// Says something on the driver's own account.
     pub fn push_event(&mut self, event: ControllerEvent<A>) {
-        self.events.push_back(event);
+        self.books().events.push_back(event);
     }
 
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<ControllerEvent<A>> {
-        self.events.pop_front()
+        self.books.as_mut()?.events.pop_front()
     }
 
     /// Whether [`ControlPlane::poll_event`] has something.
     #[must_use]
     pub fn has_events(&self) -> bool {
-        !self.events.is_empty()
+        let books = self.books.as_ref();
+        books.is_some_and(|books| !books.events.is_empty())
     }
 }
 

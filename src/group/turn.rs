@@ -13,11 +13,12 @@ use super::{GroupOutputs, TaskGroup, Turn};
 use crate::slots::Key;
 use crate::state::{TaskState, Way, WorkerState};
 use crate::task::{End, Input, Output, Task};
-use crate::time::Timestamp;
+use crate::time::{Deadline, Timestamp};
 use crate::transmit::Payload;
 
 impl<T: Task> TaskGroup<T> {
     /// Gives the task at `key`, which waits, one input, and drains it. `false` if there is none.
+    #[inline(always)]
     pub(super) fn turn(
         &mut self,
         now: Timestamp,
@@ -59,7 +60,15 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// Goes on with the turn that a panic in the driver broke off, if there is one.
+    #[inline]
     pub(super) fn finish_open_turn(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
+        if self.state != WorkerState::Waiting {
+            self.go_on(outputs);
+        }
+    }
+
+    #[cold]
+    fn go_on(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
         self.drain(outputs);
         if self.state == WorkerState::OnTick {
             self.state.enter(WorkerState::Waiting);
@@ -67,13 +76,12 @@ impl<T: Task> TaskGroup<T> {
     }
 
     /// Asks the task of the open turn for output until it has none, then for its deadline.
+    #[inline(always)]
     fn drain(&mut self, outputs: &mut (impl GroupOutputs<T::App> + ?Sized)) {
         let Some(Turn { key, way, .. }) = self.open_turn else {
             return;
         };
-        let rested = self
-            .take_all(key, outputs)
-            .and_then(|()| self.rest(key, way));
+        let rested = self.take_all(key, way, outputs);
         self.open_turn = None;
         self.state.enter(way.drained());
         if let Err(end) = rested {
@@ -81,31 +89,44 @@ impl<T: Task> TaskGroup<T> {
         }
     }
 
-    /// Gives all output of the task to `outputs`. An error is the task's end.
+    /// Gives all output of the task to `outputs`, then asks for its deadline. An error is the task's
+    /// end.
+    #[inline(always)]
     fn take_all(
         &mut self,
         key: Key,
+        way: Way,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> Result<(), End> {
-        let (now, outputs_max, id) = (self.now, self.config.outputs_max, self.id(key));
+        let (now, outputs_max, id) = (self.now, self.outputs_max, self.id(key));
         let (Some(member), Some(turn)) = (self.tasks.get_mut(key), &mut self.open_turn) else {
             return Ok(());
         };
         loop {
             let mut transmit = outputs.lend();
-            // Written to its place directly: as a result of `guard` it would be moved once more.
-            let mut output = None;
-            guard(|| output = member.task.poll_output(now, &mut transmit))?;
-            let Some(output) = output else {
-                return Ok(());
-            };
-            if matches!(output, Output::Finished) {
-                return Err(End::Finished);
+            // Written to their places directly: as a result of `guard` they would be moved once
+            // more. The last output and the deadline are asked for in one go, as a boundary is a
+            // call that cannot be inlined.
+            let (mut output, mut deadline) = (None, None);
+            guard(|| {
+                output = member.task.poll_output(now, &mut transmit);
+                if output.is_none() {
+                    deadline = member.task.poll_timeout();
+                }
+            })?;
+            // Looked at where it is, since moving it once more costs more than all the rest.
+            match &output {
+                None => return self.rest(key, way, deadline.as_ref()),
+                Some(Output::Finished) => return Err(End::Finished),
+                Some(_) if turn.outputs == outputs_max => {
+                    return Err(End::Runaway { outputs_max });
+                }
+                Some(_) => {}
             }
-            if turn.outputs == outputs_max {
-                return Err(End::Runaway { outputs_max });
-            }
-            if let Some(len) = output.payload().and_then(Payload::lent)
+            if let Some(len) = output
+                .as_ref()
+                .and_then(Output::payload)
+                .and_then(Payload::lent)
                 && transmit.written() != Some(len)
             {
                 let message = "sent a payload that is not what it has just written into the lent \
@@ -116,17 +137,19 @@ impl<T: Task> TaskGroup<T> {
             }
             member.state.enter(TaskState::PopOutput);
             turn.outputs += 1;
-            outputs.output(id, output);
+            if let Some(output) = output {
+                outputs.output(id, output);
+            }
         }
     }
 
     /// The task is drained: arms its deadline and lets it wait.
-    fn rest(&mut self, key: Key, way: Way) -> Result<(), End> {
+    #[inline(always)]
+    fn rest(&mut self, key: Key, way: Way, deadline: Option<&Deadline>) -> Result<(), End> {
         let now = self.now;
         let Some(member) = self.tasks.get_mut(key) else {
             return Ok(());
         };
-        let deadline = guard(|| member.task.poll_timeout())?;
         member.state.enter(TaskState::Waiting);
         match deadline {
             Some(deadline) if way == Way::Tick && deadline.at <= now => {

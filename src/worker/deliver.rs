@@ -1,6 +1,6 @@
 //! What comes to a worker's tasks over the bus and from the controller.
 
-use super::bus::{From, Step};
+use super::bus::{Bus, From, Step};
 use super::pending::Pending;
 use super::{Stopping, Worker, WorkerOutput, WorkerOutputs};
 use crate::bus::{BusEvent, BusItem, Item};
@@ -13,13 +13,15 @@ impl<A: App> Worker<A> {
     /// being dealt with, and [`Worker::poll_timeout`] says that the worker can go on at once.
     #[must_use]
     pub fn takes_bus(&self, from: u16) -> bool {
-        self.bus.is_clear(From::Peer(from))
+        let bus = self.bus.get();
+        bus.is_none_or(|bus| bus.is_clear(From::Peer(from)))
     }
 
     /// The same for the controller's next input.
     #[must_use]
     pub fn takes_control(&self) -> bool {
-        self.bus.is_clear(From::Controller)
+        let bus = self.bus.get();
+        bus.is_none_or(|bus| bus.is_clear(From::Controller))
     }
 
     /// An item from another worker: dealt with at once unless others wait before it.
@@ -30,11 +32,12 @@ impl<A: App> Worker<A> {
         outputs: &mut impl WorkerOutputs<A>,
     ) {
         let source = From::Peer(from);
-        if self.bus.is_clear(source) && self.bus.knows(from) {
-            let step = self.bus.take(source, item.0, self.now, outputs);
+        let bus = self.bus.made(&self.config);
+        if bus.is_clear(source) && bus.knows(from) {
+            let step = bus.take(source, item.0, self.now, outputs);
             self.give_step(step, outputs);
         } else {
-            self.bus.push(source, item.0);
+            bus.push(source, item.0);
         }
     }
 
@@ -47,22 +50,22 @@ impl<A: App> Worker<A> {
                 outputs.push(WorkerOutput::Control(answer));
             }
             ControlInput::Publish { channel, message } => {
-                self.uses_bus = true;
+                let bus = self.bus.made(&self.config);
                 let from = None;
-                self.bus.counters.sent += 1;
+                bus.counters.sent += 1;
                 let item = Item::Publish {
                     from,
                     channel,
                     message,
                 };
-                self.bus.push(From::Controller, item);
+                bus.push(From::Controller, item);
             }
             ControlInput::Broadcast(message) => {
-                self.uses_bus = true;
-                self.bus.counters.sent += 1;
+                let bus = self.bus.made(&self.config);
+                bus.counters.sent += 1;
                 let from = None;
                 let item = Item::Broadcast { from, message };
-                self.bus.push(From::Controller, item);
+                bus.push(From::Controller, item);
             }
             ControlInput::Shutdown { phase } => self.begin_to_stop(phase),
         }
@@ -77,7 +80,7 @@ impl<A: App> Worker<A> {
         let task = match to {
             CommandTarget::Task(task) => task,
             CommandTarget::Worker(worker) => {
-                let agent = self.bus.agent();
+                let agent = self.bus.get().and_then(Bus::agent);
                 agent.ok_or(CommandError::NoAgent { worker })?
             }
         };
@@ -91,39 +94,42 @@ impl<A: App> Worker<A> {
     /// Works off what waits in the lanes, and tells what the bus has to tell: a bounded batch of
     /// each.
     pub(super) fn handle_bus(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        if !self.uses_bus {
+        if !self.bus.is_made() {
             return;
         }
         let batch_max = self.config.batch_max;
-        if self.bus.is_busy() {
+        if self.has_bus_work() {
             self.turn = self.turn.wrapping_add(1);
-            self.bus.pay_all(outputs);
-            let sources = self.bus.sources();
+            self.bus.made(&self.config).pay_all(outputs);
+            let sources = self.bus.made(&self.config).sources();
             for place in 0..sources {
-                let source = self.bus.source((self.turn + place) % sources);
+                let source = self
+                    .bus
+                    .made(&self.config)
+                    .source((self.turn + place) % sources);
                 for _ in 0..batch_max {
-                    let step = self.bus.step(source, self.now, outputs);
+                    let step = self.bus.made(&self.config).step(source, self.now, outputs);
                     if !self.give_step(step, outputs) {
                         break;
                     }
                 }
             }
             for _ in 0..batch_max {
-                let Some((task, worker)) = self.bus.poll_room(outputs) else {
+                let Some((task, worker)) = self.bus.made(&self.config).poll_room(outputs) else {
                     break;
                 };
                 self.give_room(task, worker, outputs);
             }
-            self.bus.bury(self.now);
+            self.bus.made(&self.config).bury(self.now);
             for _ in 0..batch_max {
-                let Some((task, channel)) = self.bus.poll_confirmed() else {
+                let Some((task, channel)) = self.bus.made(&self.config).poll_confirmed() else {
                     break;
                 };
                 self.try_give(task, Input::Bus(BusEvent::Subscribed(channel)), outputs);
             }
         }
         for _ in 0..batch_max {
-            let Some(failed) = self.bus.poll_failed(self.now) else {
+            let Some(failed) = self.bus.made(&self.config).poll_failed(self.now) else {
                 break;
             };
             let event = BusEvent::RequestFailed {
@@ -138,16 +144,16 @@ impl<A: App> Worker<A> {
     /// A task may have been given something back. Tells it of room, if that was the last and its
     /// turn has come meanwhile.
     pub(super) fn settle_returned(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        if let Some((task, worker)) = self.bus.gave_back() {
+        if let Some((task, worker)) = self.bus.get_mut().and_then(Bus::gave_back) {
             self.give_room(task, worker, outputs);
         }
     }
 
     /// Tells a task of room, which is its own to take first as long as it is told.
     fn give_room(&mut self, task: TaskId, worker: u16, outputs: &mut impl WorkerOutputs<A>) {
-        self.bus.begin_turn(task, worker);
+        self.bus.made(&self.config).begin_turn(task, worker);
         self.try_give(task, Input::Bus(BusEvent::Room { worker }), outputs);
-        self.bus.end_turn();
+        self.bus.made(&self.config).end_turn();
     }
 
     /// Gives what came of a step to its task. `false` if the lane is clear.
@@ -170,11 +176,16 @@ impl<A: App> Worker<A> {
             } => (to, event, otherwise),
         };
         // Counted before, since a panic in the driver takes nothing back.
-        self.bus.counters.delivered += 1;
+        self.bus.made(&self.config).counters.delivered += 1;
         if !self.try_give(to, Input::Bus(event), outputs) {
-            self.bus.counters.delivered -= 1;
-            self.bus
-                .unreachable(to, otherwise, self.now, &mut self.pending, outputs);
+            self.bus.made(&self.config).counters.delivered -= 1;
+            self.bus.made(&self.config).unreachable(
+                to,
+                otherwise,
+                self.now,
+                &mut self.pending,
+                outputs,
+            );
         }
         true
     }
@@ -262,7 +273,7 @@ impl<A: App> Worker<A> {
             }
             Pending::Bus { task, event } => {
                 if let BusEvent::NoRoom { worker, .. } = event {
-                    self.bus.begin_to_give_back(task, worker);
+                    self.bus.made(&self.config).begin_to_give_back(task, worker);
                 }
                 self.try_give(task, Input::Bus(event), outputs);
                 self.settle_returned(outputs);

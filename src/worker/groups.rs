@@ -3,8 +3,7 @@
 //! Types are erased here, at the group: one virtual call an input. A group comes to be when the
 //! first task of its type is inserted, so there is nothing to register and nothing to forget.
 
-use core::any::{Any, TypeId};
-use std::collections::BTreeMap;
+use core::any::Any;
 
 use super::{SpawnError, TaskView, WorkerConfig};
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
@@ -17,8 +16,6 @@ use crate::time::{Deadline, Timestamp};
 pub(super) struct Groups<A: App> {
     /// In the order in which they came to be.
     groups: Vec<Box<dyn Group<A>>>,
-    /// Only ever looked up, so its order, which the compiler chooses, does not show.
-    by_type: BTreeMap<TypeId, u16>,
     /// The group that a timeout starts with: each time the next one, so that none is favoured.
     first: usize,
     /// The task taken in last, until the function that makes tasks has returned.
@@ -31,7 +28,6 @@ impl<A: App> Groups<A> {
     pub(super) fn new() -> Self {
         Self {
             groups: Vec::new(),
-            by_type: BTreeMap::new(),
             first: 0,
             attached: None,
             lateness: Durations::new(),
@@ -39,8 +35,9 @@ impl<A: App> Groups<A> {
     }
 
     pub(super) fn group<T: Task<App = A> + 'static>(&self) -> Option<&TaskGroup<T>> {
-        let &index = self.by_type.get(&TypeId::of::<T>())?;
-        self.groups[usize::from(index)].as_any().downcast_ref()
+        // A worker has a handful of types.
+        let mut groups = self.groups.iter();
+        groups.find_map(|group| group.as_any().downcast_ref())
     }
 
     fn attach<T: Task<App = A> + 'static>(
@@ -49,14 +46,19 @@ impl<A: App> Groups<A> {
         task: T,
     ) -> Result<TaskId, SpawnError> {
         let (groups, lateness) = (&mut self.groups, &self.lateness);
-        let index = *self.by_type.entry(TypeId::of::<T>()).or_insert_with(|| {
-            let index = u16::try_from(groups.len()).expect("fewer than 65,536 types of task");
+        let mut known = groups.iter();
+        let place = known.position(|group| group.as_any().is::<TaskGroup<T>>());
+        let place = place.unwrap_or_else(|| {
+            let place = groups.len();
+            let index = u16::try_from(place).expect("fewer than 65,536 types of task");
             let group =
                 TaskGroup::<T>::hosted(config.index, index, config.group(index), lateness.clone());
+            // Many workers have one, ever: they shall not take the room of four.
+            groups.reserve_exact(1);
             groups.push(Box::new(group));
-            index
+            place
         });
-        let group: &mut TaskGroup<T> = groups[usize::from(index)]
+        let group: &mut TaskGroup<T> = groups[place]
             .as_any_mut()
             .downcast_mut()
             .expect("a group is found under the type of its tasks");
@@ -93,6 +95,12 @@ impl<A: App> Groups<A> {
             .iter()
             .filter_map(|group| group.poll_timeout())
             .min_by_key(|first| first.at)
+    }
+
+    /// When the first deadline is.
+    #[inline]
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.groups.iter().filter_map(|group| group.next_at()).min()
     }
 
     /// The state of the group that a panic in the driver left undrained, if one did.
@@ -250,6 +258,7 @@ trait Group<A: App> {
     fn status(&self) -> GroupStatus;
     fn state(&self) -> WorkerState;
     fn next_from(&self, slot: u32) -> Option<TaskId>;
+    fn next_at(&self) -> Option<Timestamp>;
     fn view_from(&self, slot: u32) -> Option<TaskView>;
     fn poll_timeout(&self) -> Option<Deadline>;
     fn resume(&mut self, outputs: &mut dyn GroupOutputs<A>);
@@ -304,6 +313,10 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
 
     fn next_from(&self, slot: u32) -> Option<TaskId> {
         Self::next_from(self, slot)
+    }
+
+    fn next_at(&self) -> Option<Timestamp> {
+        Self::next_at(self)
     }
 
     fn view_from(&self, slot: u32) -> Option<TaskView> {

@@ -2,7 +2,7 @@
 //! and what was left behind. Nothing here changes anything, and nothing of it is needed to drive a
 //! worker.
 
-use super::Worker;
+use super::{Bus, Worker};
 use crate::id::{RequestId, ResourceId, TaskId};
 use crate::task::App;
 use crate::time::{Deadline, Timestamp};
@@ -68,12 +68,12 @@ impl<A: App> Worker<A> {
 
     /// All requests of its tasks that are open.
     pub fn request_views(&self) -> impl Iterator<Item = RequestView> {
-        self.bus.put_requests()
+        self.bus.get().into_iter().flat_map(Bus::put_requests)
     }
 
     /// Who of its tasks has subscribed to what.
     pub fn subscriptions(&self) -> impl Iterator<Item = (TaskId, A::Channel)> {
-        self.bus.all_subscriptions()
+        self.bus.get().into_iter().flat_map(Bus::all_subscriptions)
     }
 
     /// How many inputs that it gives itself wait.

@@ -1,9 +1,9 @@
 //! The border between a worker's groups and its driver: checks what tasks ask for.
 
-use super::bus::{Asking, Bus};
+use super::bus::{Asking, LazyBus};
 use super::pending::{Pending, PendingQueue};
 use super::resources::ResourceTable;
-use super::{SpawnError, WorkerOutput, WorkerOutputs};
+use super::{SpawnError, WorkerConfig, WorkerOutput, WorkerOutputs};
 use crate::datagram::{DATAGRAM_BYTES_MAX, Transmit};
 use crate::device::{DeviceError, DeviceOpen};
 use crate::group::GroupOutputs;
@@ -18,8 +18,8 @@ use crate::udp::{Membership, UdpOpen};
 /// Takes the output of tasks: what concerns the network goes on only if it is the task's own, and what concerns the worker itself waits until the task is drained.
 pub(super) struct Port<'a, A: App, O> {
     pub(super) resources: &'a mut ResourceTable,
-    pub(super) bus: &'a mut Bus<A>,
-    pub(super) uses_bus: &'a mut bool,
+    pub(super) bus: &'a mut LazyBus<A>,
+    pub(super) config: &'a WorkerConfig,
     pub(super) now: Timestamp,
     pub(super) pending: &'a mut PendingQueue<A>,
     pub(super) ending: &'a mut Option<(TaskId, End)>,
@@ -71,14 +71,13 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
                 }
             }
             Output::Bus(command) => {
-                *self.uses_bus = true;
                 let asking = &mut Asking {
                     task,
                     now: self.now,
                     pending: &mut *self.pending,
                     outputs: &mut *self.outputs,
                 };
-                self.bus.command(asking, command);
+                self.bus.made(self.config).command(asking, command);
             }
             Output::Spawn(spawn) => {
                 let parent = task;
@@ -109,8 +108,8 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
             return;
         };
         let (task, finished) = (*task, *end == End::Finished);
-        if *self.uses_bus {
-            self.bus.forget(task, self.now, self.outputs);
+        if let Some(bus) = self.bus.get_mut() {
+            bus.forget(task, self.now, self.outputs);
         }
         while let Some(id) = self.resources.first_of(task) {
             if let ResourceId::Stream(stream) = id
@@ -230,9 +229,10 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
         owns
     }
 
+    #[inline(always)]
     fn transmit(&mut self, task: TaskId, transmit: Transmit) {
-        if !self.owns(task, transmit.socket.into()) {
-            return;
+        if self.resources.socket_owner(transmit.socket) != Some(task) {
+            return self.tell_stale(task, transmit.socket.into());
         }
         let (len, max) = (transmit.datagram_len(), DATAGRAM_BYTES_MAX);
         if len > max {
@@ -247,6 +247,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     /// Tells a task that it used an id which is not its own; once for a row of the same.
+    #[cold]
     fn tell_stale(&mut self, task: TaskId, id: ResourceId) {
         if let Some(Pending::Network {
             task: told,

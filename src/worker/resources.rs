@@ -13,7 +13,7 @@ pub(super) struct ResourceTable {
     worker: u16,
     resources_max: usize,
     entries: Slots<Entry>,
-    by_owner: BTreeSet<(TaskId, Key)>,
+    by_owner: Owned,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,7 @@ impl ResourceTable {
             worker,
             resources_max,
             entries: Slots::new(),
-            by_owner: BTreeSet::new(),
+            by_owner: Owned::Few(Vec::new()),
         }
     }
 
@@ -103,7 +103,7 @@ impl ResourceTable {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.id = id.into();
         }
-        self.by_owner.insert((owner, key));
+        self.by_owner.insert(owner, key);
         Ok(id)
     }
 
@@ -118,6 +118,15 @@ impl ResourceTable {
         self.entries.get(id.key())?.owner
     }
 
+    /// The same for a socket.
+    #[inline]
+    pub(super) fn socket_owner(&self, socket: SocketId) -> Option<TaskId> {
+        if socket.worker != self.worker {
+            return None;
+        }
+        self.entries.get(socket.key)?.owner
+    }
+
     /// Takes it from its task. A stream keeps its slot until [`ResourceTable::remove`].
     pub(super) fn close(&mut self, id: ResourceId) {
         if !matches!(id, ResourceId::Stream(_)) {
@@ -127,7 +136,7 @@ impl ResourceTable {
             && let Some(entry) = self.entries.get_mut(id.key())
             && let Some(owner) = entry.owner.take()
         {
-            self.by_owner.remove(&(owner, id.key()));
+            self.by_owner.remove(owner, id.key());
         }
     }
 
@@ -138,7 +147,7 @@ impl ResourceTable {
             && let Some(entry) = self.entries.remove(id.key())
             && let Some(owner) = entry.owner
         {
-            self.by_owner.remove(&(owner, id.key()));
+            self.by_owner.remove(owner, id.key());
         }
     }
 
@@ -153,11 +162,60 @@ impl ResourceTable {
 
     /// One that belongs to `owner`, if any does.
     pub(super) fn first_of(&self, owner: TaskId) -> Option<ResourceId> {
-        let range = (owner, Key::FIRST)..=(owner, Key::LAST);
-        let &(_, key) = self.by_owner.range(range).next()?;
+        let key = self.by_owner.first_of(owner)?;
         self.entries.get(key).map(|entry| entry.id)
     }
 }
+
+/// Who owns what, in order.
+#[derive(Debug)]
+enum Owned {
+    /// In a row, as most workers own little.
+    Few(Vec<(TaskId, Key)>),
+    Many(BTreeSet<(TaskId, Key)>),
+}
+
+impl Owned {
+    fn insert(&mut self, owner: TaskId, key: Key) {
+        let new = (owner, key);
+        match self {
+            Self::Few(few) if few.len() < FEW_MAX => {
+                few.reserve_exact(1);
+                few.insert(few.partition_point(|&one| one < new), new);
+            }
+            Self::Few(few) => {
+                let mut many: BTreeSet<_> = few.drain(..).collect();
+                many.insert(new);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => {
+                many.insert(new);
+            }
+        }
+    }
+
+    fn remove(&mut self, owner: TaskId, key: Key) {
+        let old = (owner, key);
+        match self {
+            Self::Few(few) => few.retain(|&one| one != old),
+            Self::Many(many) => {
+                many.remove(&old);
+            }
+        }
+    }
+
+    /// The first that belongs to `owner`.
+    fn first_of(&self, owner: TaskId) -> Option<Key> {
+        let first = match self {
+            Self::Few(few) => few.iter().find(|&&(of, _)| of == owner),
+            Self::Many(many) => many.range((owner, Key::FIRST)..=(owner, Key::LAST)).next(),
+        };
+        first.map(|&(_, key)| key)
+    }
+}
+
+/// How many stand in a row, at most.
+const FEW_MAX: usize = 16;
 
 /// A key that nothing ever has.
 const NO_KEY: Key = Key::LAST;

@@ -9,7 +9,10 @@ use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, InterfaceIndex};
 
 use super::interfaces::HostAddress;
+use super::straight::{Lone, NOBODY};
+use super::table::Ipv4Table;
 use super::{Host, Network};
+use crate::room::make_room;
 
 /// Whose an address is, and at which of its interfaces.
 pub(crate) type Owner = (u32, InterfaceIndex);
@@ -17,12 +20,12 @@ pub(crate) type Owner = (u32, InterfaceIndex);
 /// The addresses of one realm.
 #[derive(Default)]
 pub(crate) struct AddressBook {
-    by_ipv4: IndexMap<u32, Owner, FxBuildHasher>,
+    by_ipv4: Ipv4Table,
     by_ipv6: IndexMap<u128, Owner, FxBuildHasher>,
 }
 
 impl AddressBook {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, ip: IpAddr) -> Option<&Owner> {
         match ip {
             IpAddr::V4(ip) => self.by_ipv4.get(&ip.to_bits()),
@@ -39,7 +42,7 @@ impl AddressBook {
 
     fn remove(&mut self, ip: IpAddr) {
         match ip {
-            IpAddr::V4(ip) => self.by_ipv4.swap_remove(&ip.to_bits()),
+            IpAddr::V4(ip) => self.by_ipv4.remove(ip.to_bits()),
             IpAddr::V6(ip) => self.by_ipv6.swap_remove(&ip.to_bits()),
         };
     }
@@ -56,6 +59,11 @@ impl Network {
         let number = u32::try_from(self.hosts.len()).expect("fewer than 2^32 nodes");
         let entity = Entity::named(name);
         self.entities.push(entity);
+        self.lone.push(Lone {
+            worker: NOBODY,
+            slot: 0,
+        });
+        make_room(&mut self.hosts);
         self.hosts.push(Host {
             name: name.to_owned(),
             is_down: false,

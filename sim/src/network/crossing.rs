@@ -434,7 +434,7 @@ impl Network {
 
     fn hop_limit(&self, worker: u32, socket: SocketId) -> u8 {
         let socket = self.socket(worker, socket);
-        let wanted = socket.and_then(|socket| socket.open.hop_limit);
+        let wanted = socket.and_then(|socket| socket.options().hop_limit);
         wanted.unwrap_or(HOP_LIMIT)
     }
 

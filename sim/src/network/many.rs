@@ -66,8 +66,10 @@ impl Network {
         change: MembershipChange,
     ) -> Option<Result<(), NetworkError>> {
         let id = membership.socket;
-        let socket = *self.socket(worker, id)?;
-        Some(self.hosts[node as usize].change_group(&socket, worker, membership, change))
+        let socket = self.sockets.get(worker, id.key().slot)?;
+        let host = &mut self.hosts[node as usize];
+        let is_open = socket.id == id;
+        is_open.then(|| host.change_group(socket, worker, membership, change))
     }
 
     /// Which way a transmit to a group takes.
@@ -82,7 +84,7 @@ impl Network {
             SocketAddr::V6(peer) if peer.scope_id() != 0 => {
                 InterfaceIndex::new(peer.scope_id()).map_or(Interface::ByRoute, Interface::Index)
             }
-            SocketAddr::V4(_) | SocketAddr::V6(_) => socket.open.multicast_interface,
+            SocketAddr::V4(_) | SocketAddr::V6(_) => socket.options().multicast_interface,
         };
         let unreachable = NetworkError::NetworkUnreachable;
         let interface = host.interface(interface, group).ok_or(unreachable)?;
@@ -96,7 +98,7 @@ impl Network {
         let networks = host.addresses.iter().filter(|own| {
             own.interface == interface
                 && own.ip.is_ipv4() == group.is_ipv4()
-                && socket.open.multicast_hop_limit > 0
+                && socket.options().multicast_hop_limit > 0
         });
         for network in networks {
             let near = self.by_network.get(&(host.network(), network.network()));
@@ -109,7 +111,7 @@ impl Network {
             }
         }
         landings.retain(|landing| landing.node != node);
-        if socket.open.multicast_loop == MulticastLoop::On || interface == LOOPBACK {
+        if socket.options().multicast_loop == MulticastLoop::On || interface == LOOPBACK {
             landings.push(own);
         }
         landings.sort_by_key(|landing| (landing.node, landing.interface));
@@ -122,7 +124,7 @@ impl Network {
         });
         Ok(Spread {
             source,
-            dscp: transmit.dscp.unwrap_or(socket.open.dscp),
+            dscp: transmit.dscp.unwrap_or(socket.dscp),
             audience: Audience::Members,
             landings,
         })
@@ -137,7 +139,7 @@ impl Network {
     ) -> Option<Result<Spread, NetworkError>> {
         let host = &self.hosts[node as usize];
         let (interface, network) = host.broadcast_to(transmit.peer.ip())?;
-        if socket.open.broadcast == Broadcast::Refused {
+        if socket.options().broadcast == Broadcast::Refused {
             return Some(Err(NetworkError::PermissionDenied));
         }
         let landings = match network {
@@ -165,7 +167,7 @@ impl Network {
         let source = host.source_at(socket, interface, transmit);
         Some(source.map(|source| Spread {
             source,
-            dscp: transmit.dscp.unwrap_or(socket.open.dscp),
+            dscp: transmit.dscp.unwrap_or(socket.dscp),
             audience: Audience::Everybody,
             landings,
         }))

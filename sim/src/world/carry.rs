@@ -13,15 +13,64 @@ use stillpoint::{
 use super::errors::Told;
 use super::outside::{Event, Outside, Sink};
 use crate::counters::DropCause;
-use crate::network::{Audience, Flight, Landing, Route, Spread, heard_at};
+use crate::network::{Audience, Flight, Landing, Route, Spread, Straight, heard_at};
 use crate::trace::{Place, TraceKind, peer, size};
 
 impl<A: App> Sink<'_, A> {
     /// Sends datagrams off.
-    pub(super) fn send(&mut self, mut transmit: Transmit) {
+    #[inline(always)]
+    pub(super) fn send(&mut self, transmit: Transmit) {
         let count = segment_count(transmit.payload.len(), transmit.segment_size) as u64;
         let network = &mut self.outside.network;
         network.counters.sent += count;
+        let is_plain = self.outside.failing.is_none() && !self.outside.talks.watched;
+        if is_plain
+            && let Some(way) = network.route_straight(self.place.node, self.worker, &transmit)
+        {
+            self.send_off(transmit, &way, count);
+        } else {
+            self.send_elsewhere(transmit, count);
+        }
+    }
+
+    /// Sends datagrams to a node.
+    #[inline(always)]
+    fn send_off(&mut self, transmit: Transmit, way: &Straight, count: u64) {
+        let Transmit {
+            socket,
+            peer: target,
+            ecn,
+            payload,
+            segment_size,
+            ..
+        } = transmit;
+        let payload = self.owned(payload);
+        // Written field by field, in place: this is the hot path.
+        let spare = self.outside.spare.pop();
+        let mut flight = spare.unwrap_or_else(|| Box::new(Flight::new(socket, way.source)));
+        flight.from = self.place.node;
+        flight.to = way.node;
+        flight.worker = self.worker;
+        flight.socket = socket;
+        flight.target = target;
+        flight.audience = Audience::One;
+        flight.run.peer = way.source;
+        flight.run.local = Some(target.ip());
+        flight.run.interface = Some(way.interface);
+        flight.run.dscp = way.dscp;
+        flight.run.ecn = ecn;
+        flight.run.payload = payload;
+        flight.run.segment_size = segment_size;
+        if self.outside.network.routed {
+            self.outside.network.embark(&mut flight);
+        }
+        self.outside.network.counters.in_flight += count;
+        self.outside.carry(self.place, flight, count);
+    }
+
+    /// Sends datagrams off that do not go the way that most go.
+    #[inline(never)]
+    fn send_elsewhere(&mut self, transmit: Transmit, count: u64) {
         if self.outside.talks.watched {
             let whose = (self.worker, transmit.socket);
             let talks = &mut self.outside.talks;
@@ -45,29 +94,13 @@ impl<A: App> Sink<'_, A> {
                 interface,
                 dscp,
             } => {
-                let payload = self.payload(&mut transmit);
-                // Written field by field, in place: this is the hot path.
-                let spare = self.outside.spare.pop();
-                let mut flight =
-                    spare.unwrap_or_else(|| Box::new(Flight::new(transmit.socket, source)));
-                flight.from = self.place.node;
-                flight.to = node;
-                flight.worker = self.worker;
-                flight.socket = transmit.socket;
-                flight.target = transmit.peer;
-                flight.audience = Audience::One;
-                flight.run.peer = source;
-                flight.run.local = Some(transmit.peer.ip());
-                flight.run.interface = Some(interface);
-                flight.run.dscp = dscp;
-                flight.run.ecn = transmit.ecn;
-                flight.run.payload = payload;
-                flight.run.segment_size = transmit.segment_size;
-                if self.outside.network.routed {
-                    self.outside.network.embark(&mut flight);
-                }
-                self.outside.network.counters.in_flight += count;
-                return self.outside.carry(self.place, flight, count);
+                let way = Straight {
+                    node,
+                    source,
+                    interface,
+                    dscp,
+                };
+                return self.send_off(transmit, &way, count);
             }
             Route::Many(spread) => return self.send_to_many(transmit, &spread, count),
             Route::Nowhere => (DropCause::NoRoute, None),
@@ -137,6 +170,7 @@ impl<A: App> Sink<'_, A> {
 
 impl<A: App> Outside<A> {
     /// Puts datagrams onto their link.
+    #[inline(always)]
     pub(super) fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
         let path = self.network.links.path(flight.from, flight.to);
         let link = self.network.link_entity(flight.from, flight.to);
@@ -172,6 +206,7 @@ impl<A: App> Outside<A> {
     }
 
     /// Finds out who gets datagrams that have arrived: a worker, and its input.
+    #[inline(always)]
     pub(super) fn arrive(&mut self, mut flight: Box<Flight>) -> Option<(u32, NetworkEvent)> {
         let count = flight.run.count() as u64;
         let counters = &mut self.network.counters;
@@ -330,7 +365,18 @@ impl<A: App> Outside<A> {
     }
 
     /// Records an input on its way to a worker.
+    #[inline(always)]
     pub(super) fn trace_input(&mut self, place: Place, input: &WorkerInput<A>) {
+        // What comes most often goes the straight way.
+        if let WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) = input {
+            self.trace.datagrams(place, *socket, run);
+        } else {
+            self.trace_other_input(place, input);
+        }
+    }
+
+    #[inline(never)]
+    fn trace_other_input(&mut self, place: Place, input: &WorkerInput<A>) {
         let trace = &mut self.trace;
         match input {
             WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) => {

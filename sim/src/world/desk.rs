@@ -10,6 +10,7 @@ use stillpoint::{
 use super::lives::Storage;
 use super::outside::{Event, Outside, Reported, Sink, controls};
 use crate::node::NodeId;
+use crate::room::Lazy;
 use crate::trace::TraceKind;
 
 /// The controller of a node, and which workers it has.
@@ -21,7 +22,7 @@ pub(super) struct Desk<A: App> {
     pub(super) watched: bool,
     /// The reports that are among its events: each has an [`ControllerEvent::Interrupted`] in its
     /// place, as the report itself is where [`World::reports`](super::World::reports) finds it.
-    reports: VecDeque<u64>,
+    reports: Lazy<VecDeque<u64>>,
     /// Inputs that may wait at a worker.
     pub(super) inputs_max: usize,
     /// How often the node was started again.
@@ -31,12 +32,12 @@ pub(super) struct Desk<A: App> {
 }
 
 impl<A: App> Desk<A> {
-    pub(super) const fn new(plane: ControlPlane<A>, inputs_max: usize) -> Self {
+    pub(super) fn new(plane: ControlPlane<A>, inputs_max: usize) -> Self {
         Self {
             seats: Vec::new(),
             plane,
             watched: false,
-            reports: VecDeque::new(),
+            reports: Lazy::default(),
             inputs_max,
             life: 0,
             storage: None,

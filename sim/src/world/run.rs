@@ -192,6 +192,7 @@ impl<A: App> World<A> {
         }
     }
 
+    #[inline(always)]
     fn happen(&mut self, due: Due<Event<A>>) {
         match due {
             Due::Deadline { worker } => self.take_turn(worker),
@@ -262,6 +263,7 @@ impl<A: App> World<A> {
     }
 
     /// Gives a worker one input, and notes its deadline.
+    #[inline(always)]
     pub(super) fn give(&mut self, number: u32, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
@@ -310,6 +312,7 @@ impl<A: App> World<A> {
 
     /// Has the agenda know the deadline of a worker. An entry for an earlier moment may stay: what
     /// is due is looked up when it comes.
+    #[inline(always)]
     pub(super) fn arm(&mut self, number: u32) {
         let seat = &mut self.seats[number as usize];
         let now = self.outside.now;

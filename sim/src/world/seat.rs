@@ -7,6 +7,7 @@ use stillpoint::{App, Timestamp, Worker, WorkerInput};
 use super::timing::Timing;
 use crate::bus::BusPath;
 use crate::counters::{BusSeen, Counters};
+use crate::room::Lazy;
 
 /// The place of one worker among all workers of the world. It is never given to another.
 pub(super) struct Seat<A: App> {
@@ -36,9 +37,8 @@ pub(super) struct Seat<A: App> {
     /// Inputs it was given.
     pub(super) inputs: u64,
     pub(super) controls: Controls,
-    /// Apart, as is what follows, so that many seats that need neither lie close together.
-    pub(super) bus: Box<BusSeen>,
-    pub(super) backlog: Box<Backlog<A>>,
+    pub(super) bus: Lazy<BusSeen>,
+    pub(super) backlog: Lazy<Backlog<A>>,
 }
 
 /// What a controller has asked of a worker that the worker has not taken.
@@ -78,21 +78,22 @@ impl<A: App> Seat<A> {
             timing: None,
             inputs: 0,
             controls: Controls::default(),
-            bus: Box::default(),
-            backlog: Box::default(),
+            bus: Lazy::default(),
+            backlog: Lazy::default(),
         }
     }
 
     /// When something is to be done without an input from outside: a timeout, the end of a stall,
     /// or the removal of its tasks.
+    #[inline]
     pub(super) fn wants_turn(&self) -> Option<Timestamp> {
-        let deadline = self.worker.as_ref()?.poll_timeout();
+        let at = self.worker.as_ref()?.next_timeout();
         if self.held {
             return self.held_until();
         }
-        let at = deadline.map(|deadline| match &self.timing {
-            None => deadline.at,
-            Some(timing) => timing.due(deadline.at),
+        let at = at.map(|at| match &self.timing {
+            None => at,
+            Some(timing) => timing.due(at),
         });
         match (at, self.abort_at) {
             (Some(at), Some(abort_at)) => Some(at.min(abort_at)),
@@ -110,8 +111,10 @@ impl<A: App> Seat<A> {
 
     /// Whether anything is to be looked at after each input.
     pub(super) fn is_to_be_watched(&self) -> bool {
-        let backlog = &self.backlog;
-        self.leaving || !backlog.senders.is_empty() || !backlog.controls.is_empty()
+        let backlog = self.backlog.get();
+        let waits =
+            |backlog: &Backlog<A>| !backlog.senders.is_empty() || !backlog.controls.is_empty();
+        self.leaving || backlog.is_some_and(waits)
     }
 
     /// Notes what has changed on the bus within the worker.

@@ -14,6 +14,7 @@ use crate::bus::{BusPath, Carried};
 use crate::counters::DropCause;
 use crate::network::Held;
 use crate::node::NodeId;
+use crate::room::make_room;
 use crate::tcp::Endpoint;
 use crate::trace::{Place, TraceKind};
 
@@ -96,10 +97,12 @@ impl<A: App> World<A> {
         let number = u32::try_from(self.seats.len()).ok();
         let number = number.filter(|&number| number < 1 << 30);
         let number = number.expect("fewer than 2^30 workers");
+        make_room(&mut self.seats);
         self.seats.push(seat);
         self.time_seat(number);
         let desk = &mut self.outside.desks[node as usize];
         let others = desk.seats.clone();
+        desk.seats.reserve_exact(1);
         desk.seats.push(number);
         desk.plane.worker_started(index);
         if joining == Joining::Later {
@@ -263,8 +266,8 @@ impl<A: App> World<A> {
         seat.note_bus(&mut self.outside.network.counters);
         let worker = seat.worker.take()?;
         let (node, index) = (seat.node, seat.index);
-        let within = core::mem::take(&mut seat.bus.waiting);
-        let bus = seat.bus.counters;
+        let seen = core::mem::take(&mut *seat.bus);
+        let (within, bus) = (seen.waiting, seen.counters);
         let mut backlog = core::mem::take(&mut seat.backlog);
         if let Some(input) = seat
             .timing
@@ -282,7 +285,7 @@ impl<A: App> World<A> {
         summary.bus.lost += within + from_others;
         summary.failure = failure;
         self.outside.lose_messages(within + from_others);
-        for input in backlog.inputs {
+        for input in core::mem::take(&mut backlog.inputs) {
             self.miss(number, input);
         }
         self.outside.close_all(node, number);

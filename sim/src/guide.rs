@@ -1,15 +1,20 @@
 //! The guide: a chapter for each concept, with examples that run.
 //!
-//! [`world`] is the one to begin with. Then, in any order: what is between nodes, what tasks may do
-//! there, what may go wrong, and how a scenario finds out.
+//! - [`world`] is the one to begin with: nodes, tasks, time, and what a scenario is.
+//! - What is between nodes: [`links`], and [`topology`] with routers, NATs, firewalls and roaming.
+//! - What tasks have at their nodes: [`streams`], [`devices`], and other [`workers`].
+//! - What may go wrong: [`time`] and [`faults`].
+//! - How a scenario finds out: [`checking`].
+//! - What makes a run repeatable: [`determinism`], and what [crates of others](crates) need for it.
 
 #[doc = include_str!("../docs/checking.md")]
 pub mod checking {}
 
-#[doc = include_str!("../docs/determinism.md")]
-pub mod determinism {}
 #[doc = include_str!("../docs/crates.md")]
 pub mod crates {}
+
+#[doc = include_str!("../docs/determinism.md")]
+pub mod determinism {}
 
 #[doc = include_str!("../docs/devices.md")]
 pub mod devices {}
@@ -25,6 +30,7 @@ pub mod streams {}
 
 #[doc = include_str!("../docs/time.md")]
 pub mod time {}
+
 #[doc = include_str!("../docs/topology.md")]
 pub mod topology {}
 

@@ -18,6 +18,8 @@ mod common;
 mod hand;
 #[path = "golden/scenarios.rs"]
 mod scenarios;
+#[path = "golden/weather.rs"]
+mod weather;
 #[path = "devices/wire.rs"]
 mod wire;
 

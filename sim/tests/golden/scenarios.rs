@@ -8,6 +8,9 @@ use stillpoint_sim::{BusLink, Core, Failure, Link, NodeId, World, run_seed};
 use crate::Scenario;
 use crate::common::{self, Command, Echo, client, golden, server};
 use crate::hand::{self, Hands, Manner, act, hand, ms, node, order, us};
+use crate::weather::{
+    clocks_and_slow_workers, every_kind_of_fault, homes_behind_gateways, links_of_each_kind,
+};
 use crate::wire::{self, Wire, frame, give, ipv4, large, tun};
 
 /// A scenario by the name of its function.
@@ -36,6 +39,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(12, a_core_that_converges),
     scenario!(13, packets_of_devices),
     scenario!(14, frames_on_a_switch),
+    scenario!(15, links_of_each_kind),
+    scenario!(16, homes_behind_gateways),
+    scenario!(17, clocks_and_slow_workers),
+    scenario!(18, every_kind_of_fault),
 ];
 
 type Who = (NodeId, TaskId);

@@ -9,6 +9,7 @@
 //! - *Idle*: a datagram a second between two nodes; virtual time per real time.
 //! - *Memory*: what the process grows by for each node with a task and an open socket; the task,
 //!   some 400 B, included.
+//! - *Growth*: the memory of the process after a hundred times as many datagrams, measured once.
 //!
 //! `cargo bench --bench sim` prints the least, the median and the most of several interleaved
 //! rounds; words behind `--` choose the rows that hold one of them.
@@ -58,14 +59,17 @@ fn main() {
         "", "", "min", "median", "max"
     );
     let mut measured = vec![Vec::new(); rows.len()];
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for (row, measured) in rows.iter().zip(&mut measured) {
-            measured.push((row.measure)(size));
+            if round < row.rounds_max {
+                measured.push((row.measure)(size));
+            }
         }
     }
     for (Row { name, unit, .. }, measured) in rows.iter().zip(&mut measured) {
         measured.sort_by(f64::total_cmp);
-        let [min, median, max] = [0, rounds / 2, rounds - 1].map(|index| measured[index]);
+        let last = measured.len() - 1;
+        let [min, median, max] = [0, measured.len() / 2, last].map(|index| measured[index]);
         println!("{name:<22} {unit:<22} {min:>9.2} {median:>9.2} {max:>9.2}");
     }
 }
@@ -76,6 +80,7 @@ struct Row {
     unit: &'static str,
     /// Measures once, with about so many datagrams.
     measure: fn(u64) -> f64,
+    rounds_max: usize,
 }
 
 fn rows() -> Vec<Row> {
@@ -83,6 +88,7 @@ fn rows() -> Vec<Row> {
         name,
         unit,
         measure,
+        rounds_max: ROUNDS,
     };
     let rate = "million datagrams/s";
     vec![
@@ -113,6 +119,10 @@ fn rows() -> Vec<Row> {
         row("idle, 2 hosts", "million times real time", idle),
         row("memory, 10,000 nodes", "bytes/node", |_| in_child(10_000)),
         row("memory, 100,000 nodes", "bytes/node", |_| in_child(100_000)),
+        Row {
+            rounds_max: 1,
+            ..row("growth, 100 hosts", "times", memory::growth)
+        },
     ]
 }
 
@@ -136,8 +146,7 @@ fn whole_simulations(worlds: u64) -> f64 {
     let start = Instant::now();
     for seed in 0..worlds {
         let mut world = case.world(seed);
-        let done = |world: &World<Bench>| world.counters().delivered >= 100;
-        world.run_until(Duration::MAX, done).expect("nobody fails");
+        deliver(&mut world, 100);
     }
     worlds as f64 / start.elapsed().as_secs_f64()
 }
@@ -201,16 +210,31 @@ impl Case {
             .expect("nobody fails");
         let end = world.counters().delivered + datagrams;
         let start = Instant::now();
-        let done = |world: &World<Bench>| world.counters().delivered >= end;
-        world.run_until(Duration::MAX, done).expect("nobody fails");
+        deliver(&mut world, end);
         let seconds = start.elapsed().as_secs_f64();
         assert_eq!(world.counters().dropped.total(), 0);
         (world.counters().delivered - (end - datagrams)) as f64 / seconds / 1e6
     }
 }
 
+/// Runs until so many datagrams have been delivered in all.
+fn deliver(world: &mut World<Bench>, datagrams: u64) {
+    let done = |world: &World<Bench>| world.counters().delivered >= datagrams;
+    world.run_until(Duration::MAX, done).expect("nobody fails");
+}
+
 mod memory {
-    use super::{Case, Duration, Way};
+    use super::{Case, Duration, Way, deliver};
+
+    /// How many times as much memory the process has after 100 times `size` datagrams as after
+    /// `size`.
+    pub(super) fn growth(size: u64) -> f64 {
+        let mut world = Case::new(100, 1, Way::Mesh).world(1);
+        deliver(&mut world, size);
+        let before = resident();
+        deliver(&mut world, 100 * size);
+        resident() / before
+    }
 
     /// Bytes that the process has grown by for each of so many nodes.
     pub(super) fn per_node(nodes: u32) -> f64 {

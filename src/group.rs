@@ -7,6 +7,7 @@
 //! input in between, because it is borrowed for as long.
 
 use core::fmt;
+use std::rc::Rc;
 
 use crate::buffer::BufferPool;
 use crate::entropy::{Entity, Entropy, Site};
@@ -89,12 +90,30 @@ pub struct TaskGroup<T: Task> {
     lateness: Durations,
     worker: u16,
     index: u16,
-    site: Site,
     entity: Entity,
+    common: Rc<Common>,
+}
+
+/// What groups may have in common: so do all those of a simulated world, unless told otherwise.
+#[derive(Debug)]
+pub(crate) struct Common {
+    site: Site,
     buffers: BufferPool,
     mischief: Option<Mischief>,
     outputs_max: u32,
     tasks_max: u32,
+}
+
+impl Common {
+    pub(crate) fn new(config: GroupConfig) -> Self {
+        Self {
+            site: config.entropy.site("task"),
+            buffers: config.buffers,
+            mischief: config.mischief,
+            outputs_max: config.outputs_max,
+            tasks_max: config.tasks_max,
+        }
+    }
 }
 
 /// One task and what its group knows of it.
@@ -136,14 +155,16 @@ impl<T: Task> TaskGroup<T> {
     /// An empty group on its own, for a task's children.
     #[must_use]
     pub fn new(config: GroupConfig) -> Self {
-        Self::hosted(0, CHILDREN, config, Durations::new())
+        let entity = config.entity;
+        let common = Rc::new(Common::new(config));
+        Self::hosted((0, CHILDREN), entity, common, Durations::new())
     }
 
     /// An empty group, as the `index`-th of a worker.
     pub(crate) fn hosted(
-        worker: u16,
-        index: u16,
-        config: GroupConfig,
+        (worker, index): (u16, u16),
+        entity: Entity,
+        common: Rc<Common>,
         lateness: Durations,
     ) -> Self {
         Self {
@@ -156,12 +177,8 @@ impl<T: Task> TaskGroup<T> {
             lateness,
             worker,
             index,
-            site: config.entropy.site("task"),
-            entity: config.entity,
-            buffers: config.buffers,
-            mischief: config.mischief,
-            outputs_max: config.outputs_max,
-            tasks_max: config.tasks_max,
+            entity,
+            common,
         }
     }
 
@@ -313,9 +330,9 @@ impl<T: Task> TaskGroup<T> {
     /// Gives a task its place. It is told nothing yet.
     pub(crate) fn attach(&mut self, task: T) -> Result<TaskId, GroupFull> {
         let full = GroupFull {
-            tasks_max: self.tasks_max,
+            tasks_max: self.common.tasks_max,
         };
-        if self.tasks.len() >= self.tasks_max as usize {
+        if self.tasks.len() >= self.common.tasks_max as usize {
             return Err(full);
         }
         let member = Member {
@@ -351,11 +368,11 @@ impl<T: Task> TaskGroup<T> {
         member.state.enter(TaskState::Waiting);
         member.since = now;
         let entity = self.entity.part(self.counters.started);
-        let random = self.site.source(entity);
+        let random = self.common.site.source(entity);
         self.counters.started += 1;
-        let mischief = self.mischief.clone();
+        let mischief = self.common.mischief.clone();
         let mischief = mischief.map(|mischief| (mischief, entity));
-        let buffers = self.buffers.clone();
+        let buffers = self.common.buffers.clone();
         let context = Context::new(task, parent, random, buffers, mischief);
         self.state.enter(WorkerState::OnInput);
         self.turn(now, task.key, Way::Input, Input::Started(context), outputs);

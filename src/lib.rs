@@ -89,7 +89,7 @@ pub use udp::{
 };
 pub use worker::{
     RequestView, ResourceView, SpawnError, SpawnFn, Spawned, Spawner, TaskView, Worker,
-    WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    WorkerConfig, WorkerInput, WorkerLimits, WorkerOutput, WorkerOutputs,
 };
 
 /// The README's example is a test.

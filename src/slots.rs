@@ -40,7 +40,7 @@ impl fmt::Debug for Key {
 pub(crate) struct Slots<T> {
     entries: Vec<Entry<T>>,
     free: Option<u32>,
-    len: usize,
+    len: u32,
 }
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl<T> Slots<T> {
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Stores `value`. `None`, and nothing stored, when 2^32 slots are in use or retired.

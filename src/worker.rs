@@ -31,7 +31,7 @@ mod port;
 mod resources;
 
 use bus::{Bus, LazyBus};
-pub use config::WorkerConfig;
+pub use config::{WorkerConfig, WorkerLimits};
 use groups::Groups;
 pub use groups::{Spawned, Spawner};
 pub use io::{SpawnError, WorkerInput, WorkerOutput, WorkerOutputs};
@@ -107,7 +107,7 @@ pub struct Worker<A: App> {
     /// The spawned task whose start a panic in the driver broke off, and its parent.
     starting: Option<(TaskId, Option<TaskId>)>,
     /// The task whose end a panic in the driver broke off.
-    ending: Option<(TaskId, End)>,
+    ending: Option<Box<(TaskId, End)>>,
     now: Timestamp,
 }
 

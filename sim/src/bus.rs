@@ -62,8 +62,9 @@ impl Default for BusLink {
 
 /// All queues between the workers of all nodes.
 pub(crate) struct Buses<A: App> {
-    /// By node.
+    /// By node, as far as one was told how its bus behaves: the rest have `usual`.
     links: Vec<BusLink>,
+    usual: BusLink,
     queues: IndexMap<BusPath, Queue<A>, FxBuildHasher>,
     latency: Site,
 }
@@ -126,19 +127,20 @@ impl<A: App> Buses<A> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
             links: Vec::new(),
+            usual: BusLink::default(),
             queues: IndexMap::default(),
             latency: entropy.site("bus latency"),
         }
     }
 
-    pub(crate) fn add_node(&mut self, link: BusLink) {
-        self.links.push(link);
-    }
-
     /// Has the bus of a node behave like this from now on. Gives those whose senders now have the
     /// room that they have asked for.
     pub(crate) fn set_link(&mut self, node: u32, link: BusLink) -> Vec<BusPath> {
-        self.links[node as usize] = link;
+        let (place, usual) = (node as usize, &self.usual);
+        if self.links.len() <= place {
+            self.links.resize(place + 1, usual.clone());
+        }
+        self.links[place] = link;
         let paths = self.queues.keys().copied();
         let paths: Vec<BusPath> = paths.filter(|path| path.node == node).collect();
         let has_room = |path: &BusPath| self.take_wanted_room(*path);
@@ -147,7 +149,7 @@ impl<A: App> Buses<A> {
 
     /// How the bus of a node behaves.
     pub(crate) fn link(&self, node: u32) -> &BusLink {
-        &self.links[node as usize]
+        self.links.get(node as usize).unwrap_or(&self.usual)
     }
 
     /// Makes a queue.
@@ -182,7 +184,7 @@ impl<A: App> Buses<A> {
     /// How many items a queue has room for. If the receiver is no more, the sender does not know
     /// yet, and what it sends is lost.
     pub(crate) fn room(&self, path: BusPath) -> usize {
-        let queue_max = self.links[path.node as usize].queue_max;
+        let queue_max = self.link(path.node).queue_max;
         let queue = self.queues.get(&path);
         queue.map_or(queue_max, |queue| queue_max.saturating_sub(queue.items))
     }
@@ -206,7 +208,8 @@ impl<A: App> Buses<A> {
         let queue = self.queues.get_mut(&path)?;
         let mut arrival = now;
         if let Carried::Item(_) = carried {
-            let latency = &self.links[path.node as usize].latency;
+            let link = self.links.get(path.node as usize).unwrap_or(&self.usual);
+            let latency = &link.latency;
             arrival = now.after(self.latency.duration(queue.channel, queue.drawn, latency));
             queue.drawn += 1;
             queue.items += 1;
@@ -275,7 +278,7 @@ impl<A: App> Buses<A> {
     /// Whether the sender has asked for room and there is: half of the queue or more. It has asked
     /// no more then.
     pub(crate) fn take_wanted_room(&mut self, path: BusPath) -> bool {
-        let queue_max = self.links[path.node as usize].queue_max;
+        let queue_max = self.link(path.node).queue_max;
         let Some(queue) = self.queues.get_mut(&path) else {
             return false;
         };

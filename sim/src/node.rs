@@ -41,10 +41,10 @@ pub struct NodeBuilder<'a, A: App> {
     /// The one that further addresses are at.
     pub(crate) interface: InterfaceIndex,
     pub(crate) workers: u16,
-    pub(crate) bus: BusLink,
+    pub(crate) bus: Option<BusLink>,
     pub(crate) when_worker_fails: WhenWorkerFails,
     pub(crate) inputs_max: usize,
-    pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    pub(crate) limits: Option<Box<dyn Fn(&mut WorkerConfig)>>,
     pub(crate) clock: Option<NodeClock>,
     pub(crate) starts: Option<Starts<A>>,
     pub(crate) persist: Option<Persists<A>>,
@@ -123,7 +123,7 @@ impl<A: App> NodeBuilder<'_, A> {
 
     /// Sets how the bus between the node's workers behaves. [`World::set_bus`] can change it later.
     pub fn bus(mut self, link: BusLink) -> Self {
-        self.bus = link;
+        self.bus = Some(link);
         self
     }
 
@@ -142,7 +142,7 @@ impl<A: App> NodeBuilder<'_, A> {
 
     /// Has `set` change the limits of each worker. Index, chance and memory stay the world's.
     pub fn limits(mut self, set: impl Fn(&mut WorkerConfig) + 'static) -> Self {
-        self.limits = Box::new(set);
+        self.limits = Some(Box::new(set));
         self
     }
 
@@ -235,7 +235,6 @@ impl<A: App> NodeBuilder<'_, A> {
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
     ) -> NodeId {
         let node = Node {
-            bus: self.bus,
             when_worker_fails: self.when_worker_fails,
             inputs_max: self.inputs_max,
             limits: self.limits,
@@ -244,7 +243,7 @@ impl<A: App> NodeBuilder<'_, A> {
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
         let (name, addresses, behind) = (&self.name, self.addresses, self.behind);
-        let id = self.world.add_node(name, addresses, behind, node);
+        let id = self.world.add_node(name, addresses, behind, self.bus, node);
         if let Some(firewall) = self.firewall {
             self.world.set_firewall(id, firewall);
         }

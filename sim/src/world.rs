@@ -98,7 +98,8 @@ pub struct World<A: App> {
     scenario: Site,
     /// By name: how often the scenario has drawn.
     drawn: IndexMap<&'static str, u64, FxBuildHasher>,
-    buffers: BufferPool,
+    /// What all workers are made with but for their index and whose they are.
+    config: WorkerConfig,
     timings: Box<Timings>,
     faults: Box<Faults>,
     mischief: Buggify,
@@ -108,11 +109,11 @@ pub struct World<A: App> {
 
 /// What a node is, and what its workers are made with.
 pub(crate) struct Node<A: App> {
-    pub(crate) bus: BusLink,
     pub(crate) when_worker_fails: WhenWorkerFails,
     /// Inputs from the controller that may wait at a worker.
     pub(crate) inputs_max: usize,
-    pub(crate) limits: Box<dyn Fn(&mut WorkerConfig)>,
+    /// What changes the limits of its workers, if anything does.
+    pub(crate) limits: Option<Box<dyn Fn(&mut WorkerConfig)>>,
     /// How many it starts with.
     pub(crate) workers: u16,
     pub(crate) starts: Option<Starts<A>>,
@@ -139,11 +140,15 @@ impl<A: App> World<A> {
 
     fn build(entropy: Entropy, steady: bool) -> Self {
         let buffers = BufferPool::new();
+        let mischief = Buggify::new(&entropy);
+        let mut config = WorkerConfig::new(0, entropy.clone());
+        config.buffers = buffers.clone();
+        config.mischief = Some(mischief.shared());
         Self {
             seats: Vec::new(),
             next_fault_at: Timestamp::MAX,
             nodes: IndexMap::default(),
-            outside: Outside::new(&entropy, steady, buffers.clone()),
+            outside: Outside::new(&entropy, steady, buffers),
             properties: None,
             due: Timestamp::MAX,
             priorities: None,
@@ -152,10 +157,10 @@ impl<A: App> World<A> {
             before_input: Vec::new(),
             scenario: entropy.site("scenario"),
             drawn: IndexMap::default(),
-            buffers,
+            config,
             timings: Box::new(Timings::new(&entropy)),
             faults: Box::new(Faults::new(&entropy)),
-            mischief: Buggify::new(&entropy),
+            mischief,
             events: 0,
             events_max: Self::EVENTS_MAX,
             entropy,
@@ -176,10 +181,10 @@ impl<A: App> World<A> {
             addresses: vec![HostAddress::new(address.into(), FIRST)],
             interface: FIRST,
             workers: 1,
-            bus: BusLink::default(),
+            bus: None,
             when_worker_fails: WhenWorkerFails::GoOn,
             inputs_max: INPUTS_MAX,
-            limits: Box::new(|_| {}),
+            limits: None,
             clock: None,
             starts: None,
             persist: None,
@@ -194,6 +199,7 @@ impl<A: App> World<A> {
         name: &str,
         addresses: Vec<HostAddress>,
         behind: Option<NodeId>,
+        bus: Option<BusLink>,
         node: Node<A>,
     ) -> NodeId {
         assert!(
@@ -204,11 +210,17 @@ impl<A: App> World<A> {
         let behind = behind.map(NodeId::number);
         let number = self.outside.network.add_host(name, addresses, behind);
         self.outside.names.set_own(name, ips);
-        self.outside.buses.add_node(node.bus.clone());
+        if let Some(link) = bus {
+            self.outside.buses.set_link(number, link);
+        }
         let plane = ControlPlane::new(node.when_worker_fails);
         make_room(&mut self.outside.desks);
         self.outside.desks.push(Desk::new(plane, node.inputs_max));
         let workers = node.workers;
+        if self.nodes.len() == self.nodes.capacity() {
+            // Not twice as many: see `make_room`.
+            self.nodes.reserve_exact((self.nodes.len() / 8).max(2));
+        }
         self.nodes.insert(name.to_owned(), node);
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);

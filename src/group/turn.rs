@@ -98,7 +98,7 @@ impl<T: Task> TaskGroup<T> {
         way: Way,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> Result<(), End> {
-        let (now, outputs_max, id) = (self.now, self.outputs_max, self.id(key));
+        let (now, outputs_max, id) = (self.now, self.common.outputs_max, self.id(key));
         let (Some(member), Some(turn)) = (self.tasks.get_mut(key), &mut self.open_turn) else {
             return Ok(());
         };

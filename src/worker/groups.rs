@@ -17,7 +17,7 @@ pub(super) struct Groups<A: App> {
     /// In the order in which they came to be.
     groups: Vec<Box<dyn Group<A>>>,
     /// The group that a timeout starts with: each time the next one, so that none is favoured.
-    first: usize,
+    first: u16,
     /// The task taken in last, until the function that makes tasks has returned.
     attached: Option<TaskId>,
     /// By how much tasks got their timeouts too late.
@@ -51,8 +51,9 @@ impl<A: App> Groups<A> {
         let place = place.unwrap_or_else(|| {
             let place = groups.len();
             let index = u16::try_from(place).expect("fewer than 65,536 types of task");
-            let group =
-                TaskGroup::<T>::hosted(config.index, index, config.group(index), lateness.clone());
+            let entity = config.entity.part(u64::from(index));
+            let (common, lateness) = (config.groups(), lateness.clone());
+            let group = TaskGroup::<T>::hosted((config.index, index), entity, common, lateness);
             // Many workers have one, ever: they shall not take the room of four.
             groups.reserve_exact(1);
             groups.push(Box::new(group));
@@ -154,10 +155,11 @@ impl<A: App> Groups<A> {
         let mut left = tasks_max;
         let count = self.groups.len();
         for offset in 0..count {
-            let group = &mut self.groups[(self.first + offset) % count];
+            let group = &mut self.groups[(usize::from(self.first) + offset) % count];
             left -= group.handle_timeout(now, left, outputs);
         }
-        self.first = (self.first + 1) % count.max(1);
+        let next = usize::from(self.first) + 1;
+        self.first = u16::try_from(next % count.max(1)).unwrap_or(0);
     }
 
     pub(super) fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<A>) {

@@ -27,8 +27,14 @@ pub(super) enum Pending<A: App> {
 /// Such inputs, in order, and no more than a limit.
 #[derive(Debug)]
 pub(super) struct PendingQueue<A: App> {
-    queue: VecDeque<Pending<A>>,
+    /// `None` until one has waited: many workers never have one.
+    waiting: Option<Box<Waiting<A>>>,
     pending_max: usize,
+}
+
+#[derive(Debug)]
+struct Waiting<A: App> {
+    queue: VecDeque<Pending<A>>,
     /// The most that have waited.
     longest: usize,
 }
@@ -36,9 +42,8 @@ pub(super) struct PendingQueue<A: App> {
 impl<A: App> PendingQueue<A> {
     pub(super) const fn new(pending_max: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
+            waiting: None,
             pending_max,
-            longest: 0,
         }
     }
 
@@ -46,34 +51,41 @@ impl<A: App> PendingQueue<A> {
         self.pending_max
     }
 
-    pub(super) const fn longest(&self) -> usize {
-        self.longest
+    pub(super) fn longest(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.longest)
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        let waiting = self.waiting.as_ref();
+        waiting.map_or(0, |waiting| waiting.queue.len())
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
     /// Takes one more. An error gives it back: there is no room.
     pub(super) fn push(&mut self, pending: Pending<A>) -> Result<(), Pending<A>> {
-        if self.queue.len() >= self.pending_max {
+        if self.len() >= self.pending_max {
             return Err(pending);
         }
-        self.queue.push_back(pending);
-        self.longest = self.longest.max(self.queue.len());
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let (queue, longest) = (VecDeque::new(), 0);
+            Box::new(Waiting { queue, longest })
+        });
+        waiting.queue.push_back(pending);
+        waiting.longest = waiting.longest.max(waiting.queue.len());
         Ok(())
     }
 
     pub(super) fn last_mut(&mut self) -> Option<&mut Pending<A>> {
-        self.queue.back_mut()
+        self.waiting.as_mut()?.queue.back_mut()
     }
 
     pub(super) fn pop(&mut self) -> Option<Pending<A>> {
-        self.queue.pop_front()
+        self.waiting.as_mut()?.queue.pop_front()
     }
 
     /// Tells a task that its message did not arrive; once for a row of the same. If it cannot be

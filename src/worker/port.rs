@@ -22,7 +22,7 @@ pub(super) struct Port<'a, A: App, O> {
     pub(super) config: &'a WorkerConfig,
     pub(super) now: Timestamp,
     pub(super) pending: &'a mut PendingQueue<A>,
-    pub(super) ending: &'a mut Option<(TaskId, End)>,
+    pub(super) ending: &'a mut Option<Box<(TaskId, End)>>,
     pub(super) outputs: &'a mut O,
 }
 
@@ -95,7 +95,7 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
     }
 
     fn ended(&mut self, task: TaskId, end: End) {
-        *self.ending = Some((task, end));
+        *self.ending = Some(Box::new((task, end)));
         self.finish_ending();
     }
 }
@@ -104,10 +104,10 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     /// Closes what the task that has ended owned, then says so. Its streams are reset unless it has
     /// finished by itself, so that no peer takes half an answer for a whole one.
     pub(super) fn finish_ending(&mut self) {
-        let Some((task, end)) = self.ending.as_ref() else {
+        let Some(ending) = self.ending.as_ref() else {
             return;
         };
-        let (task, finished) = (*task, *end == End::Finished);
+        let (task, finished) = (ending.0, ending.1 == End::Finished);
         if let Some(bus) = self.bus.get_mut() {
             bus.forget(task, self.now, self.outputs);
         }
@@ -122,7 +122,7 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
                 self.network(NetworkCommand::Close(id));
             }
         }
-        if let Some((task, end)) = self.ending.take() {
+        if let Some((task, end)) = self.ending.take().map(|ending| *ending) {
             self.outputs.push(WorkerOutput::Ended { task, end });
         }
     }

@@ -260,8 +260,8 @@ impl<A: App> NodeController<'_, A> {
             status.at = world.now();
             let depth = world.outside.buses.depth(node, seat.index);
             (status.queues.bus_in, status.queues.bus_in_most) = depth;
-            status.queues.control = seat.controls.underway;
-            status.queues.control_most = seat.controls.underway_most;
+            status.queues.control = seat.underway();
+            status.queues.control_most = seat.controls.get().map_or(0, |own| own.underway_most);
             status.runner.wake_ups = seat.inputs;
             status.runner.loops = seat.inputs;
             status.runner.wall = world.now().since(seat.since);
@@ -300,8 +300,7 @@ impl<A: App> NodeController<'_, A> {
         let inputs_max = outside.desks[self.node.index()].inputs_max;
         let number = outside.seat(self.node.number(), worker);
         let number = number.ok_or(ControlError::Stopped { worker })?;
-        let controls = &self.world.seats[number as usize].controls;
-        if controls.underway >= inputs_max {
+        if self.world.seats[number as usize].underway() >= inputs_max {
             return Err(ControlError::Full { worker, inputs_max });
         }
         Ok(())

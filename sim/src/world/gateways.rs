@@ -6,7 +6,6 @@ use stillpoint::{App, WhenWorkerFails};
 
 use super::World;
 use super::outside::Outside;
-use crate::bus::BusLink;
 use crate::gateway::GatewayBuilder;
 use crate::gateway::firewall::Firewall;
 use crate::gateway::nat::{Nat, NatMapping, NatTable};
@@ -41,15 +40,14 @@ impl<A: App> World<A> {
     ) -> NodeId {
         let none = name.to_owned();
         let node = Node {
-            bus: BusLink::default(),
             when_worker_fails: WhenWorkerFails::GoOn,
             inputs_max: 0,
-            limits: Box::new(|_| {}),
+            limits: None,
             workers: 0,
             starts: None,
             make: Box::new(move |_| panic!("gateway `{none}` runs no workers: it only forwards")),
         };
-        self.add_node(name, addresses, behind, node)
+        self.add_node(name, addresses, behind, None, node)
     }
 
     pub(crate) fn make_gateway(

@@ -135,7 +135,7 @@ impl<A: App> World<A> {
         let (queued, _) = self.outside.buses.depth(seat.node, seat.index);
         let messages = worker.messages_waiting() + queued;
         found.count(LeakKind::Message, messages, "messages that wait");
-        let inputs = worker.inputs_pending() + seat.backlog.inputs.len() + seat.controls.underway;
+        let inputs = worker.inputs_pending() + seat.backlog.inputs.len() + seat.underway();
         found.count(LeakKind::Input, inputs, "inputs that wait");
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Seat<A: App> {
     pub(super) timing: Option<Box<Timing<A>>>,
     /// Inputs it was given.
     pub(super) inputs: u64,
-    pub(super) controls: Controls,
+    pub(super) controls: Lazy<Controls>,
     pub(super) bus: Lazy<BusSeen>,
     pub(super) backlog: Lazy<Backlog<A>>,
 }
@@ -77,7 +77,7 @@ impl<A: App> Seat<A> {
             since: now,
             timing: None,
             inputs: 0,
-            controls: Controls::default(),
+            controls: Lazy::default(),
             bus: Lazy::default(),
             backlog: Lazy::default(),
         }
@@ -135,6 +135,11 @@ impl<A: App> Seat<A> {
             Some(_) | None if self.held => 1.0,
             Some(_) | None => 0.0,
         }
+    }
+
+    /// How many inputs from the controller are on their way or waiting.
+    pub(super) fn underway(&self) -> usize {
+        self.controls.get().map_or(0, |controls| controls.underway)
     }
 
     /// How many tasks live here.

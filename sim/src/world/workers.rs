@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use stillpoint::{
     App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
-    Worker, WorkerConfig, WorkerFailure, WorkerInput, WorkerSummary,
+    Worker, WorkerFailure, WorkerInput, WorkerSummary,
 };
 
 use super::World;
@@ -84,13 +84,18 @@ impl<A: App> World<A> {
             .get_index(node as usize)
             .expect("a node that was added");
         let entity = Entity::named(name);
-        let mut config = WorkerConfig::new(index, self.entropy.clone());
-        (known.limits)(&mut config);
+        let mut config = self.config.clone();
         config.index = index;
-        config.entropy = self.entropy.clone();
+        if let Some(limit) = &known.limits {
+            limit(&mut config);
+        }
+        config.index = index;
         config.entity = entity.part(u64::from(index));
-        config.buffers = self.buffers.clone();
-        config.mischief = Some(self.mischief.shared());
+        if !config.shares_limits(&self.config) {
+            config.entropy = self.config.entropy.clone();
+            config.buffers = self.config.buffers.clone();
+            config.mischief = self.config.mischief.clone();
+        }
         self.outside.agenda.add_worker(config.entity);
         self.outside.network.add_worker();
         let seat = Seat::new((known.make)(config), node, index, self.outside.now);
@@ -279,7 +284,7 @@ impl<A: App> World<A> {
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
         summary.tasks_lost = worker.tasks();
-        summary.inputs_lost = seat.controls.underway as u64;
+        summary.inputs_lost = seat.underway() as u64;
         let from_others = self.close_queues(node, index);
         summary.bus = bus;
         summary.bus.lost += within + from_others;

@@ -7,6 +7,7 @@
 //! input in between, because it is borrowed for as long.
 
 use core::fmt;
+use core::time::Duration;
 use std::rc::Rc;
 
 use crate::buffer::BufferPool;
@@ -15,7 +16,7 @@ use crate::id::TaskId;
 use crate::mischief::Mischief;
 use crate::slots::{Key, Slots};
 use crate::state::{TaskState, Way, WorkerState};
-use crate::status::{Durations, GroupCounters};
+use crate::status::GroupCounters;
 use crate::task::{App, Context, End, Input, Output, Task};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::TransmitBuffer;
@@ -24,7 +25,7 @@ use crate::worker::TaskView;
 pub(crate) mod timer;
 mod turn;
 
-use timer::TimerQueue;
+use timer::LazyTimers;
 pub(crate) use turn::guard;
 #[cfg(feature = "poll")]
 pub(crate) use turn::panic_message;
@@ -81,13 +82,12 @@ impl GroupConfig {
 /// Tasks of one type.
 pub struct TaskGroup<T: Task> {
     tasks: Slots<Member<T>>,
-    timers: TimerQueue,
+    timers: LazyTimers,
     state: WorkerState,
     /// The turn that a panic in the driver broke off, to be gone on with.
     open_turn: Option<Turn>,
     now: Timestamp,
     counters: GroupCounters,
-    lateness: Durations,
     worker: u16,
     index: u16,
     entity: Entity,
@@ -157,24 +157,18 @@ impl<T: Task> TaskGroup<T> {
     pub fn new(config: GroupConfig) -> Self {
         let entity = config.entity;
         let common = Rc::new(Common::new(config));
-        Self::hosted((0, CHILDREN), entity, common, Durations::new())
+        Self::hosted((0, CHILDREN), entity, common)
     }
 
     /// An empty group, as the `index`-th of a worker.
-    pub(crate) fn hosted(
-        (worker, index): (u16, u16),
-        entity: Entity,
-        common: Rc<Common>,
-        lateness: Durations,
-    ) -> Self {
+    pub(crate) fn hosted((worker, index): (u16, u16), entity: Entity, common: Rc<Common>) -> Self {
         Self {
             tasks: Slots::new(),
-            timers: TimerQueue::new(),
+            timers: LazyTimers::new(),
             state: WorkerState::Waiting,
             open_turn: None,
             now: Timestamp::EPOCH,
             counters: GroupCounters::default(),
-            lateness,
             worker,
             index,
             entity,
@@ -293,6 +287,17 @@ impl<T: Task> TaskGroup<T> {
         tasks_max: u32,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> u32 {
+        self.tick(now, tasks_max, outputs, |_| {})
+    }
+
+    /// The same. Tells `late` by how much each timeout is too late.
+    pub(crate) fn tick(
+        &mut self,
+        now: Timestamp,
+        tasks_max: u32,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+        late: impl Fn(Duration),
+    ) -> u32 {
         self.finish_open_turn(outputs);
         self.state.enter(WorkerState::OnTick);
         let mut ticked = 0;
@@ -301,7 +306,7 @@ impl<T: Task> TaskGroup<T> {
             && at <= now
             && let Some(key) = self.tasks.key_at(slot)
         {
-            self.lateness.record(now.since(at));
+            late(now.since(at));
             self.turn(now, key, Way::Tick, Input::Timeout, outputs);
             ticked += 1;
         }

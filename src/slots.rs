@@ -69,6 +69,11 @@ impl<T> Slots<T> {
         self.len as usize
     }
 
+    /// How many slots there are, in use or not.
+    pub(crate) const fn places(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Stores `value`. `None`, and nothing stored, when 2^32 slots are in use or retired.
     pub(crate) fn insert(&mut self, value: T) -> Option<Key> {
         let key = if let Some(slot) = self.free {

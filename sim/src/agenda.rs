@@ -17,6 +17,7 @@ use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
 use crate::heap::Heap;
+use crate::room::make_room;
 use crate::schedule::Delays;
 
 pub(crate) struct Agenda<E> {
@@ -141,6 +142,7 @@ impl<E> Agenda<E> {
 
     /// Makes room for one more worker, whose deadlines are a channel of `entity`.
     pub(crate) fn add_worker(&mut self, entity: Entity) {
+        make_room(&mut self.workers);
         self.workers.push(entity);
     }
 

@@ -38,15 +38,38 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    table: Arc<RwLock<BTreeMap<String, Entry>>>,
+    table: Arc<RwLock<BTreeMap<Arc<str>, Entry>>>,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     /// Those of the node of this name.
-    own: Vec<IpAddr>,
+    own: Own,
     /// What the scenario has said instead.
-    set: Option<Vec<IpAddr>>,
+    set: Option<Box<Vec<IpAddr>>>,
+}
+
+/// Addresses, of which most have one.
+#[derive(Debug)]
+enum Own {
+    One(IpAddr),
+    Some(Box<[IpAddr]>),
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self::Some(Box::default())
+    }
+}
+
+impl Entry {
+    fn addresses(&self) -> &[IpAddr] {
+        match (&self.set, &self.own) {
+            (Some(set), _) => set,
+            (None, Own::One(only)) => core::slice::from_ref(only),
+            (None, Own::Some(own)) => own,
+        }
+    }
 }
 
 impl Names {
@@ -55,32 +78,34 @@ impl Names {
     pub fn lookup(&self, name: &str) -> Vec<IpAddr> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let entry = table.get(name);
-        entry.map_or_else(Vec::new, |entry| {
-            entry.set.as_ref().unwrap_or(&entry.own).clone()
-        })
+        entry.map_or_else(Vec::new, |entry| entry.addresses().to_vec())
     }
 
     /// The names that have an address, in alphabetical order.
     #[must_use]
     pub fn all(&self) -> Vec<String> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let known = table.iter().filter(|(_, entry)| {
-            let addresses = entry.set.as_ref().unwrap_or(&entry.own);
-            !addresses.is_empty()
-        });
-        known.map(|(name, _)| name.clone()).collect()
+        let known = table
+            .iter()
+            .filter(|(_, entry)| !entry.addresses().is_empty());
+        known.map(|(name, _)| name.to_string()).collect()
     }
 
     pub(crate) fn set(&self, name: &str, addresses: Option<Vec<IpAddr>>) {
-        self.change(name, |entry| entry.set = addresses);
+        self.change(name.into(), |entry| entry.set = addresses.map(Box::new));
     }
 
-    pub(crate) fn set_own(&self, name: &str, addresses: Vec<IpAddr>) {
-        self.change(name, |entry| entry.own = addresses);
+    pub(crate) fn set_own(&self, name: Arc<str>, addresses: Vec<IpAddr>) {
+        self.change(name, |entry| {
+            entry.own = match addresses[..] {
+                [only] => Own::One(only),
+                _ => Own::Some(addresses.into()),
+            };
+        });
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, name: Arc<str>, change: impl FnOnce(&mut Entry)) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        change(table.entry(name.to_owned()).or_default());
+        change(table.entry(name).or_default());
     }
 }

@@ -5,6 +5,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
@@ -16,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::counters::Counters;
 use crate::device::Devices;
 use crate::link::Links;
+use crate::room::Lazy;
 
 mod addresses;
 mod crossing;
@@ -66,7 +69,7 @@ pub(crate) struct Network {
 }
 
 pub(crate) struct Host {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// It has crashed: nothing that comes is answered.
     pub(crate) is_down: bool,
     /// Those first that sockets bound to all addresses send from.
@@ -77,7 +80,8 @@ pub(crate) struct Host {
     realm: u32,
     /// By port.
     bound: Vec<Bound>,
-    members: Vec<Member>,
+    /// Few are in a group.
+    members: Lazy<Vec<Member>>,
     /// What the choice among shared sockets is keyed with.
     flow_key: u64,
     /// Ports that were chosen for sockets.
@@ -85,14 +89,15 @@ pub(crate) struct Host {
 }
 
 /// A socket as the network sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Bound {
     local: SocketAddr,
     domain: Domain,
     worker: u32,
     socket: SocketId,
     sharing: Sharing,
-    peer: Option<SocketAddr>,
+    /// Few have one.
+    peer: Option<Box<SocketAddr>>,
 }
 
 impl Bound {
@@ -103,7 +108,8 @@ impl Bound {
 
     /// How well it fits a datagram.
     fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
-        Fit::of(self.local.ip(), self.domain, self.peer, target, peer)
+        let only = self.peer.as_deref().copied();
+        Fit::of(self.local.ip(), self.domain, only, target, peer)
     }
 }
 
@@ -234,7 +240,7 @@ impl Network {
             worker,
             socket,
             sharing: open.sharing,
-            peer: open.peer,
+            peer: open.peer.map(Box::new),
         });
         let source = |any: IpAddr| host.source(towards_family(local.ip(), any));
         let sources = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(source);

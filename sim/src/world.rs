@@ -8,6 +8,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -81,7 +82,7 @@ pub struct World<A: App> {
     seats: Vec<Seat<A>>,
     /// When the first of the faults that are scheduled happens: never if that is the end of time.
     next_fault_at: Timestamp,
-    nodes: IndexMap<String, Node<A>, FxBuildHasher>,
+    nodes: IndexMap<Arc<str>, Node<A>, FxBuildHasher>,
     outside: Outside<A>,
     /// Boxed, and none if nothing was declared.
     properties: Option<Box<Properties<A>>>,
@@ -206,10 +207,14 @@ impl<A: App> World<A> {
             !self.nodes.contains_key(name),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
+        let name: Arc<str> = name.into();
         let ips = addresses.iter().map(|own| own.ip).collect();
         let behind = behind.map(NodeId::number);
-        let number = self.outside.network.add_host(name, addresses, behind);
-        self.outside.names.set_own(name, ips);
+        let number = self
+            .outside
+            .network
+            .add_host(Arc::clone(&name), addresses, behind);
+        self.outside.names.set_own(Arc::clone(&name), ips);
         if let Some(link) = bus {
             self.outside.buses.set_link(number, link);
         }
@@ -221,7 +226,7 @@ impl<A: App> World<A> {
             // Not twice as many: see `make_room`.
             self.nodes.reserve_exact((self.nodes.len() / 8).max(2));
         }
-        self.nodes.insert(name.to_owned(), node);
+        self.nodes.insert(name, node);
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
             assert!(added.is_ok(), "a new node has an index for each worker");

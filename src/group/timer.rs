@@ -23,6 +23,35 @@ struct Armed {
     slot: u32,
 }
 
+/// Such a queue, made with the first deadline: many groups never have one.
+#[derive(Debug)]
+pub(super) struct LazyTimers(Option<Box<TimerQueue>>);
+
+impl LazyTimers {
+    pub(super) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// The same as of [`TimerQueue`].
+    #[inline]
+    pub(super) fn first(&self) -> Option<(Timestamp, u32)> {
+        self.0.as_ref()?.first()
+    }
+
+    /// The same as of [`TimerQueue`].
+    pub(super) fn at(&self, slot: u32) -> Option<Timestamp> {
+        self.0.as_ref()?.at(slot)
+    }
+
+    /// The same as of [`TimerQueue`].
+    #[inline]
+    pub(super) fn set(&mut self, slot: u32, at: Option<Timestamp>) {
+        if self.0.is_some() || at.is_some() {
+            self.0.get_or_insert_default().set(slot, at);
+        }
+    }
+}
+
 const UNARMED: u32 = u32::MAX;
 const CHILDREN: usize = 4;
 

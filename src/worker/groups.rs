@@ -4,6 +4,7 @@
 //! first task of its type is inserted, so there is nothing to register and nothing to forget.
 
 use core::any::Any;
+use core::cell::OnceCell;
 
 use super::{SpawnError, TaskView, WorkerConfig};
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
@@ -21,7 +22,8 @@ pub(super) struct Groups<A: App> {
     /// The task taken in last, until the function that makes tasks has returned.
     attached: Option<TaskId>,
     /// By how much tasks got their timeouts too late.
-    lateness: Durations,
+    /// Made with the first of them, or when somebody asks.
+    lateness: OnceCell<Durations>,
 }
 
 impl<A: App> Groups<A> {
@@ -30,7 +32,7 @@ impl<A: App> Groups<A> {
             groups: Vec::new(),
             first: 0,
             attached: None,
-            lateness: Durations::new(),
+            lateness: OnceCell::new(),
         }
     }
 
@@ -45,15 +47,14 @@ impl<A: App> Groups<A> {
         config: &WorkerConfig,
         task: T,
     ) -> Result<TaskId, SpawnError> {
-        let (groups, lateness) = (&mut self.groups, &self.lateness);
+        let groups = &mut self.groups;
         let mut known = groups.iter();
         let place = known.position(|group| group.as_any().is::<TaskGroup<T>>());
         let place = place.unwrap_or_else(|| {
             let place = groups.len();
             let index = u16::try_from(place).expect("fewer than 65,536 types of task");
             let entity = config.entity.part(u64::from(index));
-            let (common, lateness) = (config.groups(), lateness.clone());
-            let group = TaskGroup::<T>::hosted((config.index, index), entity, common, lateness);
+            let group = TaskGroup::<T>::hosted((config.index, index), entity, config.groups());
             // Many workers have one, ever: they shall not take the room of four.
             groups.reserve_exact(1);
             groups.push(Box::new(group));
@@ -79,8 +80,8 @@ impl<A: App> Groups<A> {
         }
     }
 
-    pub(super) const fn lateness(&self) -> &Durations {
-        &self.lateness
+    pub(super) fn lateness(&self) -> &Durations {
+        self.lateness.get_or_init(Durations::new)
     }
 
     pub(super) fn write_status(&self, status: &mut Vec<GroupStatus>) {
@@ -156,7 +157,7 @@ impl<A: App> Groups<A> {
         let count = self.groups.len();
         for offset in 0..count {
             let group = &mut self.groups[(usize::from(self.first) + offset) % count];
-            left -= group.handle_timeout(now, left, outputs);
+            left -= group.tick(now, left, outputs, &self.lateness);
         }
         let next = usize::from(self.first) + 1;
         self.first = u16::try_from(next % count.max(1)).unwrap_or(0);
@@ -280,11 +281,12 @@ trait Group<A: App> {
         input: Input<A>,
         outputs: &mut dyn GroupOutputs<A>,
     ) -> Result<(), StaleTask>;
-    fn handle_timeout(
+    fn tick(
         &mut self,
         now: Timestamp,
         tasks_max: u32,
         outputs: &mut dyn GroupOutputs<A>,
+        lateness: &OnceCell<Durations>,
     ) -> u32;
 }
 
@@ -362,12 +364,15 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
         Self::handle_input(self, now, task, input, outputs)
     }
 
-    fn handle_timeout(
+    fn tick(
         &mut self,
         now: Timestamp,
         tasks_max: u32,
         outputs: &mut dyn GroupOutputs<T::App>,
+        lateness: &OnceCell<Durations>,
     ) -> u32 {
-        Self::handle_timeout(self, now, tasks_max, outputs)
+        Self::tick(self, now, tasks_max, outputs, |late| {
+            lateness.get_or_init(Durations::new).record(late);
+        })
     }
 }

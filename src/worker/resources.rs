@@ -13,7 +13,8 @@ pub(super) struct ResourceTable {
     worker: u16,
     resources_max: usize,
     entries: Slots<Entry>,
-    by_owner: Owned,
+    /// Who owns what, in order. `None` as long as there is little, which is looked through.
+    by_owner: Option<Box<BTreeSet<(TaskId, Key)>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ impl ResourceTable {
             worker,
             resources_max,
             entries: Slots::new(),
-            by_owner: Owned::Few(Vec::new()),
+            by_owner: None,
         }
     }
 
@@ -103,7 +104,7 @@ impl ResourceTable {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.id = id.into();
         }
-        self.by_owner.insert(owner, key);
+        self.note(owner, key);
         Ok(id)
     }
 
@@ -136,7 +137,7 @@ impl ResourceTable {
             && let Some(entry) = self.entries.get_mut(id.key())
             && let Some(owner) = entry.owner.take()
         {
-            self.by_owner.remove(owner, id.key());
+            self.forget(owner, id.key());
         }
     }
 
@@ -147,7 +148,7 @@ impl ResourceTable {
             && let Some(entry) = self.entries.remove(id.key())
             && let Some(owner) = entry.owner
         {
-            self.by_owner.remove(owner, id.key());
+            self.forget(owner, id.key());
         }
     }
 
@@ -162,59 +163,38 @@ impl ResourceTable {
 
     /// One that belongs to `owner`, if any does.
     pub(super) fn first_of(&self, owner: TaskId) -> Option<ResourceId> {
-        let key = self.by_owner.first_of(owner)?;
+        let Some(owned) = &self.by_owner else {
+            // By slot, which is the order in which it would be there.
+            let mut few = self.entries.iter().map(|(_, entry)| entry);
+            return few
+                .find(|entry| entry.owner == Some(owner))
+                .map(|entry| entry.id);
+        };
+        let mut all = owned.range((owner, Key::FIRST)..=(owner, Key::LAST));
+        let &(_, key) = all.next()?;
         self.entries.get(key).map(|entry| entry.id)
     }
-}
 
-/// Who owns what, in order.
-#[derive(Debug)]
-enum Owned {
-    /// In a row, as most workers own little.
-    Few(Vec<(TaskId, Key)>),
-    Many(BTreeSet<(TaskId, Key)>),
-}
-
-impl Owned {
-    fn insert(&mut self, owner: TaskId, key: Key) {
-        let new = (owner, key);
-        match self {
-            Self::Few(few) if few.len() < FEW_MAX => {
-                few.reserve_exact(1);
-                few.insert(few.partition_point(|&one| one < new), new);
-            }
-            Self::Few(few) => {
-                let mut many: BTreeSet<_> = few.drain(..).collect();
-                many.insert(new);
-                *self = Self::Many(many);
-            }
-            Self::Many(many) => {
-                many.insert(new);
-            }
+    /// A new entry has this owner.
+    fn note(&mut self, owner: TaskId, key: Key) {
+        if let Some(owned) = &mut self.by_owner {
+            owned.insert((owner, key));
+        } else if self.entries.places() > FEW_MAX {
+            let entries = self.entries.iter();
+            let owned = entries.filter_map(|(key, entry)| Some((entry.owner?, key)));
+            self.by_owner = Some(Box::new(owned.collect()));
         }
     }
 
-    fn remove(&mut self, owner: TaskId, key: Key) {
-        let old = (owner, key);
-        match self {
-            Self::Few(few) => few.retain(|&one| one != old),
-            Self::Many(many) => {
-                many.remove(&old);
-            }
+    /// An entry has its owner no more.
+    fn forget(&mut self, owner: TaskId, key: Key) {
+        if let Some(owned) = &mut self.by_owner {
+            owned.remove(&(owner, key));
         }
-    }
-
-    /// The first that belongs to `owner`.
-    fn first_of(&self, owner: TaskId) -> Option<Key> {
-        let first = match self {
-            Self::Few(few) => few.iter().find(|&&(of, _)| of == owner),
-            Self::Many(many) => many.range((owner, Key::FIRST)..=(owner, Key::LAST)).next(),
-        };
-        first.map(|&(_, key)| key)
     }
 }
 
-/// How many stand in a row, at most.
+/// How many places are looked through, at most.
 const FEW_MAX: usize = 16;
 
 /// A key that nothing ever has.

@@ -3,6 +3,7 @@
 //! All nodes share one realm of addresses, but for those behind a NAT, which have one to themselves.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -12,7 +13,7 @@ use super::interfaces::HostAddress;
 use super::straight::{Lone, NOBODY};
 use super::table::Ipv4Table;
 use super::{Host, Network};
-use crate::room::make_room;
+use crate::room::{Lazy, make_room};
 
 /// Whose an address is, and at which of its interfaces.
 pub(crate) type Owner = (u32, InterfaceIndex);
@@ -52,26 +53,28 @@ impl Network {
     /// Adds a node, behind this gateway if one is given.
     pub(crate) fn add_host(
         &mut self,
-        name: &str,
+        name: Arc<str>,
         addresses: Vec<HostAddress>,
         behind: Option<u32>,
     ) -> u32 {
         let number = u32::try_from(self.hosts.len()).expect("fewer than 2^32 nodes");
-        let entity = Entity::named(name);
+        let entity = Entity::named(&name);
+        make_room(&mut self.entities);
         self.entities.push(entity);
+        make_room(&mut self.lone);
         self.lone.push(Lone {
             worker: NOBODY,
             slot: 0,
         });
         make_room(&mut self.hosts);
         self.hosts.push(Host {
-            name: name.to_owned(),
+            name,
             is_down: false,
             addresses: Vec::new(),
             behind,
             realm: self.realm_behind(behind),
             bound: Vec::new(),
-            members: Vec::new(),
+            members: Lazy::default(),
             flow_key: self.flow.below(entity, 0, 1 << 63),
             ports_chosen: 0,
         });

@@ -120,7 +120,9 @@ impl Network {
             let members = &self.hosts[landing.node as usize].members;
             let hears =
                 |member: &Member| member.group == group && member.interface == landing.interface;
-            members.iter().any(hears)
+            members
+                .get()
+                .is_some_and(|members| members.iter().any(hears))
         });
         Ok(Spread {
             source,
@@ -195,7 +197,7 @@ impl Network {
         let fits = host.at_port(target.port()).iter().filter(|bound| {
             let at = bound.local.ip();
             (at == ip || bound.is_for_all(ip))
-                && bound.peer.is_none_or(|only| only == peer)
+                && bound.peer.as_ref().is_none_or(|only| **only == peer)
                 && hears(bound.worker, bound.socket)
         });
         fits.map(|bound| (bound.worker, bound.socket)).collect()
@@ -250,8 +252,10 @@ impl Host {
 
     /// Ends all memberships of a socket.
     pub(super) fn leave_all(&mut self, worker: u32, socket: SocketId) {
-        self.members
-            .retain(|member| (member.worker, member.socket) != (worker, socket));
+        if self.members.get().is_some() {
+            self.members
+                .retain(|member| (member.worker, member.socket) != (worker, socket));
+        }
     }
 
     /// The address that a transmit to several comes from.

@@ -1,6 +1,7 @@
 //! What a scenario says of gateways, firewalls, addresses and names.
 
 use core::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use stillpoint::{App, WhenWorkerFails};
 
@@ -275,7 +276,7 @@ impl<A: App> World<A> {
         } = &mut self.outside;
         let number = node.number();
         let own = network.addresses(number).collect();
-        names.set_own(&network.hosts[number as usize].name, own);
+        names.set_own(Arc::clone(&network.hosts[number as usize].name), own);
         let text = trace.text(change);
         let place = Place {
             at: *now,

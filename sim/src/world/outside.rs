@@ -438,7 +438,7 @@ impl<A: App> Sink<'_, A> {
             let host = &self.outside.network.hosts[self.place.node as usize];
             self.outside.fail(Failure::TaskFailed {
                 at: self.place.at,
-                node: host.name.clone(),
+                node: host.name.to_string(),
                 worker: self.place.worker,
                 task,
                 reason: reason(),

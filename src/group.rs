@@ -87,7 +87,11 @@ pub struct TaskGroup<T: Task> {
     /// The turn that a panic in the driver broke off, to be gone on with.
     open_turn: Option<Turn>,
     now: Timestamp,
-    counters: GroupCounters,
+    started: u64,
+    inputs: u64,
+    timeouts: u64,
+    /// The other counters, made with the first end of a task.
+    ends: Option<Box<GroupCounters>>,
     worker: u16,
     index: u16,
     entity: Entity,
@@ -168,7 +172,10 @@ impl<T: Task> TaskGroup<T> {
             state: WorkerState::Waiting,
             open_turn: None,
             now: Timestamp::EPOCH,
-            counters: GroupCounters::default(),
+            started: 0,
+            inputs: 0,
+            timeouts: 0,
+            ends: None,
             worker,
             index,
             entity,
@@ -190,8 +197,14 @@ impl<T: Task> TaskGroup<T> {
 
     /// What became of its tasks.
     #[must_use]
-    pub const fn counters(&self) -> GroupCounters {
-        self.counters
+    pub fn counters(&self) -> GroupCounters {
+        let ends = self.ends.as_deref().copied().unwrap_or_default();
+        GroupCounters {
+            started: self.started,
+            inputs: self.inputs,
+            timeouts: self.timeouts,
+            ..ends
+        }
     }
 
     /// A look at a task.
@@ -372,9 +385,9 @@ impl<T: Task> TaskGroup<T> {
         };
         member.state.enter(TaskState::Waiting);
         member.since = now;
-        let entity = self.entity.part(self.counters.started);
+        let entity = self.entity.part(self.started);
         let random = self.common.site.source(entity);
-        self.counters.started += 1;
+        self.started += 1;
         let mischief = self.common.mischief.clone();
         let mischief = mischief.map(|mischief| (mischief, entity));
         let buffers = self.common.buffers.clone();

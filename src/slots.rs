@@ -39,9 +39,13 @@ impl fmt::Debug for Key {
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     entries: Vec<Entry<T>>,
-    free: Option<u32>,
+    /// The vacant slot that is taken next, or [`NO_SLOT`].
+    free: u32,
     len: u32,
 }
+
+/// No slot at all.
+const NO_SLOT: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Entry<T> {
@@ -52,7 +56,7 @@ struct Entry<T> {
 #[derive(Debug)]
 enum Content<T> {
     Occupied(T),
-    Vacant { next: Option<u32> },
+    Vacant { next: u32 },
     Retired,
 }
 
@@ -60,7 +64,7 @@ impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
         Self {
             entries: Vec::new(),
-            free: None,
+            free: NO_SLOT,
             len: 0,
         }
     }
@@ -74,9 +78,10 @@ impl<T> Slots<T> {
         self.entries.len()
     }
 
-    /// Stores `value`. `None`, and nothing stored, when 2^32 slots are in use or retired.
+    /// Stores `value`. `None`, and nothing stored, when 2^32 - 1 slots are in use or retired.
     pub(crate) fn insert(&mut self, value: T) -> Option<Key> {
-        let key = if let Some(slot) = self.free {
+        let key = if self.free != NO_SLOT {
+            let slot = self.free;
             let entry = &mut self.entries[slot as usize];
             let Content::Vacant { next } = entry.content else {
                 unreachable!("slot {slot} is on the free list and not vacant")
@@ -88,7 +93,8 @@ impl<T> Slots<T> {
                 generation: entry.generation,
             }
         } else {
-            let slot = u32::try_from(self.entries.len()).ok()?;
+            let slot = u32::try_from(self.entries.len()).ok();
+            let slot = slot.filter(|&slot| slot != NO_SLOT)?;
             if slot == 0 {
                 // Many hold one entry, ever: it shall not take the room of four.
                 self.entries.reserve_exact(1);
@@ -115,7 +121,7 @@ impl<T> Slots<T> {
         let content = match entry.generation.checked_add(1) {
             Some(generation) => {
                 entry.generation = generation;
-                let next = self.free.replace(key.slot);
+                let next = core::mem::replace(&mut self.free, key.slot);
                 core::mem::replace(&mut entry.content, Content::Vacant { next })
             }
             None => core::mem::replace(&mut entry.content, Content::Retired),

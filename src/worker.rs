@@ -100,7 +100,7 @@ pub struct Worker<A: App> {
     resources: ResourceTable,
     bus: LazyBus<A>,
     /// Counts batches from the bus, to begin with another source each time.
-    turn: usize,
+    turn: u32,
     pending: PendingQueue<A>,
     spawn: Box<SpawnFn<A>>,
     stopping: Option<Stopping>,

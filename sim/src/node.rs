@@ -12,7 +12,7 @@ use crate::clock::NodeClock;
 use crate::disk::Disk;
 use crate::gateway::firewall::Firewall;
 use crate::network::HostAddress;
-use crate::world::{Node, Persists, Starts, World};
+use crate::world::{Limit, Node, Persists, Rules, Starts, World};
 
 /// A node of a world. Made by [`NodeBuilder::spawner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,10 +41,8 @@ pub struct NodeBuilder<'a, A: App> {
     /// The one that further addresses are at.
     pub(crate) interface: InterfaceIndex,
     pub(crate) workers: u16,
-    pub(crate) bus: Option<BusLink>,
-    pub(crate) when_worker_fails: WhenWorkerFails,
-    pub(crate) inputs_max: usize,
-    pub(crate) limits: Option<Box<dyn Fn(&mut WorkerConfig)>>,
+    pub(crate) rules: Rules,
+    pub(crate) limits: Option<Box<Box<Limit>>>,
     pub(crate) clock: Option<NodeClock>,
     pub(crate) starts: Option<Starts<A>>,
     pub(crate) persist: Option<Persists<A>>,
@@ -123,26 +121,26 @@ impl<A: App> NodeBuilder<'_, A> {
 
     /// Sets how the bus between the node's workers behaves. [`World::set_bus`] can change it later.
     pub fn bus(mut self, link: BusLink) -> Self {
-        self.bus = Some(link);
+        self.rules.bus = Some(link);
         self
     }
 
     /// Says what is done when one of the workers fails: see [`World::kill_worker`].
     pub fn when_worker_fails(mut self, policy: WhenWorkerFails) -> Self {
-        self.when_worker_fails = policy;
+        self.rules.when_worker_fails = policy;
         self
     }
 
     /// Has this many inputs from the controller wait at a worker, instead of 65,536. One more is
     /// [`Full`](stillpoint::ControlError::Full).
     pub fn inputs_max(mut self, inputs_max: usize) -> Self {
-        self.inputs_max = inputs_max;
+        self.rules.inputs_max = inputs_max;
         self
     }
 
     /// Has `set` change the limits of each worker. Index, chance and memory stay the world's.
     pub fn limits(mut self, set: impl Fn(&mut WorkerConfig) + 'static) -> Self {
-        self.limits = Some(Box::new(set));
+        self.limits = Some(Box::new(Box::new(set)));
         self
     }
 
@@ -235,15 +233,15 @@ impl<A: App> NodeBuilder<'_, A> {
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
     ) -> NodeId {
         let node = Node {
-            when_worker_fails: self.when_worker_fails,
-            inputs_max: self.inputs_max,
             limits: self.limits,
             workers: self.workers,
-            starts: self.starts,
+            starts: self.starts.map(Box::new),
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
         let (name, addresses, behind) = (&self.name, self.addresses, self.behind);
-        let id = self.world.add_node(name, addresses, behind, self.bus, node);
+        let id = self
+            .world
+            .add_node(name, addresses, behind, self.rules, node);
         if let Some(firewall) = self.firewall {
             self.world.set_firewall(id, firewall);
         }

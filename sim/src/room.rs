@@ -4,10 +4,11 @@ use core::cell::OnceCell;
 use core::ops::{Deref, DerefMut};
 
 /// Makes room for one more. As much again, as a [`Vec`] does by itself, would be a waste among many
-/// nodes; an eighth is moved seldom enough.
+/// nodes; an eighth, or a sixteenth of many, is moved seldom enough.
 pub(crate) fn make_room<T>(vec: &mut Vec<T>) {
     if vec.len() == vec.capacity() {
-        vec.reserve_exact((vec.len() / 8).max(2));
+        let share = if vec.len() < 4_096 { 8 } else { 16 };
+        vec.reserve_exact((vec.len() / share).max(2));
     }
 }
 

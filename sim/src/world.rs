@@ -110,15 +110,26 @@ pub struct World<A: App> {
 
 /// What a node is, and what its workers are made with.
 pub(crate) struct Node<A: App> {
+    /// What changes the limits of its workers, if anything does.
+    /// Boxed once more, as few have any.
+    pub(crate) limits: Option<Box<Box<Limit>>>,
+    /// How many it starts with.
+    pub(crate) workers: u16,
+    /// Boxed once more, as few have any.
+    pub(crate) starts: Option<Box<Starts<A>>>,
+    pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
+}
+
+/// What changes the limits of a worker.
+pub(crate) type Limit = dyn Fn(&mut WorkerConfig);
+
+/// How the workers of a node deal with each other and with its controller.
+pub(crate) struct Rules {
+    /// `None` if it is as usual.
+    pub(crate) bus: Option<BusLink>,
     pub(crate) when_worker_fails: WhenWorkerFails,
     /// Inputs from the controller that may wait at a worker.
     pub(crate) inputs_max: usize,
-    /// What changes the limits of its workers, if anything does.
-    pub(crate) limits: Option<Box<dyn Fn(&mut WorkerConfig)>>,
-    /// How many it starts with.
-    pub(crate) workers: u16,
-    pub(crate) starts: Option<Starts<A>>,
-    pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
 type BeforeInput = dyn FnMut(UpcomingInput);
@@ -182,9 +193,11 @@ impl<A: App> World<A> {
             addresses: vec![HostAddress::new(address.into(), FIRST)],
             interface: FIRST,
             workers: 1,
-            bus: None,
-            when_worker_fails: WhenWorkerFails::GoOn,
-            inputs_max: INPUTS_MAX,
+            rules: Rules {
+                bus: None,
+                when_worker_fails: WhenWorkerFails::GoOn,
+                inputs_max: INPUTS_MAX,
+            },
             limits: None,
             clock: None,
             starts: None,
@@ -200,7 +213,7 @@ impl<A: App> World<A> {
         name: &str,
         addresses: Vec<HostAddress>,
         behind: Option<NodeId>,
-        bus: Option<BusLink>,
+        rules: Rules,
         node: Node<A>,
     ) -> NodeId {
         assert!(
@@ -215,12 +228,12 @@ impl<A: App> World<A> {
             .network
             .add_host(Arc::clone(&name), addresses, behind);
         self.outside.names.set_own(Arc::clone(&name), ips);
-        if let Some(link) = bus {
+        if let Some(link) = rules.bus {
             self.outside.buses.set_link(number, link);
         }
-        let plane = ControlPlane::new(node.when_worker_fails);
+        let plane = ControlPlane::new(rules.when_worker_fails);
         make_room(&mut self.outside.desks);
-        self.outside.desks.push(Desk::new(plane, node.inputs_max));
+        self.outside.desks.push(Desk::new(plane, rules.inputs_max));
         let workers = node.workers;
         if self.nodes.len() == self.nodes.capacity() {
             // Not twice as many: see `make_room`.

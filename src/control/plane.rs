@@ -25,8 +25,6 @@ pub struct ControlPlane<A: App> {
     workers: Workers,
     when_worker_fails: WhenWorkerFails,
     next_worker: u32,
-    next_spawn: u64,
-    next_command: u64,
     /// The last worker that a task was placed on in turn.
     last_placed: u16,
     /// The phase that a shutdown is in.
@@ -38,6 +36,8 @@ pub struct ControlPlane<A: App> {
 /// What there is to know once something has happened.
 #[derive(Debug)]
 struct Books<A: App> {
+    next_spawn: u64,
+    next_command: u64,
     /// When workers were replaced, the last ones.
     restarts: VecDeque<Timestamp>,
     /// Spawns that no worker has answered, and where they are.
@@ -53,6 +53,8 @@ struct Books<A: App> {
 impl<A: App> Default for Books<A> {
     fn default() -> Self {
         Self {
+            next_spawn: 0,
+            next_command: 0,
             restarts: VecDeque::new(),
             underway: BTreeMap::new(),
             started: BTreeMap::new(),
@@ -104,10 +106,10 @@ impl Workers {
 struct Entry {
     load: Load,
     /// Spawns on their way there.
-    underway: usize,
+    underway: u32,
     /// Tasks that live there and that the controller asked for. The load may not know of the last
     /// ones yet.
-    started: usize,
+    started: u32,
     /// Set while it finishes because it is to be removed.
     leaving: bool,
     /// What it answered to the present phase of a shutdown: the next one that has tasks there.
@@ -144,8 +146,6 @@ impl<A: App> ControlPlane<A> {
             workers: Workers(Vec::new()),
             when_worker_fails,
             next_worker: 0,
-            next_spawn: 0,
-            next_command: 0,
             last_placed: u16::MAX,
             stopping: None,
             books: None,
@@ -227,8 +227,8 @@ impl<A: App> ControlPlane<A> {
 
     /// Notes a spawn on a worker, and gives what the worker is to be told.
     pub fn spawn(&mut self, worker: u16, spawn: A::Spawn) -> (SpawnId, ControlInput<A>) {
-        let id = SpawnId(self.next_spawn);
-        self.next_spawn += 1;
+        let id = SpawnId(self.books().next_spawn);
+        self.books().next_spawn += 1;
         self.books().underway.insert(id, worker);
         if let Some(entry) = self.workers.get_mut(worker) {
             entry.underway += 1;
@@ -264,8 +264,8 @@ impl<A: App> ControlPlane<A> {
         to: CommandTarget,
         command: A::Command,
     ) -> (CommandId, ControlInput<A>) {
-        let id = CommandId(self.next_command);
-        self.next_command += 1;
+        let id = CommandId(self.books().next_command);
+        self.books().next_command += 1;
         self.books().commands.insert(id, to);
         (id, ControlInput::Command { id, to, command })
     }
@@ -536,7 +536,7 @@ impl Entry {
     /// placed here.
     fn weight(&self) -> f64 {
         let measured = self.load.tasks.max(1) as f64;
-        let tasks = (self.load.tasks.max(self.started) + self.underway) as f64;
+        let tasks = (self.load.tasks.max(self.started as usize) + self.underway as usize) as f64;
         let busy = self.load.utilization.clamp(0.0, 1.0) * (tasks + 1.0) / measured;
         busy + tasks * IDLE_TASK
     }

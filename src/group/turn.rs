@@ -36,8 +36,8 @@ impl<T: Task> TaskGroup<T> {
         let Some(member) = self.tasks.get_mut(key) else {
             return false;
         };
-        self.counters.inputs += 1;
-        self.counters.timeouts += u64::from(way == Way::Tick);
+        self.inputs += 1;
+        self.timeouts += u64::from(way == Way::Tick);
         self.state.enter(way.single_task());
         member.state.enter(way.task());
         let given = guard(|| member.task.handle_input(now, input));
@@ -184,11 +184,12 @@ impl<T: Task> TaskGroup<T> {
             Err(panic) if !end.is_failure() => panic,
             Ok(()) | Err(_) => end,
         };
+        let ends = self.ends.get_or_insert_default();
         match end {
-            End::Finished => self.counters.finished += 1,
-            End::Panicked { .. } => self.counters.panicked += 1,
-            End::Runaway { .. } => self.counters.runaway += 1,
-            End::Removed => self.counters.removed += 1,
+            End::Finished => ends.finished += 1,
+            End::Panicked { .. } => ends.panicked += 1,
+            End::Runaway { .. } => ends.runaway += 1,
+            End::Removed => ends.removed += 1,
         }
         outputs.ended(self.id(key), end);
     }

@@ -106,7 +106,7 @@ impl<A: App> Worker<A> {
                 let source = self
                     .bus
                     .made(&self.config)
-                    .source((self.turn + place) % sources);
+                    .source((self.turn as usize + place) % sources);
                 for _ in 0..batch_max {
                     let step = self.bus.made(&self.config).step(source, self.now, outputs);
                     if !self.give_step(step, outputs) {

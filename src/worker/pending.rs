@@ -29,7 +29,7 @@ pub(super) enum Pending<A: App> {
 pub(super) struct PendingQueue<A: App> {
     /// `None` until one has waited: many workers never have one.
     waiting: Option<Box<Waiting<A>>>,
-    pending_max: usize,
+    pending_max: u32,
 }
 
 #[derive(Debug)]
@@ -40,15 +40,15 @@ struct Waiting<A: App> {
 }
 
 impl<A: App> PendingQueue<A> {
-    pub(super) const fn new(pending_max: usize) -> Self {
+    pub(super) fn new(pending_max: usize) -> Self {
         Self {
             waiting: None,
-            pending_max,
+            pending_max: u32::try_from(pending_max).unwrap_or(u32::MAX),
         }
     }
 
     pub(super) const fn pending_max(&self) -> usize {
-        self.pending_max
+        self.pending_max as usize
     }
 
     pub(super) fn longest(&self) -> usize {
@@ -68,7 +68,7 @@ impl<A: App> PendingQueue<A> {
 
     /// Takes one more. An error gives it back: there is no room.
     pub(super) fn push(&mut self, pending: Pending<A>) -> Result<(), Pending<A>> {
-        if self.len() >= self.pending_max {
+        if self.len() >= self.pending_max() {
             return Err(pending);
         }
         let waiting = self.waiting.get_or_insert_with(|| {

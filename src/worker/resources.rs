@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct ResourceTable {
     worker: u16,
-    resources_max: usize,
+    resources_max: u32,
     entries: Slots<Entry>,
     /// Who owns what, in order. `None` as long as there is little, which is looked through.
     by_owner: Option<Box<BTreeSet<(TaskId, Key)>>>,
@@ -26,10 +26,10 @@ struct Entry {
 }
 
 impl ResourceTable {
-    pub(super) const fn new(worker: u16, resources_max: usize) -> Self {
+    pub(super) fn new(worker: u16, resources_max: usize) -> Self {
         Self {
             worker,
-            resources_max,
+            resources_max: u32::try_from(resources_max).unwrap_or(u32::MAX),
             entries: Slots::new(),
             by_owner: None,
         }
@@ -95,7 +95,7 @@ impl ResourceTable {
             owner: Some(owner),
             since: now,
         };
-        let room = self.entries.len() < self.resources_max;
+        let room = self.entries.len() < self.resources_max as usize;
         let key = room.then(|| self.entries.insert(entry)).flatten();
         let (Some(key), worker) = (key, self.worker) else {
             return Err(nothing);

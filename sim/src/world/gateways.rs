@@ -14,7 +14,7 @@ use crate::names::Names;
 use crate::network::HostAddress;
 use crate::node::NodeId;
 use crate::trace::{Place, TraceKind};
-use crate::world::Node;
+use crate::world::{Node, Rules};
 
 impl<A: App> World<A> {
     /// Describes a new gateway: a node that runs nothing, and forwards for those that are put
@@ -41,14 +41,17 @@ impl<A: App> World<A> {
     ) -> NodeId {
         let none = name.to_owned();
         let node = Node {
-            when_worker_fails: WhenWorkerFails::GoOn,
-            inputs_max: 0,
             limits: None,
             workers: 0,
             starts: None,
             make: Box::new(move |_| panic!("gateway `{none}` runs no workers: it only forwards")),
         };
-        self.add_node(name, addresses, behind, None, node)
+        let rules = Rules {
+            bus: None,
+            when_worker_fails: WhenWorkerFails::GoOn,
+            inputs_max: 0,
+        };
+        self.add_node(name, addresses, behind, rules, node)
     }
 
     pub(crate) fn make_gateway(

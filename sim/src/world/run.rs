@@ -254,7 +254,11 @@ impl<A: App> World<A> {
         if seat.held {
             return self.go_on(number);
         }
-        if seat.abort_at.is_some_and(|at| at <= self.outside.now) {
+        if seat
+            .abort_at
+            .as_ref()
+            .is_some_and(|at| **at <= self.outside.now)
+        {
             seat.abort_at = None;
             return self.give(number, WorkerInput::Abort);
         }

@@ -25,7 +25,7 @@ pub(super) struct Seat<A: App> {
     /// still.
     pub(super) held: bool,
     /// When its tasks are removed if it has not stopped by then.
-    pub(super) abort_at: Option<Timestamp>,
+    pub(super) abort_at: Option<Box<Timestamp>>,
     /// Whether something is to be looked at after each input.
     pub(super) watched: bool,
     /// Set once it is to be gone when it has stopped.
@@ -95,9 +95,9 @@ impl<A: App> Seat<A> {
             None => at,
             Some(timing) => timing.due(at),
         });
-        match (at, self.abort_at) {
-            (Some(at), Some(abort_at)) => Some(at.min(abort_at)),
-            (at, abort_at) => at.or(abort_at),
+        match (at, self.abort_at.as_deref()) {
+            (Some(at), Some(&abort_at)) => Some(at.min(abort_at)),
+            (at, abort_at) => at.or(abort_at.copied()),
         }
     }
 

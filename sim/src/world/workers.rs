@@ -236,7 +236,9 @@ impl<A: App> World<A> {
             self.have_leave(node, worker);
             if let (Some(at), Some(number)) = (abort_at, self.outside.seat(node, worker)) {
                 let seat = &mut self.seats[number as usize];
-                seat.abort_at = Some(seat.abort_at.map_or(at, |before| before.min(at)));
+                let before = seat.abort_at.take();
+                let abort_at = before.map_or(at, |before| at.min(*before));
+                seat.abort_at = Some(Box::new(abort_at));
                 self.arm(number);
             }
         }

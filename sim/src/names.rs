@@ -46,7 +46,7 @@ struct Entry {
     /// Those of the node of this name.
     own: Own,
     /// What the scenario has said instead.
-    set: Option<Box<Vec<IpAddr>>>,
+    set: Option<Box<[IpAddr]>>,
 }
 
 /// Addresses, of which most have one.
@@ -92,7 +92,9 @@ impl Names {
     }
 
     pub(crate) fn set(&self, name: &str, addresses: Option<Vec<IpAddr>>) {
-        self.change(name.into(), |entry| entry.set = addresses.map(Box::new));
+        self.change(name.into(), |entry| {
+            entry.set = addresses.map(Vec::into_boxed_slice)
+        });
     }
 
     pub(crate) fn set_own(&self, name: Arc<str>, addresses: Vec<IpAddr>) {

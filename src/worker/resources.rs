@@ -13,9 +13,13 @@ pub(super) struct ResourceTable {
     worker: u16,
     resources_max: u32,
     entries: Slots<Entry>,
-    /// Who owns what, in order. `None` as long as there is little, which is looked through.
-    by_owner: Option<Box<BTreeSet<(TaskId, Key)>>>,
+    /// `None` as long as there is little, which is looked through.
+    by_owner: Option<Box<Owned>>,
 }
+
+/// Who owns what, in order.
+#[derive(Debug)]
+struct Owned(BTreeSet<(TaskId, Key)>);
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -170,7 +174,7 @@ impl ResourceTable {
                 .find(|entry| entry.owner == Some(owner))
                 .map(|entry| entry.id);
         };
-        let mut all = owned.range((owner, Key::FIRST)..=(owner, Key::LAST));
+        let mut all = owned.0.range((owner, Key::FIRST)..=(owner, Key::LAST));
         let &(_, key) = all.next()?;
         self.entries.get(key).map(|entry| entry.id)
     }
@@ -178,18 +182,18 @@ impl ResourceTable {
     /// A new entry has this owner.
     fn note(&mut self, owner: TaskId, key: Key) {
         if let Some(owned) = &mut self.by_owner {
-            owned.insert((owner, key));
+            owned.0.insert((owner, key));
         } else if self.entries.places() > FEW_MAX {
             let entries = self.entries.iter();
             let owned = entries.filter_map(|(key, entry)| Some((entry.owner?, key)));
-            self.by_owner = Some(Box::new(owned.collect()));
+            self.by_owner = Some(Box::new(Owned(owned.collect())));
         }
     }
 
     /// An entry has its owner no more.
     fn forget(&mut self, owner: TaskId, key: Key) {
         if let Some(owned) = &mut self.by_owner {
-            owned.remove(&(owner, key));
+            owned.0.remove(&(owner, key));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is to happen, and in which order.
 //!
-//! [`Agenda`] is a heap of small entries; what they are about lies apart in a slab. Entries come
+//! [`Agenda`] is a calendar of small entries; what they are about lies apart in a slab. Entries come
 //! out by time. Among entries of the same instant the seed chooses, as follows.
 //!
 //! Each entry comes through a *channel*: one link, the deadlines of one worker or of one end of a
@@ -9,19 +9,19 @@
 //! the lower goes first. So the order depends on the channels alone: one more of them shifts
 //! nothing between the others. Nothing is drawn where nothing meets.
 
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
-use crate::heap::Heap;
+use crate::calendar::{Calendar, Entry};
 use crate::schedule::Delays;
 
 pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
-    heap: Heap<Entry>,
+    calendar: Calendar,
     /// What is left of the instant `ready_at`, if several entries met there.
     ready: BinaryHeap<Reverse<Ready>>,
     ready_at: Timestamp,
@@ -57,38 +57,6 @@ pub(crate) enum Due<E> {
     Event(E),
 }
 
-/// Small, because the heap moves a dozen of them for each event.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    at: Timestamp,
-    /// A place in the slab, or a worker's number with [`DEADLINE`], or the slot of an end with that
-    /// and [`END`].
-    slot: u32,
-}
-
-/// By time alone: in which order entries of one instant come out of the heap does not show.
-impl Ord for Entry {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
-impl PartialOrd for Entry {
-    #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Entry {}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ready {
     tie: u64,
@@ -114,13 +82,15 @@ impl Whose {
     }
 }
 
+/// The slot of an entry is a place in the slab, or a worker's number with this, or the slot of an
+/// end with this and [`END`].
 const DEADLINE: u32 = 1 << 31;
 const END: u32 = 1 << 30;
 
 impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
-            heap: Heap::new(),
+            calendar: Calendar::new(),
             ready: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
@@ -163,7 +133,7 @@ impl<E> Agenda<E> {
         place.channel = channel;
         place.sequence = sequence;
         place.event = Some(event);
-        self.heap.push(Entry { at, slot });
+        self.calendar.push(Entry { at, slot });
     }
 
     #[cold]
@@ -189,7 +159,7 @@ impl<E> Agenda<E> {
     /// Notes a worker's deadline.
     pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) {
         let slot = worker | DEADLINE;
-        self.heap.push(Entry { at, slot });
+        self.calendar.push(Entry { at, slot });
     }
 
     /// Notes the deadline of an end of a connection, which has this channel as long as it is in its
@@ -202,13 +172,13 @@ impl<E> Agenda<E> {
         }
         self.ends[index] = channel;
         let slot = slot | DEADLINE | END;
-        self.heap.push(Entry { at, slot });
+        self.calendar.push(Entry { at, slot });
     }
 
     /// When the next entry is due.
     pub(crate) fn next_at(&mut self) -> Option<Timestamp> {
         if self.ready.is_empty() {
-            self.heap.peek().map(|first| first.at)
+            self.calendar.peek().map(|first| first.at)
         } else {
             Some(self.ready_at)
         }
@@ -216,22 +186,20 @@ impl<E> Agenda<E> {
 
     /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
     pub(crate) fn first_deadline(&mut self) -> Option<(Timestamp, Whose)> {
-        let first = self.heap.peek()?;
+        let first = self.calendar.peek()?;
         let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
         deadline.then_some((first.at, Whose::of(first.slot)))
     }
 
     /// Takes the deadline that [`Agenda::first_deadline`] named away.
     pub(crate) fn discard_first(&mut self) {
-        self.heap.pop();
+        self.calendar.pop();
     }
 
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
         if self.ready.is_empty() {
-            let first = self.heap.pop()?;
-            let second = self.heap.second();
-            let met = second.is_some_and(|second| second.at == first.at);
-            if !met {
+            let first = self.calendar.pop()?;
+            if !self.calendar.meets(first) {
                 return Some(self.resolve(first.slot));
             }
             if self.ready_at != first.at {
@@ -240,10 +208,8 @@ impl<E> Agenda<E> {
             }
             self.make_ready(first);
         }
-        while let Some(next) = self.heap.peek()
-            && next.at <= self.ready_at
-        {
-            self.heap.pop();
+        while let Some(next) = self.calendar.peek_at(self.ready_at) {
+            self.calendar.pop();
             self.make_ready(next);
         }
         let Reverse(chosen) = self.ready.pop()?;
@@ -277,7 +243,7 @@ impl<E> Agenda<E> {
         if slot & DEADLINE == 0 {
             self.free.push(slot);
             let event = self.events[slot as usize].event.take();
-            Due::Event(event.expect("an entry of the heap is about an event"))
+            Due::Event(event.expect("an entry of the calendar is about an event"))
         } else {
             match Whose::of(slot) {
                 Whose::Worker(worker) => Due::Deadline { worker },

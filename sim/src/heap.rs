@@ -18,6 +18,20 @@ impl<T: Ord + Copy> Heap<T> {
         }
     }
 
+    /// How many there are, and the hole.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Takes all out, in no order.
+    pub(crate) fn take_all(&mut self) -> Vec<T> {
+        if self.hole {
+            self.fill();
+        }
+        core::mem::take(&mut self.nodes)
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, new: T) {
         if self.hole {

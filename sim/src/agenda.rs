@@ -175,41 +175,56 @@ impl<E> Agenda<E> {
         self.calendar.push(Entry { at, slot });
     }
 
+    /// When the next entry is due, and whose deadline it is, if it is one and the seed needs not
+    /// choose yet.
+    #[inline(always)]
+    pub(crate) fn first(&mut self) -> Option<(Timestamp, Option<Whose>)> {
+        if !self.ready.is_empty() {
+            return Some((self.ready_at, None));
+        }
+        let first = self.calendar.peek()?;
+        let deadline = first.slot & DEADLINE != 0;
+        Some((first.at, deadline.then(|| Whose::of(first.slot))))
+    }
+
     /// When the next entry is due.
     pub(crate) fn next_at(&mut self) -> Option<Timestamp> {
-        if self.ready.is_empty() {
-            self.calendar.peek().map(|first| first.at)
-        } else {
-            Some(self.ready_at)
-        }
+        self.first().map(|(at, _)| at)
     }
 
-    /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
-    pub(crate) fn first_deadline(&mut self) -> Option<(Timestamp, Whose)> {
-        let first = self.calendar.peek()?;
-        let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
-        deadline.then_some((first.at, Whose::of(first.slot)))
-    }
-
-    /// Takes the deadline that [`Agenda::first_deadline`] named away.
+    /// Takes the deadline that [`Agenda::first`] named away.
     pub(crate) fn discard_first(&mut self) {
-        self.calendar.pop();
+        self.calendar.take_first();
     }
 
+    /// Takes out what is first, after [`Agenda::first`] has found that there is something.
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
         if self.ready.is_empty() {
-            let first = self.calendar.pop()?;
+            let first = self.calendar.take_first()?;
             if !self.calendar.meets(first) {
                 return Some(self.resolve(first.slot));
             }
-            if self.ready_at != first.at {
-                self.ready_at = first.at;
-                self.ties.clear();
-            }
-            self.make_ready(first);
+            self.meet(first);
         }
+        self.choose()
+    }
+
+    /// Others come at the instant of the first.
+    #[inline(never)]
+    fn meet(&mut self, first: Entry) {
+        if self.ready_at != first.at {
+            self.ready_at = first.at;
+            self.ties.clear();
+        }
+        self.make_ready(first);
+    }
+
+    /// Takes out one of those that meet.
+    #[inline(never)]
+    fn choose(&mut self) -> Option<Due<E>> {
         while let Some(next) = self.calendar.peek_at(self.ready_at) {
-            self.calendar.pop();
+            self.calendar.take_first();
             self.make_ready(next);
         }
         let Reverse(chosen) = self.ready.pop()?;
@@ -257,6 +272,11 @@ impl<E> Agenda<E> {
 mod tests {
     use super::*;
 
+    fn pop<E>(agenda: &mut Agenda<E>) -> Option<Due<E>> {
+        agenda.first()?;
+        agenda.pop()
+    }
+
     fn order(seed: u64, channels: &[u64]) -> Vec<u64> {
         let mut agenda = Agenda::new(&Entropy::from_seed(seed));
         for &channel in channels {
@@ -264,7 +284,7 @@ mod tests {
                 agenda.push(Timestamp::from_nanos(5), Entity::new(channel), channel);
             }
         }
-        core::iter::from_fn(|| match agenda.pop()? {
+        core::iter::from_fn(|| match pop(&mut agenda)? {
             Due::Event(event) => Some(event),
             Due::Deadline { .. } | Due::End { .. } => None,
         })
@@ -300,11 +320,11 @@ mod tests {
         for channel in 0..4 {
             agenda.push(at, Entity::new(channel), channel);
         }
-        assert!(agenda.pop().is_some());
+        assert!(pop(&mut agenda).is_some());
         agenda.push(at, Entity::new(7), 7);
         agenda.push(Timestamp::from_nanos(6), Entity::new(8), 8);
         let mut left = Vec::new();
-        while let Some(Due::Event(event)) = agenda.pop() {
+        while let Some(Due::Event(event)) = pop(&mut agenda) {
             left.push(event);
         }
         assert_eq!(left.len(), 5);

@@ -66,7 +66,8 @@ struct Rings {
     far: Ring<FAR_WORDS, FAR>,
     /// What is farther away.
     beyond: Heap<Entry>,
-    beyond_first: u64,
+    /// None of those that are not near comes before this tick.
+    later: u64,
     nodes: Vec<Node>,
     /// The first of the nodes that are free.
     free: u32,
@@ -111,16 +112,28 @@ impl Calendar {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, new: Entry) {
-        if new.tick() < self.open {
+        let Some(rings) = &mut self.rings else {
             self.front.push(new);
-            if self.front.len() > FEW && self.rings.is_none() {
+            if self.front.len() > FEW {
                 self.spread();
             }
+            return;
+        };
+        // What is before `open` is very far from it, too, in this count.
+        if new.tick().wrapping_sub(self.open) < NEAR as u64 {
+            rings.push_near(new);
         } else {
-            let open = self.open;
-            self.rings().push(open, new);
+            self.push_elsewhere(new);
+        }
+    }
+
+    #[inline(never)]
+    fn push_elsewhere(&mut self, new: Entry) {
+        match &mut self.rings {
+            Some(rings) if new.tick() >= self.open => rings.push_far(self.open, new),
+            Some(_) | None => self.front.push(new),
         }
     }
 
@@ -140,12 +153,10 @@ impl Calendar {
         self.front.peek().filter(|first| first.at <= at)
     }
 
-    /// Takes the first out.
+    /// Takes the first out, which was looked at just now.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Entry> {
-        let first = self.peek()?;
-        self.front.pop();
-        Some(first)
+    pub(crate) fn take_first(&mut self) -> Option<Entry> {
+        self.front.pop()
     }
 
     /// Whether another comes at the instant of the first, which was taken out just now.
@@ -156,48 +167,68 @@ impl Calendar {
             .is_some_and(|second| second.at == first.at)
     }
 
-    #[inline]
-    fn rings(&mut self) -> &mut Rings {
-        self.rings.get_or_insert_with(|| Box::new(Rings::new()))
-    }
-
     /// Has what is in the heap lie in the calendar.
     #[cold]
     fn spread(&mut self) {
         let Some(first) = self.front.peek() else {
             return;
         };
-        self.rings();
+        self.rings = Some(Box::new(Rings::new()));
         self.open = first.tick() + 1;
         for entry in self.front.take_all() {
             self.push(entry);
         }
     }
 
-    /// Goes on to the next span that has any, and has the heap sort them.
+    /// Goes on to the next span that has any, and has the heap, which is empty, sort them.
     fn turn(&mut self) -> Option<Entry> {
+        let rings = self.rings.as_mut()?;
+        let Some((tick, place)) = rings
+            .near
+            .next(self.open)
+            .filter(|near| near.0 < rings.later)
+        else {
+            return self.turn_far();
+        };
+        self.open = tick + 1;
+        let node = rings.near.take(place);
+        let (first, next) = rings.release(node);
+        self.front.start_with(first);
+        if next == NONE {
+            // The only one, most often.
+            return Some(first);
+        }
+        rings.move_to(&mut self.front, next);
+        self.front.peek()
+    }
+
+    /// The same where what is far away comes nearer.
+    #[inline(never)]
+    fn turn_far(&mut self) -> Option<Entry> {
         let rings = self.rings.as_mut()?;
         loop {
             let near = rings.near.next(self.open);
+            let near = near.map_or(u64::MAX, |(tick, _)| tick);
             let block = rings.far.next(self.open >> NEAR_BITS);
-            let block_start = block.map_or(u64::MAX, |block| block << NEAR_BITS);
-            let tick = near.unwrap_or(u64::MAX);
-            if block_start <= tick && block_start <= rings.beyond_first {
-                let block = block?;
-                self.open = block_start;
-                rings.open_block(block);
+            let start = block.map_or(u64::MAX, |(block, _)| block << NEAR_BITS);
+            let beyond = rings.beyond.peek().map_or(u64::MAX, Entry::tick);
+            if let Some((_, place)) = block
+                && start <= near
+                && start <= beyond
+            {
+                self.open = start;
+                rings.open_block(place);
                 continue;
             }
-            let tick = tick.min(rings.beyond_first);
-            self.open = tick + 1;
-            let mut node = rings.near.take(tick);
-            while node != NONE {
-                let Node { at, slot, next } = rings.nodes[node as usize];
-                self.front.push(Entry { at, slot });
-                rings.give_back(node);
-                node = next;
+            rings.later = start.min(beyond);
+            let tick = near.min(beyond);
+            if tick == u64::MAX {
+                return None;
             }
-            if tick == rings.beyond_first {
+            self.open = tick + 1;
+            let first = rings.near.take(Ring::<NEAR_WORDS, NEAR>::place(tick));
+            rings.move_to(&mut self.front, first);
+            if tick == beyond {
                 rings.take_beyond(tick, &mut self.front);
             }
             return self.front.peek();
@@ -211,33 +242,30 @@ impl Rings {
             near: Ring::new(),
             far: Ring::new(),
             beyond: Heap::new(),
-            beyond_first: u64::MAX,
+            later: u64::MAX,
             nodes: Vec::new(),
             free: NONE,
         }
     }
 
     #[inline]
-    fn push(&mut self, open: u64, new: Entry) {
-        let tick = new.tick();
-        if tick - open < NEAR as u64 {
-            let node = self.node(new, self.near.head(tick));
-            self.near.put(tick, node);
-        } else {
-            self.push_far(open, new);
-        }
+    fn push_near(&mut self, new: Entry) {
+        let place = Ring::<NEAR_WORDS, NEAR>::place(new.tick());
+        let node = self.node(new, self.near.heads[place]);
+        self.near.put(place, node);
     }
 
-    #[inline(never)]
     fn push_far(&mut self, open: u64, new: Entry) {
         let tick = new.tick();
         let block = tick >> NEAR_BITS;
         if block - (open >> NEAR_BITS) < FAR as u64 {
-            let node = self.node(new, self.far.head(block));
-            self.far.put(block, node);
+            let place = Ring::<FAR_WORDS, FAR>::place(block);
+            let node = self.node(new, self.far.heads[place]);
+            self.far.put(place, node);
+            self.later = self.later.min(block << NEAR_BITS);
         } else {
-            self.beyond_first = self.beyond_first.min(tick);
             self.beyond.push(new);
+            self.later = self.later.min(tick);
         }
     }
 
@@ -246,46 +274,66 @@ impl Rings {
     fn node(&mut self, Entry { at, slot }: Entry, next: u32) -> u32 {
         let new = Node { at, slot, next };
         let free = self.free;
-        if let Some(node) = self.nodes.get_mut(free as usize) {
-            self.free = node.next;
-            *node = new;
-            return free;
+        match self.nodes.get_mut(free as usize) {
+            Some(node) => {
+                self.free = node.next;
+                *node = new;
+                free
+            }
+            None => self.add_node(new),
         }
+    }
+
+    #[cold]
+    fn add_node(&mut self, new: Node) -> u32 {
+        let node = u32::try_from(self.nodes.len()).ok();
         self.nodes.push(new);
-        u32::try_from(self.nodes.len() - 1)
-            .ok()
-            .filter(|&node| node != NONE)
+        node.filter(|&node| node != NONE)
             .expect("fewer than 2^32 - 1 entries wait")
     }
 
+    /// Takes what is in a node out, and frees the node. Returns the next one, too.
     #[inline]
-    fn give_back(&mut self, node: u32) {
-        self.nodes[node as usize].next = self.free;
-        self.free = node;
+    fn release(&mut self, node: u32) -> (Entry, u32) {
+        let free = core::mem::replace(&mut self.free, node);
+        let Node { at, slot, next } = &mut self.nodes[node as usize];
+        let entry = Entry {
+            at: *at,
+            slot: *slot,
+        };
+        (entry, core::mem::replace(next, free))
     }
 
-    /// The block begins with the first tick that is open: what is in it is near.
-    #[inline(never)]
-    fn open_block(&mut self, block: u64) {
-        let mut node = self.far.take(block);
+    /// Moves what is in a list of nodes to the heap.
+    fn move_to(&mut self, front: &mut Heap<Entry>, mut node: u32) {
         while node != NONE {
-            let Node { at, slot, next } = self.nodes[node as usize];
-            let tick = Entry { at, slot }.tick();
-            self.nodes[node as usize].next = self.near.head(tick);
-            self.near.put(tick, node);
+            let (entry, next) = self.release(node);
+            front.push(entry);
             node = next;
         }
     }
 
+    /// A block begins with the first tick that is open: what is in it is near.
+    fn open_block(&mut self, place: usize) {
+        let mut node = self.far.take(place);
+        while node != NONE {
+            let Node { at, slot, next } = &mut self.nodes[node as usize];
+            let entry = Entry {
+                at: *at,
+                slot: *slot,
+            };
+            let place = Ring::<NEAR_WORDS, NEAR>::place(entry.tick());
+            let behind = core::mem::replace(next, self.near.heads[place]);
+            self.near.put(place, node);
+            node = behind;
+        }
+    }
+
     /// Moves those of one tick from what is far away into the heap.
-    #[cold]
     fn take_beyond(&mut self, tick: u64, front: &mut Heap<Entry>) {
-        self.beyond_first = u64::MAX;
-        while let Some(first) = self.beyond.peek() {
-            if first.tick() > tick {
-                self.beyond_first = first.tick();
-                break;
-            }
+        while let Some(first) = self.beyond.peek()
+            && first.tick() == tick
+        {
             self.beyond.pop();
             front.push(first);
         }
@@ -310,25 +358,17 @@ impl<const WORDS: usize, const SPANS: usize> Ring<WORDS, SPANS> {
         place
     }
 
-    /// The first node of a span, or [`NONE`].
-    #[inline]
-    const fn head(&self, span: u64) -> u32 {
-        self.heads[Self::place(span)]
-    }
-
     /// Makes a node, which is in front of the head, the head.
     #[inline]
-    const fn put(&mut self, span: u64, node: u32) {
-        let place = Self::place(span);
+    const fn put(&mut self, place: usize, node: u32) {
         self.heads[place] = node;
         self.used[place / 64] |= 1 << (place % 64);
         self.words |= 1 << (place / 64);
     }
 
-    /// Takes all nodes out of a span.
+    /// Takes all nodes out of a place.
     #[inline]
-    const fn take(&mut self, span: u64) -> u32 {
-        let place = Self::place(span);
+    const fn take(&mut self, place: usize) -> u32 {
         let word = &mut self.used[place / 64];
         *word &= !(1 << (place % 64));
         if *word == 0 {
@@ -337,30 +377,36 @@ impl<const WORDS: usize, const SPANS: usize> Ring<WORDS, SPANS> {
         core::mem::replace(&mut self.heads[place], NONE)
     }
 
-    /// The first span from `from` on that has any node. Those that have are fewer than `SPANS`
-    /// away.
+    /// The first span from `from` on that has any node, and its place. Those that have are fewer
+    /// than `SPANS` away.
     #[inline]
-    fn next(&self, from: u64) -> Option<u64> {
-        if self.words == 0 {
-            return None;
-        }
+    fn next(&self, from: u64) -> Option<(u64, usize)> {
         let start = Self::place(from);
         let here = self.used[start / 64] >> (start % 64);
         if here != 0 {
-            return Some(from + u64::from(here.trailing_zeros()));
+            let ahead = here.trailing_zeros();
+            return Some((from + u64::from(ahead), start + ahead as usize));
+        }
+        if self.words == 0 {
+            return None;
         }
         // Words behind this one, else from the start.
         let behind = self.words & (!1 << (start / 64));
         let words = if behind == 0 { self.words } else { behind };
         let word = words.trailing_zeros() as usize;
         let place = word * 64 + self.used[word].trailing_zeros() as usize;
-        Some(from + (place.wrapping_sub(start) % SPANS) as u64)
+        Some((from + (place.wrapping_sub(start) % SPANS) as u64, place))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pop(calendar: &mut Calendar) -> Option<Entry> {
+        calendar.peek()?;
+        calendar.take_first()
+    }
 
     /// Runs through pushes and pops, and compares with a sorted list. Returns how many were far
     /// when they were pushed.
@@ -394,7 +440,7 @@ mod tests {
             if draw(4) == 0 {
                 continue;
             }
-            let Some(first) = calendar.pop() else {
+            let Some(first) = calendar.take_first() else {
                 continue;
             };
             let at = first.at.as_nanos();
@@ -409,7 +455,7 @@ mod tests {
                 now = at;
             }
         }
-        while let Some(first) = calendar.pop() {
+        while let Some(first) = pop(&mut calendar) {
             let (at, _) = list.remove(0);
             assert_eq!(first.at.as_nanos(), at);
         }
@@ -447,7 +493,7 @@ mod tests {
             };
             calendar.push(Entry { at, slot });
         }
-        let out: Vec<_> = core::iter::from_fn(|| calendar.pop()).collect();
+        let out: Vec<_> = core::iter::from_fn(|| pop(&mut calendar)).collect();
         assert_eq!(out.len(), 100);
         assert!(out.is_sorted());
         assert_eq!(out[50].at, Timestamp::MAX);
@@ -460,7 +506,7 @@ mod tests {
             let at = Timestamp::from_nanos(at * 10_000);
             calendar.push(Entry { at, slot: 0 });
             if at >= Timestamp::from_nanos(1_000_000) {
-                calendar.pop();
+                pop(&mut calendar);
             }
         }
         let rings = calendar.rings.expect("there were many");

@@ -44,6 +44,13 @@ impl<T: Ord + Copy> Heap<T> {
         }
     }
 
+    /// The same for a heap that is empty, and has no hole.
+    #[inline]
+    pub(crate) fn start_with(&mut self, new: T) {
+        debug_assert!(self.nodes.is_empty(), "nothing is before it");
+        self.nodes.push(new);
+    }
+
     /// The first.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<T> {

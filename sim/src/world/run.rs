@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use stillpoint::{App, Timestamp, WorkerInput};
+use stillpoint::{App, NetworkEvent, Timestamp, WorkerInput};
 
 use super::outside::{Event, Sink};
 use super::scheduling::Turn;
@@ -10,6 +10,7 @@ use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::device::{Goal, PacketFlight};
 use crate::failure::Failure;
+use crate::network::Flight;
 use crate::trace::Place;
 
 /// What came of looking for something to do.
@@ -114,8 +115,7 @@ impl<A: App> World<A> {
             return Err(failure.clone());
         }
         loop {
-            self.drop_stale_deadlines();
-            let next_at = self.outside.agenda.next_at();
+            let next_at = self.next_at();
             if self.next_fault_at <= next_at.unwrap_or(Timestamp::MAX)
                 && self.next_fault_at < Timestamp::MAX
             {
@@ -130,13 +130,10 @@ impl<A: App> World<A> {
             let Some(due) = self.outside.agenda.pop() else {
                 return Ok(Step::Idle);
             };
-            let stale = match due {
-                Due::Deadline { worker } => !self.take_deadline(worker, at),
-                Due::End { slot } => !self.outside.take_end_deadline(slot, at),
-                Due::Event(_) => false,
-            };
-            if stale {
-                continue;
+            match due {
+                Due::Deadline { worker } if !self.take_deadline(worker, at) => continue,
+                Due::End { slot } if !self.outside.take_end_deadline(slot, at) => continue,
+                Due::Deadline { .. } | Due::End { .. } | Due::Event(_) => {}
             }
             if self.events == self.events_max {
                 let events_max = self.events_max;
@@ -150,7 +147,12 @@ impl<A: App> World<A> {
                 }
                 self.events += 1;
                 self.outside.now = at;
-                if self.priorities.is_none() || self.preempt(&due) == Turn::Now {
+                let due = if self.priorities.is_none() {
+                    Some(due)
+                } else {
+                    self.take_its_turn(due)
+                };
+                if let Some(due) = due {
                     self.happen(due);
                 }
                 if self.properties.is_some() {
@@ -189,6 +191,24 @@ impl<A: App> World<A> {
         match &self.outside.failed {
             Some(failure) => Err(failure.clone()),
             None => Ok(Step::Moved),
+        }
+    }
+
+    /// What is due, if it is its turn.
+    #[cold]
+    fn take_its_turn(&mut self, due: Due<Event<A>>) -> Option<Due<Event<A>>> {
+        (self.preempt(&due) == Turn::Now).then_some(due)
+    }
+
+    /// Datagrams arrive.
+    #[inline(always)]
+    fn land(&mut self, flight: Box<Flight>) {
+        if let Some((worker, socket, mut flight)) = self.outside.arrive(flight) {
+            let run = flight.take_run();
+            self.outside.spare.push(flight);
+            // Made here, where it is given: what is moved by less is copied by less.
+            let input = WorkerInput::Network(NetworkEvent::Datagrams { socket, run });
+            self.give(worker, input);
         }
     }
 
@@ -232,11 +252,7 @@ impl<A: App> World<A> {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
-            Due::Event(Event::Flight(flight)) => {
-                if let Some((worker, event)) = self.outside.arrive(flight) {
-                    self.give(worker, WorkerInput::Network(event));
-                }
-            }
+            Due::Event(Event::Flight(flight)) => self.land(flight),
             Due::Event(Event::Bus(path)) => self.bus_arrives(path),
             Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
             Due::Event(Event::BusRoom(path)) => self.room_came(path),
@@ -265,18 +281,26 @@ impl<A: App> World<A> {
     /// Gives a worker one input, and notes its deadline.
     #[inline(always)]
     pub(super) fn give(&mut self, number: u32, input: WorkerInput<A>) {
+        let seat = &self.seats[number as usize];
+        if seat.held || seat.timing.is_some() {
+            self.give_with_care(number, input);
+        } else {
+            self.hand_in(number, self.outside.now, input);
+        }
+    }
+
+    /// The same for a worker that stands still, or for which time is something of its own.
+    #[cold]
+    fn give_with_care(&mut self, number: u32, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
-            return seat.backlog.inputs.push_back(input);
+            seat.backlog.inputs.push_back(input);
+        } else {
+            self.give_timed(number, input);
         }
-        if seat.timing.is_some() {
-            return self.give_timed(number, input);
-        }
-        self.hand_in(number, self.outside.now, input);
     }
 
     /// Hands a worker one input, at `now` in its own time.
-    #[inline]
     pub(super) fn hand_in(&mut self, number: u32, now: Timestamp, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         let Some(worker) = &mut seat.worker else {
@@ -350,32 +374,42 @@ impl<A: App> World<A> {
         due
     }
 
-    /// Removes deadlines from the head of the agenda that have moved, so that time does not go on
-    /// for nothing.
-    fn drop_stale_deadlines(&mut self) {
-        while let Some((at, whose)) = self.outside.agenda.first_deadline() {
-            let worker = match whose {
-                Whose::Worker(worker) => worker,
-                Whose::End(slot) => {
-                    if self.outside.end_is_due(slot, at) {
-                        return;
-                    }
-                    self.outside.agenda.discard_first();
-                    self.outside.end_discarded(slot, at);
-                    continue;
-                }
-            };
-            let seat = &mut self.seats[worker as usize];
-            let armed = seat.armed == Some(at);
-            if armed && seat.wants_turn().is_some_and(|wanted| wanted <= at) {
-                return;
-            }
-            self.outside.agenda.discard_first();
-            if armed {
-                seat.armed = None;
-                self.arm(worker);
+    /// When the next is due. Removes deadlines from the head of the agenda that have moved, so that
+    /// time does not go on for nothing.
+    #[inline(always)]
+    fn next_at(&mut self) -> Option<Timestamp> {
+        loop {
+            match self.outside.agenda.first()? {
+                (at, Some(whose)) if !self.is_due(at, whose) => {}
+                (at, _) => return Some(at),
             }
         }
+    }
+
+    /// Whether the deadline at the head of the agenda is still one. Else it is removed.
+    fn is_due(&mut self, at: Timestamp, whose: Whose) -> bool {
+        let worker = match whose {
+            Whose::Worker(worker) => worker,
+            Whose::End(slot) => {
+                let due = self.outside.end_is_due(slot, at);
+                if !due {
+                    self.outside.agenda.discard_first();
+                    self.outside.end_discarded(slot, at);
+                }
+                return due;
+            }
+        };
+        let seat = &mut self.seats[worker as usize];
+        let armed = seat.armed == Some(at);
+        if armed && seat.wants_turn().is_some_and(|wanted| wanted <= at) {
+            return true;
+        }
+        self.outside.agenda.discard_first();
+        if armed {
+            seat.armed = None;
+            self.arm(worker);
+        }
+        false
     }
 
     fn timed_out(&mut self, at: Timestamp, limit: Duration) -> Failure {

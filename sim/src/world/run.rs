@@ -130,39 +130,91 @@ impl<A: App> World<A> {
             let Some(due) = self.outside.agenda.pop() else {
                 return Ok(Step::Idle);
             };
-            match due {
-                Due::Deadline { worker } if !self.take_deadline(worker, at) => continue,
-                Due::End { slot } if !self.outside.take_end_deadline(slot, at) => continue,
-                Due::Deadline { .. } | Due::End { .. } | Due::Event(_) => {}
+            // What comes most often goes the straight way.
+            if let Due::Event(event) = due {
+                return self.happen_at(at, event);
             }
-            if self.events == self.events_max {
-                let events_max = self.events_max;
-                self.outside.fail(Failure::Budget { at, events_max });
-            } else {
-                if at > self.due {
-                    self.pass(at);
-                    if let Some(failure) = &self.outside.failed {
-                        return Err(failure.clone());
-                    }
-                }
-                self.events += 1;
-                self.outside.now = at;
-                let due = if self.priorities.is_none() {
-                    Some(due)
-                } else {
-                    self.take_its_turn(due)
-                };
-                if let Some(due) = due {
-                    self.happen(due);
-                }
-                if self.properties.is_some() {
-                    self.look_at_properties();
-                }
-            }
-            return match &self.outside.failed {
-                Some(failure) => Err(failure.clone()),
-                None => Ok(Step::Moved),
+            let stale = match due {
+                Due::Deadline { worker } => !self.take_deadline(worker, at),
+                Due::End { slot } => !self.outside.take_end_deadline(slot, at),
+                Due::Event(_) => false,
             };
+            if !stale {
+                return self.deadline_passes(at, &due);
+            }
+        }
+    }
+
+    /// Lets an event happen.
+    #[inline(always)]
+    fn happen_at(&mut self, at: Timestamp, event: Event<A>) -> Result<Step, Failure> {
+        if self.begin(at) {
+            let event = if self.priorities.is_none() {
+                Some(event)
+            } else {
+                self.in_its_turn(event)
+            };
+            if let Some(event) = event {
+                self.happen(event);
+            }
+            if self.properties.is_some() {
+                self.look_at_properties();
+            }
+        }
+        self.outcome()
+    }
+
+    /// The event, if whoever is given it is to have it now.
+    #[cold]
+    fn in_its_turn(&mut self, event: Event<A>) -> Option<Event<A>> {
+        let due = Due::Event(event);
+        match (self.preempt(&due), due) {
+            (Turn::Now, Due::Event(event)) => Some(event),
+            _ => None,
+        }
+    }
+
+    /// Gives a worker, or an end of a connection, the deadline that has passed.
+    fn deadline_passes(&mut self, at: Timestamp, due: &Due<Event<A>>) -> Result<Step, Failure> {
+        if self.begin(at) {
+            if self.priorities.is_none() || self.preempt(due) == Turn::Now {
+                match *due {
+                    Due::Deadline { worker } => self.take_turn(worker),
+                    Due::End { slot } => self.take_end_turn(slot),
+                    Due::Event(_) => {}
+                }
+            }
+            if self.properties.is_some() {
+                self.look_at_properties();
+            }
+        }
+        self.outcome()
+    }
+
+    /// Has time go on for what happens next, unless something fails by then.
+    #[inline(always)]
+    fn begin(&mut self, at: Timestamp) -> bool {
+        if self.events == self.events_max {
+            let events_max = self.events_max;
+            self.outside.fail(Failure::Budget { at, events_max });
+            return false;
+        }
+        if at > self.due {
+            self.pass(at);
+            if self.outside.failed.is_some() {
+                return false;
+            }
+        }
+        self.events += 1;
+        self.outside.now = at;
+        true
+    }
+
+    #[inline(always)]
+    fn outcome(&self) -> Result<Step, Failure> {
+        match &self.outside.failed {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(Step::Moved),
         }
     }
 
@@ -188,16 +240,7 @@ impl<A: App> World<A> {
             self.happen_fault();
             self.look_at_properties();
         }
-        match &self.outside.failed {
-            Some(failure) => Err(failure.clone()),
-            None => Ok(Step::Moved),
-        }
-    }
-
-    /// What is due, if it is its turn.
-    #[cold]
-    fn take_its_turn(&mut self, due: Due<Event<A>>) -> Option<Due<Event<A>>> {
-        (self.preempt(&due) == Turn::Now).then_some(due)
+        self.outcome()
     }
 
     /// Datagrams arrive.
@@ -213,19 +256,12 @@ impl<A: App> World<A> {
     }
 
     #[inline(always)]
-    fn happen(&mut self, due: Due<Event<A>>) {
-        match due {
-            Due::Deadline { worker } => self.take_turn(worker),
-            Due::End { slot } => {
-                if let Some((worker, event)) = self.outside.attend(slot) {
-                    self.give(worker, WorkerInput::Network(event));
-                    self.outside.attended(slot);
-                }
-            }
-            Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
-            Due::Event(Event::Control { worker, input }) => self.control_arrives(worker, *input),
-            Due::Event(Event::ControlTurn { worker }) => self.control_turn(worker),
-            Due::Event(Event::Packet(flight)) => {
+    fn happen(&mut self, event: Event<A>) {
+        match event {
+            Event::Input { worker, input } => self.give(worker, *input),
+            Event::Control { worker, input } => self.control_arrives(worker, *input),
+            Event::ControlTurn { worker } => self.control_turn(worker),
+            Event::Packet(flight) => {
                 let PacketFlight { to, packet } = *flight;
                 let port = match to {
                     Goal::Device(port) => port,
@@ -240,27 +276,35 @@ impl<A: App> World<A> {
                     }
                 }
             }
-            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(segment),
-            Due::Event(Event::Notice(notice)) => {
+            Event::Segment(segment) => self.outside.segment_arrives(segment),
+            Event::Notice(notice) => {
                 if let Some((worker, event)) = self.outside.notice_arrives(*notice) {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
-            Due::Event(Event::Retell { slot, name }) => self.outside.retell(slot, name),
-            Due::Event(Event::Listening { slot }) => {
+            Event::Retell { slot, name } => self.outside.retell(slot, name),
+            Event::Listening { slot } => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
-            Due::Event(Event::Flight(flight)) => self.land(flight),
-            Due::Event(Event::Bus(path)) => self.bus_arrives(path),
-            Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
-            Due::Event(Event::BusRoom(path)) => self.room_came(path),
-            Due::Event(Event::LinkFree { from, to }) => self.outside.link_free(from, to),
-            Due::Event(Event::SegmentTooBig { end, bytes_max }) => {
+            Event::Flight(flight) => self.land(flight),
+            Event::Bus(path) => self.bus_arrives(path),
+            Event::BusTurn(path) => self.bus_turn(path),
+            Event::BusRoom(path) => self.room_came(path),
+            Event::LinkFree { from, to } => self.outside.link_free(from, to),
+            Event::SegmentTooBig { end, bytes_max } => {
                 self.outside.shrink_segments(end, bytes_max);
             }
-            Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
+            Event::Release { from, to } => self.outside.release_due(from, to),
+        }
+    }
+
+    /// The deadline of an end of a connection has passed.
+    fn take_end_turn(&mut self, slot: u32) {
+        if let Some((worker, event)) = self.outside.attend(slot) {
+            self.give(worker, WorkerInput::Network(event));
+            self.outside.attended(slot);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is to happen, and in which order.
 //!
-//! [`Agenda`] is a heap of small entries; what they are about lies apart in a slab. Entries come
+//! [`Agenda`] is a calendar of small entries; what they are about lies apart in a slab. Entries come
 //! out by time. Among entries of the same instant the seed chooses, as follows.
 //!
 //! Each entry comes through a *channel*: one link, the deadlines of one worker or of one end of a
@@ -9,20 +9,20 @@
 //! the lower goes first. So the order depends on the channels alone: one more of them shifts
 //! nothing between the others. Nothing is drawn where nothing meets.
 
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, Entropy, Site, Timestamp};
 
-use crate::heap::Heap;
+use crate::calendar::{Calendar, Entry};
 use crate::room::make_room;
 use crate::schedule::Delays;
 
 pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
-    heap: Heap<Entry>,
+    calendar: Calendar,
     /// What is left of the instant `ready_at`, if several entries met there.
     ready: BinaryHeap<Reverse<Ready>>,
     ready_at: Timestamp,
@@ -58,38 +58,6 @@ pub(crate) enum Due<E> {
     Event(E),
 }
 
-/// Small, because the heap moves a dozen of them for each event.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    at: Timestamp,
-    /// A place in the slab, or a worker's number with [`DEADLINE`], or the slot of an end with that
-    /// and [`END`].
-    slot: u32,
-}
-
-/// By time alone: in which order entries of one instant come out of the heap does not show.
-impl Ord for Entry {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
-impl PartialOrd for Entry {
-    #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Entry {}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Ready {
     tie: u64,
@@ -115,13 +83,15 @@ impl Whose {
     }
 }
 
+/// The slot of an entry is a place in the slab, or a worker's number with this, or the slot of an
+/// end with this and [`END`].
 const DEADLINE: u32 = 1 << 31;
 const END: u32 = 1 << 30;
 
 impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
-            heap: Heap::new(),
+            calendar: Calendar::new(),
             ready: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
@@ -165,7 +135,7 @@ impl<E> Agenda<E> {
         place.channel = channel;
         place.sequence = sequence;
         place.event = Some(event);
-        self.heap.push(Entry { at, slot });
+        self.calendar.push(Entry { at, slot });
     }
 
     #[cold]
@@ -191,7 +161,7 @@ impl<E> Agenda<E> {
     /// Notes a worker's deadline.
     pub(crate) fn push_deadline(&mut self, at: Timestamp, worker: u32) {
         let slot = worker | DEADLINE;
-        self.heap.push(Entry { at, slot });
+        self.calendar.push(Entry { at, slot });
     }
 
     /// Notes the deadline of an end of a connection, which has this channel as long as it is in its
@@ -204,48 +174,59 @@ impl<E> Agenda<E> {
         }
         self.ends[index] = channel;
         let slot = slot | DEADLINE | END;
-        self.heap.push(Entry { at, slot });
+        self.calendar.push(Entry { at, slot });
+    }
+
+    /// When the next entry is due, and whose deadline it is, if it is one and the seed needs not
+    /// choose yet.
+    #[inline(always)]
+    pub(crate) fn first(&mut self) -> Option<(Timestamp, Option<Whose>)> {
+        if !self.ready.is_empty() {
+            return Some((self.ready_at, None));
+        }
+        let first = self.calendar.peek()?;
+        let deadline = first.slot & DEADLINE != 0;
+        Some((first.at, deadline.then(|| Whose::of(first.slot))))
     }
 
     /// When the next entry is due.
     pub(crate) fn next_at(&mut self) -> Option<Timestamp> {
-        if self.ready.is_empty() {
-            self.heap.peek().map(|first| first.at)
-        } else {
-            Some(self.ready_at)
-        }
+        self.first().map(|(at, _)| at)
     }
 
-    /// The first entry, if it is a deadline that the seed needs not choose yet: when, and whose.
-    pub(crate) fn first_deadline(&mut self) -> Option<(Timestamp, Whose)> {
-        let first = self.heap.peek()?;
-        let deadline = self.ready.is_empty() && first.slot & DEADLINE != 0;
-        deadline.then_some((first.at, Whose::of(first.slot)))
-    }
-
-    /// Takes the deadline that [`Agenda::first_deadline`] named away.
+    /// Takes the deadline that [`Agenda::first`] named away.
     pub(crate) fn discard_first(&mut self) {
-        self.heap.pop();
+        self.calendar.take_first();
     }
 
+    /// Takes out what is first, after [`Agenda::first`] has found that there is something.
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
         if self.ready.is_empty() {
-            let first = self.heap.pop()?;
-            let second = self.heap.second();
-            let met = second.is_some_and(|second| second.at == first.at);
-            if !met {
+            let first = self.calendar.take_first()?;
+            if !self.calendar.meets(first) {
                 return Some(self.resolve(first.slot));
             }
-            if self.ready_at != first.at {
-                self.ready_at = first.at;
-                self.ties.clear();
-            }
-            self.make_ready(first);
+            self.meet(first);
         }
-        while let Some(next) = self.heap.peek()
-            && next.at <= self.ready_at
-        {
-            self.heap.pop();
+        self.choose()
+    }
+
+    /// Others come at the instant of the first.
+    #[inline(never)]
+    fn meet(&mut self, first: Entry) {
+        if self.ready_at != first.at {
+            self.ready_at = first.at;
+            self.ties.clear();
+        }
+        self.make_ready(first);
+    }
+
+    /// Takes out one of those that meet.
+    #[inline(never)]
+    fn choose(&mut self) -> Option<Due<E>> {
+        while let Some(next) = self.calendar.peek_at(self.ready_at) {
+            self.calendar.take_first();
             self.make_ready(next);
         }
         let Reverse(chosen) = self.ready.pop()?;
@@ -279,7 +260,7 @@ impl<E> Agenda<E> {
         if slot & DEADLINE == 0 {
             self.free.push(slot);
             let event = self.events[slot as usize].event.take();
-            Due::Event(event.expect("an entry of the heap is about an event"))
+            Due::Event(event.expect("an entry of the calendar is about an event"))
         } else {
             match Whose::of(slot) {
                 Whose::Worker(worker) => Due::Deadline { worker },
@@ -293,6 +274,11 @@ impl<E> Agenda<E> {
 mod tests {
     use super::*;
 
+    fn pop<E>(agenda: &mut Agenda<E>) -> Option<Due<E>> {
+        agenda.first()?;
+        agenda.pop()
+    }
+
     fn order(seed: u64, channels: &[u64]) -> Vec<u64> {
         let mut agenda = Agenda::new(&Entropy::from_seed(seed));
         for &channel in channels {
@@ -300,7 +286,7 @@ mod tests {
                 agenda.push(Timestamp::from_nanos(5), Entity::new(channel), channel);
             }
         }
-        core::iter::from_fn(|| match agenda.pop()? {
+        core::iter::from_fn(|| match pop(&mut agenda)? {
             Due::Event(event) => Some(event),
             Due::Deadline { .. } | Due::End { .. } => None,
         })
@@ -336,11 +322,11 @@ mod tests {
         for channel in 0..4 {
             agenda.push(at, Entity::new(channel), channel);
         }
-        assert!(agenda.pop().is_some());
+        assert!(pop(&mut agenda).is_some());
         agenda.push(at, Entity::new(7), 7);
         agenda.push(Timestamp::from_nanos(6), Entity::new(8), 8);
         let mut left = Vec::new();
-        while let Some(Due::Event(event)) = agenda.pop() {
+        while let Some(Due::Event(event)) = pop(&mut agenda) {
             left.push(event);
         }
         assert_eq!(left.len(), 5);

@@ -18,6 +18,20 @@ impl<T: Ord + Copy> Heap<T> {
         }
     }
 
+    /// How many there are, and the hole.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Takes all out, in no order.
+    pub(crate) fn take_all(&mut self) -> Vec<T> {
+        if self.hole {
+            self.fill();
+        }
+        core::mem::take(&mut self.nodes)
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, new: T) {
         if self.hole {
@@ -28,6 +42,13 @@ impl<T: Ord + Copy> Heap<T> {
             self.nodes.push(new);
             self.rise(place, new);
         }
+    }
+
+    /// The same for a heap that is empty, and has no hole.
+    #[inline]
+    pub(crate) fn start_with(&mut self, new: T) {
+        debug_assert!(self.nodes.is_empty(), "nothing is before it");
+        self.nodes.push(new);
     }
 
     /// The first.

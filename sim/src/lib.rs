@@ -90,6 +90,7 @@ mod agenda;
 mod boot;
 mod buggify;
 mod bus;
+mod calendar;
 mod check;
 mod claim;
 mod clock;

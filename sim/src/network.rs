@@ -162,6 +162,21 @@ impl Flight {
             journey: None,
         }
     }
+
+    /// Takes the datagrams out. The flight is to be filled in again.
+    #[inline(always)]
+    pub(crate) fn take_run(&mut self) -> DatagramRun {
+        self.journey = None;
+        // Field by field, as they were filled in: this is the hot path.
+        let own = &mut self.run;
+        let payload = core::mem::take(&mut own.payload);
+        let mut run = DatagramRun::new(own.peer, payload, own.segment_size);
+        run.local = own.local;
+        run.interface = own.interface;
+        run.dscp = own.dscp;
+        run.ecn = own.ecn;
+        run
+    }
 }
 
 impl Network {

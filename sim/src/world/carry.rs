@@ -7,7 +7,8 @@
 use core::ops::Range;
 
 use stillpoint::{
-    App, Buffer, DatagramRun, NetworkError, NetworkEvent, Transmit, WorkerInput, segment_count,
+    App, Buffer, DatagramRun, NetworkError, NetworkEvent, SocketId, Transmit, WorkerInput,
+    segment_count,
 };
 
 use super::errors::Told;
@@ -205,9 +206,13 @@ impl<A: App> Outside<A> {
         self.network.counters.in_flight -= count;
     }
 
-    /// Finds out who gets datagrams that have arrived: a worker, and its input.
+    /// Finds out who gets datagrams that have arrived: a worker, and its socket. Gives the flight
+    /// back then.
     #[inline(always)]
-    pub(super) fn arrive(&mut self, mut flight: Box<Flight>) -> Option<(u32, NetworkEvent)> {
+    pub(super) fn arrive(
+        &mut self,
+        mut flight: Box<Flight>,
+    ) -> Option<(u32, SocketId, Box<Flight>)> {
         let count = flight.run.count() as u64;
         let counters = &mut self.network.counters;
         counters.in_flight -= count;
@@ -236,14 +241,11 @@ impl<A: App> Outside<A> {
             return None;
         }
         self.network.counters.delivered += count;
-        let peer = flight.run.peer;
         if self.talks.watched {
+            let peer = flight.run.peer;
             self.talks.note_heard(self.now, (worker, socket), peer);
         }
-        let run = core::mem::replace(&mut flight.run, DatagramRun::new(peer, Buffer::empty(), 0));
-        flight.journey = None;
-        self.spare.push(flight);
-        Some((worker, NetworkEvent::Datagrams { socket, run }))
+        Some((worker, socket, flight))
     }
 
     /// Has all sockets that are to get it be given what has arrived, at this instant.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use stillpoint::{App, Timestamp, WorkerInput};
+use stillpoint::{App, NetworkEvent, Timestamp, WorkerInput};
 
 use super::outside::{Event, Sink};
 use super::scheduling::Turn;
@@ -10,6 +10,7 @@ use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::device::{Goal, PacketFlight};
 use crate::failure::Failure;
+use crate::network::Flight;
 use crate::trace::Place;
 
 /// What came of looking for something to do.
@@ -114,8 +115,7 @@ impl<A: App> World<A> {
             return Err(failure.clone());
         }
         loop {
-            self.drop_stale_deadlines();
-            let next_at = self.outside.agenda.next_at();
+            let next_at = self.next_at();
             if self.next_fault_at <= next_at.unwrap_or(Timestamp::MAX)
                 && self.next_fault_at < Timestamp::MAX
             {
@@ -130,37 +130,91 @@ impl<A: App> World<A> {
             let Some(due) = self.outside.agenda.pop() else {
                 return Ok(Step::Idle);
             };
+            // What comes most often goes the straight way.
+            if let Due::Event(event) = due {
+                return self.happen_at(at, event);
+            }
             let stale = match due {
                 Due::Deadline { worker } => !self.take_deadline(worker, at),
                 Due::End { slot } => !self.outside.take_end_deadline(slot, at),
                 Due::Event(_) => false,
             };
-            if stale {
-                continue;
+            if !stale {
+                return self.deadline_passes(at, &due);
             }
-            if self.events == self.events_max {
-                let events_max = self.events_max;
-                self.outside.fail(Failure::Budget { at, events_max });
+        }
+    }
+
+    /// Lets an event happen.
+    #[inline(always)]
+    fn happen_at(&mut self, at: Timestamp, event: Event<A>) -> Result<Step, Failure> {
+        if self.begin(at) {
+            let event = if self.priorities.is_none() {
+                Some(event)
             } else {
-                if at > self.due {
-                    self.pass(at);
-                    if let Some(failure) = &self.outside.failed {
-                        return Err(failure.clone());
-                    }
-                }
-                self.events += 1;
-                self.outside.now = at;
-                if self.priorities.is_none() || self.preempt(&due) == Turn::Now {
-                    self.happen(due);
-                }
-                if self.properties.is_some() {
-                    self.look_at_properties();
+                self.in_its_turn(event)
+            };
+            if let Some(event) = event {
+                self.happen(event);
+            }
+            if self.properties.is_some() {
+                self.look_at_properties();
+            }
+        }
+        self.outcome()
+    }
+
+    /// The event, if whoever is given it is to have it now.
+    #[cold]
+    fn in_its_turn(&mut self, event: Event<A>) -> Option<Event<A>> {
+        let due = Due::Event(event);
+        match (self.preempt(&due), due) {
+            (Turn::Now, Due::Event(event)) => Some(event),
+            _ => None,
+        }
+    }
+
+    /// Gives a worker, or an end of a connection, the deadline that has passed.
+    fn deadline_passes(&mut self, at: Timestamp, due: &Due<Event<A>>) -> Result<Step, Failure> {
+        if self.begin(at) {
+            if self.priorities.is_none() || self.preempt(due) == Turn::Now {
+                match *due {
+                    Due::Deadline { worker } => self.take_turn(worker),
+                    Due::End { slot } => self.take_end_turn(slot),
+                    Due::Event(_) => {}
                 }
             }
-            return match &self.outside.failed {
-                Some(failure) => Err(failure.clone()),
-                None => Ok(Step::Moved),
-            };
+            if self.properties.is_some() {
+                self.look_at_properties();
+            }
+        }
+        self.outcome()
+    }
+
+    /// Has time go on for what happens next, unless something fails by then.
+    #[inline(always)]
+    fn begin(&mut self, at: Timestamp) -> bool {
+        if self.events == self.events_max {
+            let events_max = self.events_max;
+            self.outside.fail(Failure::Budget { at, events_max });
+            return false;
+        }
+        if at > self.due {
+            self.pass(at);
+            if self.outside.failed.is_some() {
+                return false;
+            }
+        }
+        self.events += 1;
+        self.outside.now = at;
+        true
+    }
+
+    #[inline(always)]
+    fn outcome(&self) -> Result<Step, Failure> {
+        match &self.outside.failed {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(Step::Moved),
         }
     }
 
@@ -186,26 +240,28 @@ impl<A: App> World<A> {
             self.happen_fault();
             self.look_at_properties();
         }
-        match &self.outside.failed {
-            Some(failure) => Err(failure.clone()),
-            None => Ok(Step::Moved),
+        self.outcome()
+    }
+
+    /// Datagrams arrive.
+    #[inline(always)]
+    fn land(&mut self, flight: Box<Flight>) {
+        if let Some((worker, socket, mut flight)) = self.outside.arrive(flight) {
+            let run = flight.take_run();
+            self.outside.spare.push(flight);
+            // Made here, where it is given: what is moved by less is copied by less.
+            let input = WorkerInput::Network(NetworkEvent::Datagrams { socket, run });
+            self.give(worker, input);
         }
     }
 
     #[inline(always)]
-    fn happen(&mut self, due: Due<Event<A>>) {
-        match due {
-            Due::Deadline { worker } => self.take_turn(worker),
-            Due::End { slot } => {
-                if let Some((worker, event)) = self.outside.attend(slot) {
-                    self.give(worker, WorkerInput::Network(event));
-                    self.outside.attended(slot);
-                }
-            }
-            Due::Event(Event::Input { worker, input }) => self.give(worker, *input),
-            Due::Event(Event::Control { worker, input }) => self.control_arrives(worker, *input),
-            Due::Event(Event::ControlTurn { worker }) => self.control_turn(worker),
-            Due::Event(Event::Packet(flight)) => {
+    fn happen(&mut self, event: Event<A>) {
+        match event {
+            Event::Input { worker, input } => self.give(worker, *input),
+            Event::Control { worker, input } => self.control_arrives(worker, *input),
+            Event::ControlTurn { worker } => self.control_turn(worker),
+            Event::Packet(flight) => {
                 let PacketFlight { to, packet } = *flight;
                 let port = match to {
                     Goal::Device(port) => port,
@@ -220,31 +276,35 @@ impl<A: App> World<A> {
                     }
                 }
             }
-            Due::Event(Event::Segment(segment)) => self.outside.segment_arrives(segment),
-            Due::Event(Event::Notice(notice)) => {
+            Event::Segment(segment) => self.outside.segment_arrives(segment),
+            Event::Notice(notice) => {
                 if let Some((worker, event)) = self.outside.notice_arrives(*notice) {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
-            Due::Event(Event::Retell { slot, name }) => self.outside.retell(slot, name),
-            Due::Event(Event::Listening { slot }) => {
+            Event::Retell { slot, name } => self.outside.retell(slot, name),
+            Event::Listening { slot } => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
-            Due::Event(Event::Flight(flight)) => {
-                if let Some((worker, event)) = self.outside.arrive(flight) {
-                    self.give(worker, WorkerInput::Network(event));
-                }
-            }
-            Due::Event(Event::Bus(path)) => self.bus_arrives(path),
-            Due::Event(Event::BusTurn(path)) => self.bus_turn(path),
-            Due::Event(Event::BusRoom(path)) => self.room_came(path),
-            Due::Event(Event::LinkFree { from, to }) => self.outside.link_free(from, to),
-            Due::Event(Event::SegmentTooBig { end, bytes_max }) => {
+            Event::Flight(flight) => self.land(flight),
+            Event::Bus(path) => self.bus_arrives(path),
+            Event::BusTurn(path) => self.bus_turn(path),
+            Event::BusRoom(path) => self.room_came(path),
+            Event::LinkFree { from, to } => self.outside.link_free(from, to),
+            Event::SegmentTooBig { end, bytes_max } => {
                 self.outside.shrink_segments(end, bytes_max);
             }
-            Due::Event(Event::Release { from, to }) => self.outside.release_due(from, to),
+            Event::Release { from, to } => self.outside.release_due(from, to),
+        }
+    }
+
+    /// The deadline of an end of a connection has passed.
+    fn take_end_turn(&mut self, slot: u32) {
+        if let Some((worker, event)) = self.outside.attend(slot) {
+            self.give(worker, WorkerInput::Network(event));
+            self.outside.attended(slot);
         }
     }
 
@@ -269,18 +329,26 @@ impl<A: App> World<A> {
     /// Gives a worker one input, and notes its deadline.
     #[inline(always)]
     pub(super) fn give(&mut self, number: u32, input: WorkerInput<A>) {
+        let seat = &self.seats[number as usize];
+        if seat.held || seat.timing.is_some() {
+            self.give_with_care(number, input);
+        } else {
+            self.hand_in(number, self.outside.now, input);
+        }
+    }
+
+    /// The same for a worker that stands still, or for which time is something of its own.
+    #[cold]
+    fn give_with_care(&mut self, number: u32, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
-            return seat.backlog.inputs.push_back(input);
+            seat.backlog.inputs.push_back(input);
+        } else {
+            self.give_timed(number, input);
         }
-        if seat.timing.is_some() {
-            return self.give_timed(number, input);
-        }
-        self.hand_in(number, self.outside.now, input);
     }
 
     /// Hands a worker one input, at `now` in its own time.
-    #[inline]
     pub(super) fn hand_in(&mut self, number: u32, now: Timestamp, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         let Some(worker) = &mut seat.worker else {
@@ -354,32 +422,42 @@ impl<A: App> World<A> {
         due
     }
 
-    /// Removes deadlines from the head of the agenda that have moved, so that time does not go on
-    /// for nothing.
-    fn drop_stale_deadlines(&mut self) {
-        while let Some((at, whose)) = self.outside.agenda.first_deadline() {
-            let worker = match whose {
-                Whose::Worker(worker) => worker,
-                Whose::End(slot) => {
-                    if self.outside.end_is_due(slot, at) {
-                        return;
-                    }
-                    self.outside.agenda.discard_first();
-                    self.outside.end_discarded(slot, at);
-                    continue;
-                }
-            };
-            let seat = &mut self.seats[worker as usize];
-            let armed = seat.armed == Some(at);
-            if armed && seat.wants_turn().is_some_and(|wanted| wanted <= at) {
-                return;
-            }
-            self.outside.agenda.discard_first();
-            if armed {
-                seat.armed = None;
-                self.arm(worker);
+    /// When the next is due. Removes deadlines from the head of the agenda that have moved, so that
+    /// time does not go on for nothing.
+    #[inline(always)]
+    fn next_at(&mut self) -> Option<Timestamp> {
+        loop {
+            match self.outside.agenda.first()? {
+                (at, Some(whose)) if !self.is_due(at, whose) => {}
+                (at, _) => return Some(at),
             }
         }
+    }
+
+    /// Whether the deadline at the head of the agenda is still one. Else it is removed.
+    fn is_due(&mut self, at: Timestamp, whose: Whose) -> bool {
+        let worker = match whose {
+            Whose::Worker(worker) => worker,
+            Whose::End(slot) => {
+                let due = self.outside.end_is_due(slot, at);
+                if !due {
+                    self.outside.agenda.discard_first();
+                    self.outside.end_discarded(slot, at);
+                }
+                return due;
+            }
+        };
+        let seat = &mut self.seats[worker as usize];
+        let armed = seat.armed == Some(at);
+        if armed && seat.wants_turn().is_some_and(|wanted| wanted <= at) {
+            return true;
+        }
+        self.outside.agenda.discard_first();
+        if armed {
+            seat.armed = None;
+            self.arm(worker);
+        }
+        false
     }
 
     fn timed_out(&mut self, at: Timestamp, limit: Duration) -> Failure {

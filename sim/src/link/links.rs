@@ -180,11 +180,28 @@ impl Links {
         }
     }
 
-    #[inline]
+    /// When what is sent now arrives, if the link is a plain one.
+    #[inline(always)]
+    pub(crate) fn plain_arrival(
+        &mut self,
+        ends: (u32, u32),
+        link: Entity,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let path = self.path(ends.0, ends.1);
+        (!path.faulty).then(|| self.arrival(&path, link, now))
+    }
+
+    #[inline(always)]
     pub(crate) fn path(&self, from: u32, to: u32) -> Path {
         if self.own.is_empty() && self.barriers.is_empty() {
             return self.usual(from, to).path;
         }
+        self.own_path(from, to)
+    }
+
+    #[inline(never)]
+    fn own_path(&self, from: u32, to: u32) -> Path {
         let mut path = self.leg(from, to).path;
         path.faulty |= self.barriers.contains_key(&(from, to));
         path
@@ -214,6 +231,7 @@ impl Links {
     }
 
     /// When what is sent now over a plain link arrives.
+    #[inline]
     pub(crate) fn arrival(&mut self, path: &Path, link: Entity, now: Timestamp) -> Timestamp {
         let mut latency = path.latency_min;
         if path.width > 0 {
@@ -222,7 +240,7 @@ impl Links {
             let from = self.draw(path, link, knot);
             let to = self.draw(path, link, knot.wrapping_add(1));
             let part = now & ((1 << shift) - 1);
-            let step = (i128::from(to) - i128::from(from)) * i128::from(part);
+            let step = i128::from(to.cast_signed() - from.cast_signed()) * i128::from(part);
             latency += from.strict_add_signed(
                 i64::try_from(step >> shift).expect("a latency is less than a day"),
             );
@@ -418,11 +436,19 @@ impl Links {
         }
     }
 
+    #[inline]
     fn draw(&mut self, path: &Path, link: Entity, knot: u64) -> u64 {
+        if self.drawn.is_some() {
+            return self.draw_once(path, link, knot);
+        }
+        self.latency.below(link, knot, path.width + 1)
+    }
+
+    /// Draws what was not drawn before.
+    #[inline(never)]
+    fn draw_once(&mut self, path: &Path, link: Entity, knot: u64) -> u64 {
         let options = path.width + 1;
-        let Some(drawn) = &mut self.drawn else {
-            return self.latency.below(link, knot, options);
-        };
+        let drawn = self.drawn.get_or_insert_default();
         let known = drawn.entry(link).or_insert([(u64::MAX, 0); 2]);
         if let Some(&(_, latency)) = known.iter().find(|&&(at, _)| at == knot) {
             return latency.min(path.width);

@@ -172,13 +172,11 @@ impl<A: App> Outside<A> {
     /// Puts datagrams onto their link.
     #[inline(always)]
     pub(super) fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
-        let path = self.network.links.path(flight.from, flight.to);
         let link = self.network.link_entity(flight.from, flight.to);
-        if path.faulty {
+        let (links, ends) = (&mut self.network.links, (flight.from, flight.to));
+        let Some(arrival) = links.plain_arrival(ends, link, self.now) else {
             return self.carry_over_faulty(place, flight, count);
-        }
-        let links = &mut self.network.links;
-        let arrival = links.arrival(&path, link, self.now);
+        };
         let words = [
             peer(flight.target),
             size(flight.run.payload.len(), count),

@@ -53,7 +53,8 @@ pub(super) struct Outside<A: App> {
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     pub(super) spare: Vec<Box<Flight>>,
     /// What is lent to tasks to write a datagram into.
-    pub(super) lent: Box<[u8]>,
+    /// It grows with what they write.
+    pub(super) lent: Vec<u8>,
 }
 
 /// What waits in the agenda.
@@ -180,7 +181,7 @@ impl<A: App> Outside<A> {
             talks: Talks::default(),
             buffers,
             spare: Vec::new(),
-            lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
+            lent: Vec::new(),
         }
     }
 
@@ -218,7 +219,7 @@ pub(super) struct Sink<'a, A: App> {
 
 impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
     fn lend(&mut self) -> TransmitBuffer<'_> {
-        TransmitBuffer::new(&mut self.outside.lent)
+        TransmitBuffer::growing(&mut self.outside.lent, DATAGRAM_BYTES_MAX)
     }
 
     fn transmit(&mut self, transmit: Transmit) {

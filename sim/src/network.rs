@@ -283,9 +283,10 @@ impl Network {
         self.hosts[node as usize].bound.len()
     }
 
+    #[inline(always)]
     fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
-        let open = self.sockets.get(worker, id.key().slot);
-        open.filter(|socket| socket.id == id)
+        let open = self.sockets.get(worker, id.key().slot)?;
+        (open.id == id).then_some(open)
     }
 
     /// Whether a socket has room for datagrams that arrive now. If so, they take it.

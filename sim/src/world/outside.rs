@@ -222,6 +222,7 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
         TransmitBuffer::growing(&mut self.outside.lent, DATAGRAM_BYTES_MAX)
     }
 
+    #[inline(always)]
     fn transmit(&mut self, transmit: Transmit) {
         self.send(transmit);
     }
@@ -396,11 +397,19 @@ impl<A: App> Sink<'_, A> {
     }
 
     /// A payload as a buffer.
+    #[inline(always)]
     pub(super) fn owned(&self, payload: stillpoint::Payload) -> stillpoint::Buffer {
-        payload.into_buffer().unwrap_or_else(|len| {
-            let written = self.outside.lent.get(..len).unwrap_or_default();
-            self.outside.buffers.copy_from(written)
-        })
+        match payload.into_buffer() {
+            Ok(buffer) => buffer,
+            Err(len) => self.written(len),
+        }
+    }
+
+    /// What a task has written into lent memory.
+    #[inline(never)]
+    fn written(&self, len: usize) -> stillpoint::Buffer {
+        let written = self.outside.lent.get(..len).unwrap_or_default();
+        self.outside.buffers.copy_from(written)
     }
 
     pub(super) fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {

@@ -9,12 +9,13 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     Buffer, DatagramRun, Dscp, Entity, Entropy, Interface, InterfaceIndex, NetworkError, Sharing,
-    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
+    SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::counters::Counters;
 use crate::device::Devices;
+use crate::draws::LazySite;
 use crate::link::Links;
 
 mod addresses;
@@ -61,8 +62,8 @@ pub(crate) struct Network {
     lone: Vec<Lone>,
     /// By worker: whether it takes nothing.
     pub(crate) held: Vec<Held>,
-    flow: Site,
-    ephemeral: Site,
+    flow: LazySite,
+    ephemeral: LazySite,
 }
 
 pub(crate) struct Host {
@@ -173,8 +174,8 @@ impl Network {
             sockets: Sockets::default(),
             lone: Vec::new(),
             held: Vec::new(),
-            flow: entropy.site("shared port"),
-            ephemeral: entropy.site("ephemeral port"),
+            flow: LazySite::new(entropy, "shared port"),
+            ephemeral: LazySite::new(entropy, "ephemeral port"),
         }
     }
 

@@ -33,9 +33,10 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
 
     #[inline]
     fn output(&mut self, task: TaskId, output: Output<A>) {
-        match output {
-            Output::Transmit(transmit) => self.transmit(task, transmit),
-            other => self.other_output(task, other),
+        if let Output::Transmit(transmit) = output {
+            self.transmit(task, transmit);
+        } else {
+            self.other_output(task, output);
         }
     }
 

@@ -250,10 +250,17 @@ impl Clone for Buffer {
 }
 
 impl Drop for Buffer {
+    #[inline]
     fn drop(&mut self) {
-        let Some(mut block) = self.block.take() else {
-            return;
-        };
+        if let Some(block) = self.block.take() {
+            Self::leave(block);
+        }
+    }
+}
+
+impl Buffer {
+    #[inline(never)]
+    fn leave(mut block: Arc<Block>) {
         // The last one out hands the block over as it is. Two that leave at the same moment may
         // both see the other still there; then `Block::drop` gives the memory back.
         if let Some(pool) = Arc::get_mut(&mut block).and_then(|block| block.pool.take()) {

@@ -114,6 +114,7 @@ impl Site {
     ///
     /// If `options` is 0.
     #[must_use]
+    #[inline(always)]
     pub fn below(&self, entity: Entity, count: u64, options: u64) -> u64 {
         assert!(options > 0, "draw `{}` from no options", self.name);
         let wide = u128::from(self.raw(entity, count)) * u128::from(options);
@@ -157,6 +158,7 @@ impl Site {
         Duration::from_nanos(low + self.below(entity, count, span))
     }
 
+    #[inline(always)]
     fn raw(&self, entity: Entity, count: u64) -> u64 {
         let mut input = [0; 16];
         input[..8].copy_from_slice(&entity.0.to_le_bytes());
@@ -164,10 +166,24 @@ impl Site {
         xxh3::xxh3_64_with_seed(&input, self.key)
     }
 
+    #[inline(always)]
     fn offer(&self, entity: Entity, count: u64, options: u64, drawn: u64) -> u64 {
-        let Some(choices) = &self.choices else {
-            return drawn;
-        };
+        match &self.choices {
+            None => drawn,
+            Some(choices) => self.ask(choices, entity, count, options, drawn),
+        }
+    }
+
+    /// Apart, so that those who draw from a seed have little to carry.
+    #[inline(never)]
+    fn ask(
+        &self,
+        choices: &SharedChoices,
+        entity: Entity,
+        count: u64,
+        options: u64,
+        drawn: u64,
+    ) -> u64 {
         let draw = Draw {
             site: self.name,
             entity,
@@ -287,6 +303,7 @@ impl Entity {
 
     /// The `number`-th part of this entity: the link from this node to that, the n-th task.
     #[must_use]
+    #[inline(always)]
     pub fn part(self, number: u64) -> Self {
         Self(xxh3::xxh3_64_with_seed(&number.to_le_bytes(), self.0))
     }

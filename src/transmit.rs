@@ -9,8 +9,18 @@ use crate::buffer::Buffer;
 /// call of [`Task::poll_output`](crate::Task::poll_output).
 #[derive(Debug)]
 pub struct TransmitBuffer<'a> {
-    memory: &'a mut [u8],
+    memory: Memory<'a>,
     written: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Memory<'a> {
+    Whole(&'a mut [u8]),
+    /// Made as it is needed, up to `max` bytes.
+    Growing {
+        made: &'a mut Vec<u8>,
+        max: usize,
+    },
 }
 
 impl<'a> TransmitBuffer<'a> {
@@ -19,7 +29,18 @@ impl<'a> TransmitBuffer<'a> {
     #[inline]
     pub const fn new(memory: &'a mut [u8]) -> Self {
         Self {
-            memory,
+            memory: Memory::Whole(memory),
+            written: None,
+        }
+    }
+
+    /// Lends `max` bytes, of which there are only those that were ever asked for: `made` is made
+    /// longer when a task writes more. For drivers that are many, most of which lend in vain.
+    #[must_use]
+    #[inline]
+    pub const fn growing(made: &'a mut Vec<u8>, max: usize) -> Self {
+        Self {
+            memory: Memory::Growing { made, max },
             written: None,
         }
     }
@@ -28,7 +49,26 @@ impl<'a> TransmitBuffer<'a> {
     #[must_use]
     #[inline]
     pub const fn capacity(&self) -> usize {
-        self.memory.len()
+        match &self.memory {
+            Memory::Whole(memory) => memory.len(),
+            Memory::Growing { max, .. } => *max,
+        }
+    }
+
+    /// The first `len` bytes, if there can be as many.
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        match &mut self.memory {
+            Memory::Whole(memory) => memory.get_mut(..len),
+            Memory::Growing { made, max } => {
+                if len > *max {
+                    return None;
+                }
+                if made.len() < len {
+                    made.resize(len, 0);
+                }
+                made.get_mut(..len)
+            }
+        }
     }
 
     /// Writes a payload. What was written before is gone.
@@ -37,8 +77,8 @@ impl<'a> TransmitBuffer<'a> {
     ///
     /// [`PayloadTooLong`] if there is not room for all of `bytes`. Nothing is written then.
     pub fn write(&mut self, bytes: &[u8]) -> Result<Payload, PayloadTooLong> {
-        let max = self.memory.len();
-        let Some(room) = self.memory.get_mut(..bytes.len()) else {
+        let max = self.capacity();
+        let Some(room) = self.room(bytes.len()) else {
             return Err(PayloadTooLong {
                 len: bytes.len(),
                 max,
@@ -55,12 +95,9 @@ impl<'a> TransmitBuffer<'a> {
     ///
     /// If `fill` claims more bytes than there are.
     pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Payload {
-        let len = fill(self.memory);
-        assert!(
-            len <= self.memory.len(),
-            "wrote {len} bytes into {}",
-            self.memory.len()
-        );
+        let capacity = self.capacity();
+        let len = fill(self.room(capacity).unwrap_or_default());
+        assert!(len <= capacity, "wrote {len} bytes into {capacity}");
         self.written = Some(len);
         Payload(Inner::Lent(len))
     }
@@ -162,5 +199,26 @@ mod tests {
         assert_eq!(transmit.written(), None);
         assert_eq!(transmit.write(b"123").unwrap().len(), 3);
         assert_eq!(memory, *b"123\x07");
+    }
+
+    #[test]
+    fn memory_that_grows_is_as_good_as_memory_that_is_there() {
+        let mut made = Vec::new();
+        let mut transmit = TransmitBuffer::growing(&mut made, 8);
+        assert_eq!(transmit.capacity(), 8);
+        assert_eq!(transmit.write(b"123").unwrap().len(), 3);
+        assert_eq!(
+            transmit.write(b"123456789"),
+            Err(PayloadTooLong { len: 9, max: 8 })
+        );
+        assert_eq!(transmit.written(), Some(3));
+        assert_eq!(made, b"123");
+        let mut transmit = TransmitBuffer::growing(&mut made, 8);
+        let payload = transmit.write_with(|memory| {
+            memory[7] = b'8';
+            memory.len()
+        });
+        assert_eq!((payload.len(), transmit.written()), (8, Some(8)));
+        assert_eq!(made, b"123\0\0\0\08");
     }
 }

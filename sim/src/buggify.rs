@@ -9,7 +9,9 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use stillpoint::{Decide, Entity, Entropy, Mischief, Site};
+use stillpoint::{Decide, Entity, Entropy, Mischief};
+
+use crate::draws::LazySite;
 
 /// What became of one label of [`Context::buggify`](stillpoint::Context::buggify). See
 /// [`World::buggified`](crate::World::buggified).
@@ -33,8 +35,8 @@ struct Answers {
     /// For which share of the labels, and then of the calls.
     chances: Cell<(f64, f64)>,
     labels: RefCell<IndexMap<&'static str, Label, FxBuildHasher>>,
-    label: Site,
-    call: Site,
+    label: LazySite,
+    call: LazySite,
 }
 
 #[derive(Default)]
@@ -50,8 +52,8 @@ impl Buggify {
         Self(Rc::new(Answers {
             chances: Cell::new((0.0, 0.0)),
             labels: RefCell::default(),
-            label: entropy.site("buggify label"),
-            call: entropy.site("buggify"),
+            label: LazySite::new(entropy, "buggify label"),
+            call: LazySite::new(entropy, "buggify"),
         }))
     }
 

@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use stillpoint::{App, BusItem, Entity, Entropy, Site, Timestamp};
+use stillpoint::{App, BusItem, Entity, Entropy, Timestamp};
+
+use crate::draws::LazySite;
 
 /// How the bus between the workers of one node behaves. See [`World::set_bus`](crate::World::set_bus).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub(crate) struct Buses<A: App> {
     links: Vec<BusLink>,
     usual: BusLink,
     queues: IndexMap<BusPath, Queue<A>, FxBuildHasher>,
-    latency: Site,
+    latency: LazySite,
 }
 
 /// From one worker of a node to another.
@@ -129,7 +131,7 @@ impl<A: App> Buses<A> {
             links: Vec::new(),
             usual: BusLink::default(),
             queues: IndexMap::default(),
-            latency: entropy.site("bus latency"),
+            latency: LazySite::new(entropy, "bus latency"),
         }
     }
 

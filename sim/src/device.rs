@@ -11,10 +11,11 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     DeviceAddress, DeviceCounters, DeviceError, DeviceId, DeviceKind, DeviceOpen, DeviceQueues,
-    Entity, Entropy, NetworkError, Packet, PacketHeaders, PacketSizes, Site,
+    Entity, Entropy, NetworkError, Packet, PacketHeaders, PacketSizes,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::draws::LazySite;
 use crate::network::Entrance;
 
 pub(crate) struct Devices {
@@ -24,7 +25,7 @@ pub(crate) struct Devices {
     by_queue: IndexMap<(u32, DeviceId), usize, FxBuildHasher>,
     /// Where the switch has last seen an Ethernet address.
     learned: IndexMap<[u8; 6], Port, FxBuildHasher>,
-    queue: Site,
+    queue: LazySite,
 }
 
 pub(crate) struct Device {
@@ -96,7 +97,7 @@ impl Devices {
             devices: Vec::new(),
             by_queue: IndexMap::default(),
             learned: IndexMap::default(),
-            queue: entropy.site("device queue"),
+            queue: LazySite::new(entropy, "device queue"),
         }
     }
 

@@ -1,10 +1,37 @@
 //! Draws as they were made, for those who compare two runs.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
+use core::ops::Deref;
 
-use stillpoint::{Choices, Draw};
+use stillpoint::{Choices, Draw, Entropy, Site};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A site that is made when it first draws: most worlds use few of those that there are.
+#[derive(Debug, Clone)]
+pub(crate) struct LazySite {
+    name: &'static str,
+    entropy: Entropy,
+    site: OnceCell<Site>,
+}
+
+impl LazySite {
+    pub(crate) fn new(entropy: &Entropy, name: &'static str) -> Self {
+        Self {
+            name,
+            entropy: entropy.clone(),
+            site: OnceCell::new(),
+        }
+    }
+}
+
+impl Deref for LazySite {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        self.site.get_or_init(|| self.entropy.site(self.name))
+    }
+}
 
 /// A draw that was made, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

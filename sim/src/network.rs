@@ -11,12 +11,13 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
     Buffer, DatagramRun, Dscp, Entity, Entropy, Interface, InterfaceIndex, NetworkError, Sharing,
-    Site, SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
+    SocketId, Timestamp, Transmit, UdpBuffers, UdpOpen, WhenFull,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::counters::Counters;
 use crate::device::Devices;
+use crate::draws::LazySite;
 use crate::link::Links;
 use crate::room::Lazy;
 
@@ -64,8 +65,8 @@ pub(crate) struct Network {
     lone: Vec<Lone>,
     /// By worker: whether it takes nothing.
     pub(crate) held: Vec<Held>,
-    flow: Site,
-    ephemeral: Site,
+    flow: LazySite,
+    ephemeral: LazySite,
 }
 
 pub(crate) struct Host {
@@ -194,8 +195,8 @@ impl Network {
             sockets: Sockets::default(),
             lone: Vec::new(),
             held: Vec::new(),
-            flow: entropy.site("shared port"),
-            ephemeral: entropy.site("ephemeral port"),
+            flow: LazySite::new(entropy, "shared port"),
+            ephemeral: LazySite::new(entropy, "ephemeral port"),
         }
     }
 
@@ -304,9 +305,10 @@ impl Network {
         self.hosts[node as usize].bound.len()
     }
 
+    #[inline(always)]
     fn socket(&self, worker: u32, id: SocketId) -> Option<&Socket> {
-        let open = self.sockets.get(worker, id.key().slot);
-        open.filter(|socket| socket.id == id)
+        let open = self.sockets.get(worker, id.key().slot)?;
+        (open.id == id).then_some(open)
     }
 
     /// Whether a socket has room for datagrams that arrive now. If so, they take it.

@@ -18,12 +18,13 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use slab::Slab;
 use stillpoint::{
-    Entity, Entropy, IncomingId, ListenerId, NetworkError, NetworkEvent, Sharing, Site, StreamId,
+    Entity, Entropy, IncomingId, ListenerId, NetworkError, NetworkEvent, Sharing, StreamId,
     TcpConnect, TcpListen, Timestamp,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::counters::Counters;
+use crate::draws::LazySite;
 use crate::network::{EPHEMERAL_FIRST, EPHEMERAL_PORTS, Held, Network};
 
 mod endpoint;
@@ -56,8 +57,8 @@ pub(crate) struct Tcp {
     /// The end that a worker is being told of.
     incoming: Option<u32>,
     ports: Ports,
-    pub(crate) cut: Site,
-    pub(crate) give: Site,
+    pub(crate) cut: LazySite,
+    pub(crate) give: LazySite,
 }
 
 /// Which connection, and which of its ends.
@@ -99,7 +100,7 @@ struct Conversation {
 
 /// Chooses ports for those who bind to port 0.
 pub(crate) struct Ports {
-    site: Site,
+    site: LazySite,
     /// By node: how many were chosen.
     chosen: IndexMap<u32, u64, FxBuildHasher>,
 }
@@ -156,11 +157,11 @@ impl Tcp {
             parked: IndexMap::default(),
             incoming: None,
             ports: Ports {
-                site: entropy.site("tcp ephemeral port"),
+                site: LazySite::new(entropy, "tcp ephemeral port"),
                 chosen: IndexMap::default(),
             },
-            cut: entropy.site("tcp segment"),
-            give: entropy.site("tcp receive"),
+            cut: LazySite::new(entropy, "tcp segment"),
+            give: LazySite::new(entropy, "tcp receive"),
         }
     }
 

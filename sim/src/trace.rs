@@ -48,8 +48,10 @@ pub(crate) struct Trace {
     events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
     hashed: usize,
-    /// Of the payloads, which are hashed apart, without a copy.
+    /// Of the payloads, which are hashed apart.
     payload_hasher: Xxh3,
+    /// Payloads that are not in `payload_hasher` yet, which takes many at a time faster.
+    payloads: Vec<u8>,
     /// All events, if they are wanted.
     recorded: Option<Vec<TraceEvent>>,
     /// Who knows how many draws were made, and how many it were at each recorded event.
@@ -79,6 +81,7 @@ impl Trace {
             len: 0,
             hashed: 0,
             payload_hasher: Xxh3::new(),
+            payloads: Vec::with_capacity(PAYLOADS_BYTES),
             recorded: None,
             marked: None,
             texts: VecDeque::new(),
@@ -150,12 +153,24 @@ impl Trace {
     /// What the last event brings.
     #[inline(always)]
     fn payload(&mut self, payload: &[u8]) {
-        self.payload_hasher.update(payload);
+        if self.payloads.len() + payload.len() <= PAYLOADS_BYTES {
+            self.payloads.extend_from_slice(payload);
+        } else {
+            self.hash_payloads(payload);
+        }
         if let Some(recorded) = &mut self.recorded
             && let Some(event) = recorded.last_mut()
         {
             event.words[2] = xxh3_64(payload);
         }
+    }
+
+    /// Hashes the payloads that wait, and `last` behind them.
+    #[inline(never)]
+    fn hash_payloads(&mut self, last: &[u8]) {
+        self.payload_hasher.update(&self.payloads);
+        self.payload_hasher.update(last);
+        self.payloads.clear();
     }
 
     /// A packet on its way into a worker, and what is in it.
@@ -164,12 +179,7 @@ impl Trace {
         let offload = u64::from(packet.offload != stillpoint::PacketOffload::NONE);
         let words = [offload, payload.len() as u64, 0];
         self.resource(place, TraceKind::Packet, id, words);
-        self.payload_hasher.update(payload);
-        if let Some(recorded) = &mut self.recorded
-            && let Some(event) = recorded.last_mut()
-        {
-            event.words[2] = xxh3_64(payload);
-        }
+        self.payload(payload);
     }
 
     #[inline(always)]
@@ -201,7 +211,7 @@ impl Trace {
     pub(crate) fn text(&mut self, value: &impl Debug) -> u64 {
         let full = self.texts.len() >= TEXTS_MAX && self.recorded.is_none();
         let oldest = if full { self.texts.pop_front() } else { None };
-        let mut text = oldest.map_or_else(String::new, |(_, text)| text);
+        let mut text = oldest.map_or_else(|| String::with_capacity(TEXT_BYTES), |(_, text)| text);
         text.clear();
         write!(text, "{value:?}").expect("a `Debug` that writes its text");
         let hash = xxh3_64(text.as_bytes());
@@ -221,7 +231,9 @@ impl Trace {
     pub(crate) fn hash(&self) -> TraceHash {
         let mut hasher = self.hasher.clone();
         update(&mut hasher, &self.events[self.hashed..self.len]);
-        hasher.update(&self.payload_hasher.digest128().to_le_bytes());
+        let mut payloads = self.payload_hasher.clone();
+        payloads.update(&self.payloads);
+        hasher.update(&payloads.digest128().to_le_bytes());
         TraceHash(hasher.digest128())
     }
 
@@ -272,6 +284,12 @@ fn decode(event: &Encoded) -> TraceEvent {
 /// Characters of a text that are shown.
 const SHOWN_MAX: usize = 400;
 
+/// Bytes of payloads that wait to be hashed together.
+const PAYLOADS_BYTES: usize = 4_096;
+
+/// What most texts need.
+const TEXT_BYTES: usize = 256;
+
 /// Texts that are kept: one for each event that is.
 const TEXTS_MAX: usize = 64;
 
@@ -304,6 +322,21 @@ mod tests {
             assert_ne!(asked.hash(), TraceHash(0));
         }
         assert_eq!(asked.hash(), left_alone.hash());
+    }
+
+    #[test]
+    fn payloads_are_hashed_as_one_text() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(20_000).collect();
+        for step in [1, 200, 4_095, 4_096, 4_097, 20_000] {
+            let (mut trace, mut whole) = (Trace::new(), Xxh3::new());
+            for payload in bytes.chunks(step) {
+                trace.payload(payload);
+                whole.update(payload);
+                let mut hasher = trace.hasher.clone();
+                hasher.update(&whole.digest128().to_le_bytes());
+                assert_eq!(trace.hash(), TraceHash(hasher.digest128()));
+            }
+        }
     }
 
     #[test]

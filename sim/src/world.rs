@@ -13,12 +13,13 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, ControlPlane, Entity, Entropy, Site, TaskId, Timestamp, WhenWorkerFails,
-    Worker, WorkerConfig, WorkerInput,
+    App, BufferPool, ControlPlane, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker,
+    WorkerConfig, WorkerInput,
 };
 
 use crate::buggify::Buggify;
 use crate::bus::BusLink;
+use crate::draws::LazySite;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 use crate::room::make_room;
@@ -96,7 +97,7 @@ pub struct World<A: App> {
     converged: u64,
     before_input: Vec<Box<BeforeInput>>,
     entropy: Entropy,
-    scenario: Site,
+    scenario: LazySite,
     /// By name: how often the scenario has drawn.
     drawn: IndexMap<&'static str, u64, FxBuildHasher>,
     /// What all workers are made with but for their index and whose they are.
@@ -167,7 +168,7 @@ impl<A: App> World<A> {
             schedules: 0,
             converged: 0,
             before_input: Vec::new(),
-            scenario: entropy.site("scenario"),
+            scenario: LazySite::new(&entropy, "scenario"),
             drawn: IndexMap::default(),
             config,
             timings: Box::new(Timings::new(&entropy)),

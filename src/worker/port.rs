@@ -31,9 +31,26 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
         self.outputs.lend()
     }
 
+    #[inline]
     fn output(&mut self, task: TaskId, output: Output<A>) {
+        if let Output::Transmit(transmit) = output {
+            self.transmit(task, transmit);
+        } else {
+            self.other_output(task, output);
+        }
+    }
+
+    fn ended(&mut self, task: TaskId, end: End) {
+        *self.ending = Some(Box::new((task, end)));
+        self.finish_ending();
+    }
+}
+
+impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
+    /// Everything but datagrams: apart, so that those have little to carry.
+    #[inline(never)]
+    fn other_output(&mut self, task: TaskId, output: Output<A>) {
         match output {
-            Output::Transmit(transmit) => self.transmit(task, transmit),
             Output::Report(report) => self.outputs.push(WorkerOutput::Report { task, report }),
             Output::Write(write) => {
                 self.if_own(task, write.stream.into(), NetworkCommand::Write(write));
@@ -89,18 +106,11 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
                         .push(WorkerOutput::SpawnFailed { parent, error });
                 }
             }
-            // The group keeps this one to itself and says `ended`.
-            Output::Finished => {}
+            // Datagrams are seen to before, and the group keeps the end to itself and says `ended`.
+            Output::Transmit(_) | Output::Finished => {}
         }
     }
 
-    fn ended(&mut self, task: TaskId, end: End) {
-        *self.ending = Some(Box::new((task, end)));
-        self.finish_ending();
-    }
-}
-
-impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     /// Closes what the task that has ended owned, then says so. Its streams are reset unless it has
     /// finished by itself, so that no peer takes half an answer for a whole one.
     pub(super) fn finish_ending(&mut self) {

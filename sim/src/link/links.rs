@@ -180,11 +180,41 @@ impl Links {
         }
     }
 
+    /// When what is sent now arrives, if the link is a plain one.
+    #[inline(always)]
+    pub(crate) fn plain_arrival(
+        &mut self,
+        ends: (u32, u32),
+        link: Entity,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if self.own.is_empty() && self.barriers.is_empty() && self.drawn.is_none() {
+            let path = &self.usual(ends.0, ends.1).path;
+            let draw = |knot, options| self.latency.below(link, knot, options);
+            if path.faulty {
+                return None;
+            }
+            return Some(path.arrival(now, draw));
+        }
+        self.own_arrival(ends, link, now)
+    }
+
+    #[inline(never)]
+    fn own_arrival(&mut self, ends: (u32, u32), link: Entity, now: Timestamp) -> Option<Timestamp> {
+        let path = self.path(ends.0, ends.1);
+        (!path.faulty).then(|| self.arrival(&path, link, now))
+    }
+
     #[inline]
     pub(crate) fn path(&self, from: u32, to: u32) -> Path {
         if self.own.is_empty() && self.barriers.is_empty() {
             return self.usual(from, to).path;
         }
+        self.own_path(from, to)
+    }
+
+    #[inline(never)]
+    fn own_path(&self, from: u32, to: u32) -> Path {
         let mut path = self.leg(from, to).path;
         path.faulty |= self.barriers.contains_key(&(from, to));
         path
@@ -215,19 +245,19 @@ impl Links {
 
     /// When what is sent now over a plain link arrives.
     pub(crate) fn arrival(&mut self, path: &Path, link: Entity, now: Timestamp) -> Timestamp {
-        let mut latency = path.latency_min;
-        if path.width > 0 {
-            let (now, shift) = (now.as_nanos(), path.shift);
-            let knot = now >> shift;
-            let from = self.draw(path, link, knot);
-            let to = self.draw(path, link, knot.wrapping_add(1));
-            let part = now & ((1 << shift) - 1);
-            let step = (i128::from(to) - i128::from(from)) * i128::from(part);
-            latency += from.strict_add_signed(
-                i64::try_from(step >> shift).expect("a latency is less than a day"),
-            );
-        }
-        now.after(Duration::from_nanos(latency.max(1)))
+        let latency = &self.latency;
+        let Some(drawn) = &mut self.drawn else {
+            return path.arrival(now, |knot, options| latency.below(link, knot, options));
+        };
+        path.arrival(now, |knot, options| {
+            let known = drawn.entry(link).or_insert([(u64::MAX, 0); 2]);
+            if let Some(&(_, latency)) = known.iter().find(|&&(at, _)| at == knot) {
+                return latency.min(options - 1);
+            }
+            let latency = latency.below(link, knot, options);
+            *known = [known[1], (knot, latency)];
+            latency
+        })
     }
 
     /// When what leaves then arrives. `number` is that of the run it is drawn for.
@@ -416,20 +446,6 @@ impl Links {
                 lost
             }
         }
-    }
-
-    fn draw(&mut self, path: &Path, link: Entity, knot: u64) -> u64 {
-        let options = path.width + 1;
-        let Some(drawn) = &mut self.drawn else {
-            return self.latency.below(link, knot, options);
-        };
-        let known = drawn.entry(link).or_insert([(u64::MAX, 0); 2]);
-        if let Some(&(_, latency)) = known.iter().find(|&&(at, _)| at == knot) {
-            return latency.min(path.width);
-        }
-        let latency = self.latency.below(link, knot, options);
-        *known = [known[1], (knot, latency)];
-        latency
     }
 }
 

@@ -181,6 +181,28 @@ impl Path {
             faulty: false,
         }
     }
+
+    /// When what is sent now arrives. `draw` draws at a knot, from so many options.
+    #[inline(always)]
+    pub(super) fn arrival(
+        &self,
+        now: Timestamp,
+        mut draw: impl FnMut(u64, u64) -> u64,
+    ) -> Timestamp {
+        let mut latency = self.latency_min;
+        if self.width > 0 {
+            let (now, shift, options) = (now.as_nanos(), self.shift, self.width + 1);
+            let knot = now >> shift;
+            let from = draw(knot, options);
+            let to = draw(knot.wrapping_add(1), options);
+            let part = now & ((1 << shift) - 1);
+            let step = i128::from(to.cast_signed() - from.cast_signed()) * i128::from(part);
+            latency += from.strict_add_signed(
+                i64::try_from(step >> shift).expect("a latency is less than a day"),
+            );
+        }
+        now.after(Duration::from_nanos(latency.max(1)))
+    }
 }
 
 fn check_chances(link: &Link) {

@@ -11,11 +11,12 @@ use core::net::IpAddr;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
-use stillpoint::{Entropy, InterfaceIndex, Site};
+use stillpoint::{Entropy, InterfaceIndex};
 
 use super::addresses::{AddressBook, Owner};
 use super::interfaces::{FIRST, HostAddress};
 use super::{Host, Network};
+use crate::draws::LazySite;
 use crate::gateway::firewall::FirewallTable;
 use crate::gateway::nat::NatTable;
 
@@ -27,7 +28,7 @@ pub(crate) struct Topology {
     pub(super) gateways: IndexMap<u32, Gateway, FxBuildHasher>,
     /// By node.
     pub(super) firewalls: IndexMap<u32, FirewallTable, FxBuildHasher>,
-    pub(super) ports: Site,
+    pub(super) ports: LazySite,
 }
 
 pub(super) struct Gateway {
@@ -50,7 +51,7 @@ impl Topology {
             realms: Vec::new(),
             gateways: IndexMap::default(),
             firewalls: IndexMap::default(),
-            ports: entropy.site("nat port"),
+            ports: LazySite::new(entropy, "nat port"),
         }
     }
 

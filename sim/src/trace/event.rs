@@ -451,7 +451,7 @@ pub(crate) const fn size(bytes: usize, datagrams: u64) -> u64 {
 }
 
 /// An address and a port as one word.
-#[inline]
+#[inline(always)]
 pub(crate) fn peer(peer: SocketAddr) -> u64 {
     let address = match peer.ip() {
         IpAddr::V4(ip) => u64::from(ip.to_bits()) << 32,

@@ -46,9 +46,14 @@ impl<A: App> Sink<'_, A> {
             ..
         } = transmit;
         let payload = self.owned(payload);
+        // Before it is written elsewhere: what was just written is read late.
+        let shown = [peer(target), size(payload.len(), count)];
         // Written field by field, in place: this is the hot path.
         let spare = self.outside.spare.pop();
-        let mut flight = spare.unwrap_or_else(|| Box::new(Flight::new(socket, way.source)));
+        let mut flight = match spare {
+            Some(flight) => flight,
+            None => Box::new(Flight::new(socket, way.source)),
+        };
         flight.from = self.place.node;
         flight.to = way.node;
         flight.worker = self.worker;
@@ -66,7 +71,7 @@ impl<A: App> Sink<'_, A> {
             self.outside.network.embark(&mut flight);
         }
         self.outside.network.counters.in_flight += count;
-        self.outside.carry(self.place, flight, count);
+        self.outside.carry_shown(self.place, flight, count, shown);
     }
 
     /// Sends datagrams off that do not go the way that most go.
@@ -171,20 +176,20 @@ impl<A: App> Sink<'_, A> {
 
 impl<A: App> Outside<A> {
     /// Puts datagrams onto their link.
-    #[inline(always)]
     pub(super) fn carry(&mut self, place: Place, flight: Box<Flight>, count: u64) {
-        let path = self.network.links.path(flight.from, flight.to);
+        let shown = [peer(flight.target), size(flight.run.payload.len(), count)];
+        self.carry_shown(place, flight, count, shown);
+    }
+
+    /// The same. `shown` is what the trace says of them: where they are to go, and their size.
+    #[inline(always)]
+    fn carry_shown(&mut self, place: Place, flight: Box<Flight>, count: u64, shown: [u64; 2]) {
         let link = self.network.link_entity(flight.from, flight.to);
-        if path.faulty {
+        let (links, ends) = (&mut self.network.links, (flight.from, flight.to));
+        let Some(arrival) = links.plain_arrival(ends, link, self.now) else {
             return self.carry_over_faulty(place, flight, count);
-        }
-        let links = &mut self.network.links;
-        let arrival = links.arrival(&path, link, self.now);
-        let words = [
-            peer(flight.target),
-            size(flight.run.payload.len(), count),
-            arrival.as_nanos(),
-        ];
+        };
+        let words = [shown[0], shown[1], arrival.as_nanos()];
         self.trace
             .resource(place, TraceKind::Carried, flight.socket, words);
         self.agenda.push(arrival, link, Event::Flight(flight));

@@ -6,7 +6,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use stillpoint::{App, Entropy, Site, Timestamp};
+use stillpoint::{App, Entropy, Timestamp};
 
 use super::World;
 use super::errors::{Failing, set_chance};
@@ -14,6 +14,7 @@ use super::seat::Seat;
 use super::timing::Way;
 use crate::buggify::BuggifyLabel;
 use crate::bus::BusLink;
+use crate::draws::LazySite;
 use crate::fault::{Fault, FaultPlan, Target, Who};
 use crate::node::NodeId;
 use crate::trace::{Place, TraceKind};
@@ -35,8 +36,8 @@ pub(super) struct Faults {
     maimed: BTreeSet<u32>,
     /// What the scenario itself has set.
     pub(super) buggify: (f64, f64),
-    switch: Site,
-    plan: Site,
+    switch: LazySite,
+    plan: LazySite,
 }
 
 impl Faults {
@@ -51,8 +52,8 @@ impl Faults {
             buses: BTreeMap::new(),
             maimed: BTreeSet::new(),
             buggify: (0.0, 0.0),
-            switch: entropy.site("fault switch"),
-            plan: entropy.site("fault plan"),
+            switch: LazySite::new(entropy, "fault switch"),
+            plan: LazySite::new(entropy, "fault plan"),
         }
     }
 }
@@ -115,7 +116,7 @@ impl<A: App> World<A> {
         let nodes = self.targets(plan);
         let number = self.faults.plans;
         self.faults.plans += 1;
-        let sites = (&self.faults.switch, &self.faults.plan);
+        let sites = (&*self.faults.switch, &*self.faults.plan);
         let drawn = plan.draw(sites, number, &nodes, (self.outside.now, duration));
         self.script(drawn);
     }

@@ -53,7 +53,8 @@ pub(super) struct Outside<A: App> {
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     pub(super) spare: Vec<Box<Flight>>,
     /// What is lent to tasks to write a datagram into.
-    pub(super) lent: Box<[u8]>,
+    /// It grows with what they write.
+    pub(super) lent: Vec<u8>,
 }
 
 /// What waits in the agenda.
@@ -180,7 +181,7 @@ impl<A: App> Outside<A> {
             talks: Talks::default(),
             buffers,
             spare: Vec::new(),
-            lent: vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice(),
+            lent: Vec::new(),
         }
     }
 
@@ -218,9 +219,10 @@ pub(super) struct Sink<'a, A: App> {
 
 impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
     fn lend(&mut self) -> TransmitBuffer<'_> {
-        TransmitBuffer::new(&mut self.outside.lent)
+        TransmitBuffer::growing(&mut self.outside.lent, DATAGRAM_BYTES_MAX)
     }
 
+    #[inline(always)]
     fn transmit(&mut self, transmit: Transmit) {
         self.send(transmit);
     }
@@ -395,11 +397,19 @@ impl<A: App> Sink<'_, A> {
     }
 
     /// A payload as a buffer.
+    #[inline(always)]
     pub(super) fn owned(&self, payload: stillpoint::Payload) -> stillpoint::Buffer {
-        payload.into_buffer().unwrap_or_else(|len| {
-            let written = self.outside.lent.get(..len).unwrap_or_default();
-            self.outside.buffers.copy_from(written)
-        })
+        match payload.into_buffer() {
+            Ok(buffer) => buffer,
+            Err(len) => self.written(len),
+        }
+    }
+
+    /// What a task has written into lent memory.
+    #[inline(never)]
+    fn written(&self, len: usize) -> stillpoint::Buffer {
+        let written = self.outside.lent.get(..len).unwrap_or_default();
+        self.outside.buffers.copy_from(written)
     }
 
     pub(super) fn spawn_failed(&mut self, parent: Option<TaskId>, error: SpawnError) {

@@ -8,12 +8,13 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use stillpoint::{App, Entity, Entropy, NetworkEvent, RunnerStatus, Site, Timestamp, WorkerInput};
+use stillpoint::{App, Entity, Entropy, NetworkEvent, RunnerStatus, Timestamp, WorkerInput};
 
 use super::World;
 use super::seat::Seat;
 use crate::clock::{NodeClock, Running};
 use crate::cost::{Cost, InputCost, InputKind};
+use crate::draws::LazySite;
 use crate::fault::{Fault, Who};
 use crate::network::Held;
 use crate::node::NodeId;
@@ -28,10 +29,10 @@ pub(super) struct Timings {
 
 #[derive(Clone)]
 struct Sites {
-    lateness: Site,
-    cost: Site,
-    hiccup: Site,
-    hiccup_cost: Site,
+    lateness: LazySite,
+    cost: LazySite,
+    hiccup: LazySite,
+    hiccup_cost: LazySite,
 }
 
 /// What was set for whom. What comes later counts, and faults count before the scenario.
@@ -67,10 +68,10 @@ impl Timings {
             lateness: Setting::new(),
             costs: Setting::new(),
             sites: Sites {
-                lateness: entropy.site("timer lateness"),
-                cost: entropy.site("input cost"),
-                hiccup: entropy.site("input hiccup"),
-                hiccup_cost: entropy.site("input hiccup cost"),
+                lateness: LazySite::new(entropy, "timer lateness"),
+                cost: LazySite::new(entropy, "input cost"),
+                hiccup: LazySite::new(entropy, "input hiccup"),
+                hiccup_cost: LazySite::new(entropy, "input hiccup cost"),
             },
         }
     }

@@ -230,6 +230,7 @@ mod memory {
     /// `size`.
     pub(super) fn growth(size: u64) -> f64 {
         let mut world = Case::new(100, 1, Way::Mesh).world(1);
+        world.set_events_max(u64::MAX);
         deliver(&mut world, size);
         let before = resident();
         deliver(&mut world, 100 * size);

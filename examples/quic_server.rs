@@ -16,13 +16,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use common::output::{fail, line, table};
-use common::serve::{start, wait_for_interrupt};
+use common::serve::{start, stop, wait_for_interrupt};
 use quic::clock::Epoch;
 use quic::config::{Certificate, Identity, Limits};
 use quic::server::{ServerSetup, Summary};
 use quic::{Quic, Report, Spawn};
 use serde_json::json;
-use stillpoint::NetworkCounters;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
 
@@ -100,11 +99,7 @@ fn main() {
 }
 
 fn end(controller: Controller<Quic>, options: &Options) {
-    let summary = controller.shutdown(Duration::from_secs(2));
-    let mut total = NetworkCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters;
-    }
+    let (summary, total) = stop(controller);
     let mut served = Summary::default();
     for event in &summary.events {
         if let ControllerEvent::Report {

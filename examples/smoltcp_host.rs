@@ -10,15 +10,14 @@ mod common;
 mod user_space;
 
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 
 use clap::Parser;
 use common::output::{fail, line, table};
-use common::serve::{start, wait_for_interrupt};
+use common::serve::{start, stop, wait_for_interrupt};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
-use stillpoint::{DeviceOpen, NetworkCounters, Token};
+use stillpoint::{DeviceOpen, Token};
 use user_space::server::Served;
 use user_space::{Report, Spawn, UserSpace};
 
@@ -85,11 +84,7 @@ fn main() {
 }
 
 fn end(controller: Controller<UserSpace>, options: &Options) {
-    let summary = controller.shutdown(Duration::from_secs(2));
-    let mut total = NetworkCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters;
-    }
+    let (summary, total) = stop(controller);
     let mut served = Served::default();
     for event in &summary.events {
         if let ControllerEvent::Report {

@@ -7,17 +7,16 @@
 mod common;
 
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use clap::Parser;
 use common::metrics;
 use common::output::{fail, line, table};
-use common::serve::{start, wait_for_interrupt};
+use common::serve::{start, stop, wait_for_interrupt};
 use common::tcp_echo::{self, Report, ServerStats, Spawn, TcpEcho};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
-use stillpoint::{StreamCounters, TcpListen, TcpOptions, Token};
+use stillpoint::{TcpListen, TcpOptions, Token};
 
 /// A TCP echo server. Ctrl-C ends it and prints what passed through it.
 #[derive(Parser)]
@@ -103,11 +102,8 @@ fn wait_until_listening(controller: &mut Controller<TcpEcho>) -> Option<SocketAd
 }
 
 fn end(controller: Controller<TcpEcho>, options: &Options) {
-    let summary = controller.shutdown(Duration::from_secs(2));
-    let mut total = StreamCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters.streams;
-    }
+    let (summary, counters) = stop(controller);
+    let total = counters.streams;
     let mut servers = ServerStats::default();
     for event in summary.events {
         if let ControllerEvent::Report {

@@ -7,16 +7,15 @@
 mod common;
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use clap::Parser;
 use common::output::{fail, line, table};
 use common::ping::{self, Ping, PingStats, Report};
-use common::serve::{start, wait_for_interrupt};
+use common::serve::{start, stop, wait_for_interrupt};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
-use stillpoint::{DeviceOpen, NetworkCounters, Token};
+use stillpoint::{DeviceOpen, Token};
 
 /// Answers `ping` for every address of a TUN device's networks but the system's own.
 ///
@@ -96,11 +95,7 @@ fn wait_until_open(controller: &mut Controller<Ping>) -> Option<String> {
 }
 
 fn end(controller: Controller<Ping>, options: &Options) {
-    let summary = controller.shutdown(Duration::from_secs(2));
-    let mut total = NetworkCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters;
-    }
+    let (summary, total) = stop(controller);
     let mut stats = PingStats::default();
     for event in &summary.events {
         if let ControllerEvent::Report {

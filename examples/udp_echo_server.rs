@@ -7,17 +7,16 @@
 mod common;
 
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use clap::Parser;
 use common::echo::{self, Echo, Report, Spawn};
 use common::metrics;
 use common::output::{fail, line, table};
-use common::serve::{start, wait_for_interrupt};
+use common::serve::{start, stop, wait_for_interrupt};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig, ShutdownSummary};
-use stillpoint::{NetworkCounters, Token, UdpOpen};
+use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
+use stillpoint::{Token, UdpOpen};
 
 /// A UDP echo server. Ctrl-C ends it and prints what it received, sent and dropped.
 #[derive(Parser)]
@@ -95,11 +94,7 @@ fn wait_until_listening(controller: &mut Controller<Echo>) -> Option<SocketAddr>
 }
 
 fn end(controller: Controller<Echo>, options: &Options) {
-    let summary: ShutdownSummary<Echo> = controller.shutdown(Duration::from_secs(2));
-    let mut total = NetworkCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters;
-    }
+    let (_, total) = stop(controller);
     if options.json {
         line(json!({
             "received": total.datagrams_in,

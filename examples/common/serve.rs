@@ -1,7 +1,9 @@
 //! What programs that run until Ctrl-C have in common.
 
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
-use stillpoint::{App, Spawned, Spawner};
+use core::time::Duration;
+
+use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig, ShutdownSummary};
+use stillpoint::{App, NetworkCounters, Spawned, Spawner};
 
 use super::output::fail;
 
@@ -34,4 +36,14 @@ pub fn wait_for_interrupt<A: App>(
             Some(_) => {}
         }
     }
+}
+
+/// Has all workers stop within two seconds. Gives what they said last, and what all have counted.
+pub fn stop<A: App>(controller: Controller<A>) -> (ShutdownSummary<A>, NetworkCounters) {
+    let summary = controller.shutdown(Duration::from_secs(2));
+    let mut total = NetworkCounters::default();
+    for worker in &summary.workers {
+        total += worker.counters;
+    }
+    (summary, total)
 }

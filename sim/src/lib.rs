@@ -102,6 +102,7 @@ mod diverge;
 mod draws;
 mod failure;
 mod fault;
+mod few;
 mod gateway;
 pub mod guide;
 mod heap;

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::counters::Counters;
 use crate::device::Devices;
 use crate::draws::LazySite;
+use crate::few::Few;
 use crate::link::Links;
 use crate::room::Lazy;
 
@@ -74,13 +75,13 @@ pub(crate) struct Host {
     /// It has crashed: nothing that comes is answered.
     pub(crate) is_down: bool,
     /// Those first that sockets bound to all addresses send from.
-    addresses: Vec<HostAddress>,
+    addresses: Few<HostAddress>,
     /// The gateway that it is behind, if it is not in the public network.
     pub(crate) behind: Option<u32>,
     /// The realm that its addresses are of.
     realm: u32,
     /// By port.
-    bound: Vec<Bound>,
+    bound: Few<Bound>,
     /// Few are in a group.
     members: Lazy<Vec<Member>>,
     /// What the choice among shared sockets is keyed with.
@@ -485,10 +486,6 @@ impl Host {
         let place = self
             .bound
             .partition_point(|bound| bound.local.port() <= port);
-        if self.bound.is_empty() {
-            // Most have one, ever: they shall not take the room of four.
-            self.bound.reserve_exact(1);
-        }
         self.bound.insert(place, new);
     }
 

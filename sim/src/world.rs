@@ -13,7 +13,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, ControlPlane, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker,
+    App, BufferPool, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker,
     WorkerConfig, WorkerInput,
 };
 
@@ -232,9 +232,9 @@ impl<A: App> World<A> {
         if let Some(link) = rules.bus {
             self.outside.buses.set_link(number, link);
         }
-        let plane = ControlPlane::new(rules.when_worker_fails);
         make_room(&mut self.outside.desks);
-        self.outside.desks.push(Desk::new(plane, rules.inputs_max));
+        let desk = Desk::new(rules.when_worker_fails, rules.inputs_max);
+        self.outside.desks.push(desk);
         let workers = node.workers;
         if self.nodes.len() == self.nodes.capacity() {
             // Not twice as many: see `make_room`.

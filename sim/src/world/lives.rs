@@ -194,16 +194,16 @@ impl<A: App> World<A> {
         }
         self.outside.forget_ends(number);
         let now = self.outside.now;
-        for seat in self.outside.desks[node.index()].seats.clone() {
+        for &seat in self.outside.desks[node.index()].seats.clone().iter() {
             if let Some((worker, summary)) = self.clear(seat, Some(WorkerFailure::Killed)) {
                 // What follows from a worker's failure is up to nobody: its controller is gone, too.
                 let desk = &mut self.outside.desks[node.index()];
-                desk.plane.worker_stopped(now, summary);
+                desk.plane_mut().worker_stopped(now, summary);
                 drop(worker);
             }
         }
         let desk = &mut self.outside.desks[node.index()];
-        desk.plane.machine_crashed();
+        desk.plane_mut().machine_crashed();
         desk.tidy();
         if let Some(storage) = &mut desk.storage {
             storage.disk.crash(now);
@@ -263,7 +263,7 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn pause_now(&mut self, node: NodeId) {
-        for seat in self.outside.desks[self.known(node).index()].seats.clone() {
+        for &seat in self.outside.desks[self.known(node).index()].seats.clone().iter() {
             let place = &mut self.seats[seat as usize];
             if place.worker.is_some() {
                 place.stalled_until = Timestamp::MAX;
@@ -274,7 +274,7 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn resume_now(&mut self, node: NodeId) {
-        for seat in self.outside.desks[self.known(node).index()].seats.clone() {
+        for &seat in self.outside.desks[self.known(node).index()].seats.clone().iter() {
             let place = &mut self.seats[seat as usize];
             if place.stalled_until == Timestamp::MAX {
                 place.stalled_until = self.outside.now;

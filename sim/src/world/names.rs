@@ -60,7 +60,7 @@ impl<A: App> World<A> {
         let own = node.part(u64::from(index));
         let worker = format!("worker {index} of `{name}`");
         names.insert(controls(node, index), format!("what {worker} is told"));
-        for &other in &self.outside.desks[number as usize].seats {
+        for &other in self.outside.desks[number as usize].seats.iter() {
             let to = self.seats[other as usize].index;
             let path = BusPath {
                 node: number,

@@ -20,6 +20,7 @@ use stillpoint::{
 use crate::buggify::Buggify;
 use crate::bus::BusLink;
 use crate::draws::LazySite;
+use crate::few::Few;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 use crate::room::make_room;
@@ -83,7 +84,7 @@ pub struct World<A: App> {
     seats: Vec<Seat<A>>,
     /// When the first of the faults that are scheduled happens: never if that is the end of time.
     next_fault_at: Timestamp,
-    nodes: IndexMap<Arc<str>, Node<A>, FxBuildHasher>,
+    nodes: Vec<Node<A>>,
     outside: Outside<A>,
     /// Boxed, and none if nothing was declared.
     properties: Option<Box<Properties<A>>>,
@@ -114,10 +115,10 @@ pub(crate) struct Node<A: App> {
     /// What changes the limits of its workers, if anything does.
     /// Boxed once more, as few have any.
     pub(crate) limits: Option<Box<Box<Limit>>>,
-    /// How many it starts with.
-    pub(crate) workers: u16,
     /// Boxed once more, as few have any.
     pub(crate) starts: Option<Box<Starts<A>>>,
+    /// How many it starts with.
+    pub(crate) workers: u16,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
 }
 
@@ -160,7 +161,7 @@ impl<A: App> World<A> {
         Self {
             seats: Vec::new(),
             next_fault_at: Timestamp::MAX,
-            nodes: IndexMap::default(),
+            nodes: Vec::new(),
             outside: Outside::new(&entropy, steady, buffers),
             properties: None,
             due: Timestamp::MAX,
@@ -218,17 +219,17 @@ impl<A: App> World<A> {
         node: Node<A>,
     ) -> NodeId {
         assert!(
-            !self.nodes.contains_key(name),
+            self.outside.names.node(name).is_none(),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
         let name: Arc<str> = name.into();
-        let ips = addresses.iter().map(|own| own.ip).collect();
+        let ips: Few<IpAddr> = addresses.iter().map(|own| own.ip).collect();
         let behind = behind.map(NodeId::number);
         let number = self
             .outside
             .network
             .add_host(Arc::clone(&name), addresses, behind);
-        self.outside.names.set_own(Arc::clone(&name), ips);
+        self.outside.names.set_own(name, number, &ips);
         if let Some(link) = rules.bus {
             self.outside.buses.set_link(number, link);
         }
@@ -236,11 +237,8 @@ impl<A: App> World<A> {
         let desk = Desk::new(rules.when_worker_fails, rules.inputs_max);
         self.outside.desks.push(desk);
         let workers = node.workers;
-        if self.nodes.len() == self.nodes.capacity() {
-            // Not twice as many: see `make_room`.
-            self.nodes.reserve_exact((self.nodes.len() / 8).max(2));
-        }
-        self.nodes.insert(name, node);
+        make_room(&mut self.nodes);
+        self.nodes.push(node);
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
             assert!(added.is_ok(), "a new node has an index for each worker");

@@ -7,6 +7,7 @@ use stillpoint::{App, WhenWorkerFails};
 
 use super::World;
 use super::outside::Outside;
+use crate::few::Few;
 use crate::gateway::GatewayBuilder;
 use crate::gateway::firewall::Firewall;
 use crate::gateway::nat::{Nat, NatMapping, NatTable};
@@ -278,8 +279,9 @@ impl<A: App> World<A> {
             ..
         } = &mut self.outside;
         let number = node.number();
-        let own = network.addresses(number).collect();
-        names.set_own(Arc::clone(&network.hosts[number as usize].name), own);
+        let own: Few<IpAddr> = network.addresses(number).collect();
+        let name = Arc::clone(&network.hosts[number as usize].name);
+        names.set_own(name, number, &own);
         let text = trace.text(change);
         let place = Place {
             at: *now,

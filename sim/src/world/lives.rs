@@ -217,8 +217,7 @@ impl<A: App> World<A> {
         self.outside.network.forget_flows(number);
         self.outside.desks[node.index()].life += 1;
         self.timings.boot(number, self.outside.now);
-        let workers = self.nodes.get_index(node.index());
-        let workers = workers.map_or(0, |(_, known)| known.workers);
+        let workers = self.nodes[node.index()].workers;
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
             assert!(
@@ -234,14 +233,12 @@ impl<A: App> World<A> {
     /// Has the node make the tasks that it starts with.
     pub(super) fn boot(&mut self, node: u32) {
         let desk = &self.outside.desks[node as usize];
-        let Some((name, known)) = self.nodes.get_index_mut(node as usize) else {
-            return;
-        };
+        let known = &mut self.nodes[node as usize];
         let Some(starts) = &mut known.starts else {
             return;
         };
         let mut boot = Boot {
-            name,
+            name: &self.outside.network.hosts[node as usize].name,
             life: desk.life,
             workers: known.workers,
             disk: desk

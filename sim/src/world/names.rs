@@ -35,7 +35,8 @@ impl<A: App> World<A> {
             names.insert(Entity::named(name), format!("the scenario's `{name}`"));
         }
         let entities = &self.outside.network.entities;
-        let nodes = || self.nodes.keys().zip(entities);
+        let hosts = &self.outside.network.hosts;
+        let nodes = || hosts.iter().map(|host| &host.name).zip(entities);
         for (from, &node) in nodes() {
             names.insert(node, format!("node `{from}`"));
             if entities.len() > NAMED_PAIRS_MAX {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use stillpoint::{
-    App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
+    App, ControlError, ControllerEvent, NetworkEvent, Reaction, SpawnError, Timestamp,
     Worker, WorkerFailure, WorkerInput, WorkerSummary,
 };
 
@@ -79,11 +79,8 @@ impl<A: App> World<A> {
     pub(super) fn add_seat(&mut self, node: u32, joining: Joining) -> Result<u16, ControlError> {
         let desk = &mut self.outside.desks[node as usize];
         let index = desk.next_worker()?;
-        let (name, known) = self
-            .nodes
-            .get_index(node as usize)
-            .expect("a node that was added");
-        let entity = Entity::named(name);
+        let known = &self.nodes[node as usize];
+        let entity = self.outside.network.entities[node as usize];
         let mut config = self.config.clone();
         config.index = index;
         if let Some(limit) = &known.limits {

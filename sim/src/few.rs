@@ -3,8 +3,9 @@
 use core::ops::{Deref, DerefMut};
 
 /// A row of elements, of which most have one, or none: then it takes no memory elsewhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Few<T> {
+    #[default]
     None,
     One(T),
     Many(
@@ -48,12 +49,6 @@ impl<T> Few<T> {
                 removed
             }
         }
-    }
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::None
     }
 }
 

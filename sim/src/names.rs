@@ -44,7 +44,10 @@ pub struct Names {
 #[derive(Debug)]
 enum Entry {
     /// The name of a node with one address.
-    Node { number: u32, own: IpAddr },
+    Node {
+        number: u32,
+        own: IpAddr,
+    },
     Other(Box<Listed>),
 }
 

@@ -39,7 +39,7 @@ pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
-use socket::{Domain, Fit, Socket, Sockets};
+use socket::{Domain, Fit, Local, Socket, Sockets};
 pub(crate) use straight::Straight;
 use straight::{Lone, NOBODY};
 pub(crate) use topology::Entrance;
@@ -93,7 +93,7 @@ pub(crate) struct Host {
 /// A socket as the network sees it.
 #[derive(Debug)]
 struct Bound {
-    local: SocketAddr,
+    local: Local,
     domain: Domain,
     worker: u32,
     socket: SocketId,
@@ -252,7 +252,7 @@ impl Network {
         }
         let host = &mut self.hosts[node as usize];
         host.bind(Bound {
-            local,
+            local: local.into(),
             domain,
             worker,
             socket,
@@ -260,8 +260,7 @@ impl Network {
             peer: open.peer.map(Box::new),
         });
         let source = |any: IpAddr| host.source(towards_family(local.ip(), any));
-        let sources = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(source);
-        let opened = Socket::new(socket, local, sources, open);
+        let opened = Socket::new(socket, local.into(), source, open);
         let buffers = opened.buffers();
         self.sockets.insert(worker, opened);
         self.note_lone(node);
@@ -378,7 +377,7 @@ impl Network {
             if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
-            let usual = socket.sources[usize::from(source.is_ipv6())] == Some(source);
+            let usual = socket.source_to(source) == Some(source);
             if (self.routed || !usual) && !host.has(source) {
                 return Route::Refused(NetworkError::AddressNotAvailable);
             }
@@ -392,7 +391,7 @@ impl Network {
             let source = if self.routed {
                 host.source(towards_family(socket.local.ip(), target))
             } else {
-                socket.sources[usize::from(target.is_ipv6())]
+                socket.source_to(target)
             };
             match source {
                 Some(source) if self.routed && !host.has(source) => {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker,
-    WorkerConfig, WorkerInput,
+    App, BufferPool, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker, WorkerConfig,
+    WorkerInput,
 };
 
 use crate::buggify::Buggify;
@@ -112,14 +112,26 @@ pub struct World<A: App> {
 
 /// What a node is, and what its workers are made with.
 pub(crate) struct Node<A: App> {
-    /// What changes the limits of its workers, if anything does.
-    /// Boxed once more, as few have any.
-    pub(crate) limits: Option<Box<Box<Limit>>>,
-    /// Boxed once more, as few have any.
-    pub(crate) starts: Option<Box<Starts<A>>>,
+    /// Few have any.
+    pub(crate) customs: Option<Box<Customs<A>>>,
     /// How many it starts with.
     pub(crate) workers: u16,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
+}
+
+/// What few nodes have.
+pub(crate) struct Customs<A: App> {
+    /// What changes the limits of its workers, if anything does.
+    pub(crate) limits: Option<Box<Limit>>,
+    /// What it does when it starts, if anything.
+    pub(crate) starts: Option<Starts<A>>,
+}
+
+impl<A: App> Node<A> {
+    /// What it does when it starts, if anything.
+    pub(crate) fn starts(&mut self) -> Option<&mut Starts<A>> {
+        self.customs.as_mut()?.starts.as_mut()
+    }
 }
 
 /// What changes the limits of a worker.

@@ -184,8 +184,8 @@ impl<A: App> World<A> {
         let maimed = core::mem::take(&mut self.faults.maimed);
         for number in 0..self.nodes.len() {
             let node = NodeId::new(u32::try_from(number).expect("fewer than 2^32 nodes"));
-            let known = &self.nodes[number];
-            let (starts, wanted) = (known.starts.is_some(), known.workers);
+            let known = &mut self.nodes[number];
+            let (starts, wanted) = (known.starts().is_some(), known.workers);
             let lacks = maimed.contains(&node.number()) && self.workers(node) < wanted;
             if self.is_down(node) || (starts && lacks) {
                 self.restart_now(node);

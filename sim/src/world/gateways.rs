@@ -42,9 +42,8 @@ impl<A: App> World<A> {
     ) -> NodeId {
         let none = name.to_owned();
         let node = Node {
-            limits: None,
+            customs: None,
             workers: 0,
-            starts: None,
             make: Box::new(move |_| panic!("gateway `{none}` runs no workers: it only forwards")),
         };
         let rules = Rules {

@@ -234,13 +234,14 @@ impl<A: App> World<A> {
     pub(super) fn boot(&mut self, node: u32) {
         let desk = &self.outside.desks[node as usize];
         let known = &mut self.nodes[node as usize];
-        let Some(starts) = &mut known.starts else {
+        let workers = known.workers;
+        let Some(starts) = known.starts() else {
             return;
         };
         let mut boot = Boot {
             name: &self.outside.network.hosts[node as usize].name,
             life: desk.life,
-            workers: known.workers,
+            workers,
             disk: desk
                 .storage
                 .as_ref()
@@ -250,7 +251,7 @@ impl<A: App> World<A> {
         starts(&mut boot);
         let spawns = boot.spawns;
         // The last ones are those that it starts with.
-        let first = desk.seats.len() - usize::from(known.workers);
+        let first = desk.seats.len() - usize::from(workers);
         let numbers = desk.seats[first..].to_vec();
         for (worker, spawn) in spawns {
             let number = numbers[usize::from(worker)];
@@ -260,7 +261,11 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn pause_now(&mut self, node: NodeId) {
-        for &seat in self.outside.desks[self.known(node).index()].seats.clone().iter() {
+        for &seat in self.outside.desks[self.known(node).index()]
+            .seats
+            .clone()
+            .iter()
+        {
             let place = &mut self.seats[seat as usize];
             if place.worker.is_some() {
                 place.stalled_until = Timestamp::MAX;
@@ -271,7 +276,11 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn resume_now(&mut self, node: NodeId) {
-        for &seat in self.outside.desks[self.known(node).index()].seats.clone().iter() {
+        for &seat in self.outside.desks[self.known(node).index()]
+            .seats
+            .clone()
+            .iter()
+        {
             let place = &mut self.seats[seat as usize];
             if place.stalled_until == Timestamp::MAX {
                 place.stalled_until = self.outside.now;

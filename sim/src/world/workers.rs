@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use stillpoint::{
-    App, ControlError, ControllerEvent, NetworkEvent, Reaction, SpawnError, Timestamp,
-    Worker, WorkerFailure, WorkerInput, WorkerSummary,
+    App, ControlError, ControllerEvent, NetworkEvent, Reaction, SpawnError, Timestamp, Worker,
+    WorkerFailure, WorkerInput, WorkerSummary,
 };
 
 use super::World;
@@ -83,7 +83,8 @@ impl<A: App> World<A> {
         let entity = self.outside.network.entities[node as usize];
         let mut config = self.config.clone();
         config.index = index;
-        if let Some(limit) = &known.limits {
+        let customs = known.customs.as_ref();
+        if let Some(limit) = customs.and_then(|customs| customs.limits.as_ref()) {
             limit(&mut config);
         }
         config.index = index;
@@ -340,7 +341,9 @@ impl<A: App> World<A> {
                         message: error.to_string(),
                     },
                 };
-                self.outside.desks[node as usize].plane_mut().push_event(event);
+                self.outside.desks[node as usize]
+                    .plane_mut()
+                    .push_event(event);
             }
         }
     }

@@ -67,6 +67,23 @@ impl DatagramRun {
         }
     }
 
+    /// Takes the datagrams out, and leaves one that is empty.
+    #[must_use]
+    #[inline(always)]
+    pub fn take(&mut self) -> Self {
+        // Field by field, as drivers fill it in: what is read at once in other pieces than it was
+        // written in is read late.
+        Self {
+            peer: self.peer,
+            local: self.local,
+            interface: self.interface,
+            dscp: self.dscp,
+            ecn: self.ecn,
+            payload: core::mem::take(&mut self.payload),
+            segment_size: self.segment_size,
+        }
+    }
+
     /// How many datagrams there are: at least one, which may be empty.
     #[must_use]
     #[inline]
@@ -156,6 +173,16 @@ impl Transmit {
             ecn: Ecn::NotCapable,
             payload: payload.into(),
             segment_size: 0,
+        }
+    }
+
+    /// Takes the datagrams out, and leaves one that is empty.
+    #[must_use]
+    #[inline]
+    pub fn take(&mut self) -> Self {
+        Self {
+            payload: core::mem::take(&mut self.payload),
+            ..*self
         }
     }
 

@@ -357,7 +357,7 @@ impl<A: App> Outbox<A> {
     }
 
     /// Queues any output.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, output: Output<A>) {
         if self.queue.is_empty() {
             // Begins at the front again, in memory that was used just before; and with room for

@@ -122,11 +122,16 @@ impl<E> Agenda<E> {
             None => at,
             Some(delays) => delays.delay(at, channel),
         };
-        self.push_in_time(at, channel, event);
+        self.insert(at, channel, event);
     }
 
     /// The same for what is never late: the answers of a host to its own tasks.
     pub(crate) fn push_in_time(&mut self, at: Timestamp, channel: Entity, event: E) {
+        self.insert(at, channel, event);
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, at: Timestamp, channel: Entity, event: E) {
         let sequence = self.sequence;
         self.sequence += 1;
         let slot = self.free.pop().unwrap_or_else(|| self.add_place());

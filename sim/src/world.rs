@@ -37,6 +37,7 @@ mod forward;
 mod forward_packets;
 mod gate;
 mod gateways;
+mod give;
 mod leaks;
 mod line;
 mod links;

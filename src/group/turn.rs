@@ -18,13 +18,14 @@ use crate::transmit::Payload;
 
 impl<T: Task> TaskGroup<T> {
     /// Gives the task at `key`, which waits, one input, and drains it. `false` if there is none.
+    /// The input is made where the task takes it: a copy for each call on the way costs more.
     #[inline(always)]
     pub(super) fn turn(
         &mut self,
         now: Timestamp,
         key: Key,
         way: Way,
-        input: Input<T::App>,
+        input: impl FnOnce() -> Input<T::App>,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> bool {
         assert!(
@@ -40,7 +41,7 @@ impl<T: Task> TaskGroup<T> {
         self.timeouts += u64::from(way == Way::Tick);
         self.state.enter(way.single_task());
         member.state.enter(way.task());
-        let given = guard(|| member.task.handle_input(now, input));
+        let given = guard(|| member.task.handle_input(now, input()));
         self.state.enter(way.pop_output());
         match given {
             Ok(()) => {
@@ -109,7 +110,7 @@ impl<T: Task> TaskGroup<T> {
             // call that cannot be inlined.
             let (mut output, mut deadline) = (None, None);
             guard(|| {
-                output = member.task.poll_output(now, &mut transmit);
+                put(&mut output, member.task.poll_output(now, &mut transmit));
                 if output.is_none() {
                     deadline = member.task.poll_timeout();
                 }
@@ -137,9 +138,7 @@ impl<T: Task> TaskGroup<T> {
             }
             member.state.enter(TaskState::PopOutput);
             turn.outputs += 1;
-            if let Some(output) = output {
-                outputs.output(id, output);
-            }
+            outputs.take_output(id, &mut output);
         }
     }
 
@@ -193,6 +192,14 @@ impl<T: Task> TaskGroup<T> {
         }
         outputs.ended(self.id(key), end);
     }
+}
+
+/// Puts something where nothing is. An assignment would have to look whether there is something to
+/// be dropped, and move what comes twice.
+#[inline(always)]
+fn put<T>(place: &mut Option<T>, new: Option<T>) {
+    debug_assert!(place.is_none(), "nothing is lost");
+    core::mem::forget(core::mem::replace(place, new));
 }
 
 /// Calls into a task; its panic becomes its end.

@@ -31,11 +31,15 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
         self.outputs.lend()
     }
 
-    #[inline]
     fn output(&mut self, task: TaskId, output: Output<A>) {
-        if let Output::Transmit(transmit) = output {
+        self.take_output(task, &mut Some(output));
+    }
+
+    fn take_output(&mut self, task: TaskId, output: &mut Option<Output<A>>) {
+        if let Some(Output::Transmit(transmit)) = output {
             self.transmit(task, transmit);
-        } else {
+            *output = None;
+        } else if let Some(output) = output.take() {
             self.other_output(task, output);
         }
     }
@@ -240,14 +244,14 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     #[inline(always)]
-    fn transmit(&mut self, task: TaskId, transmit: Transmit) {
+    fn transmit(&mut self, task: TaskId, transmit: &mut Transmit) {
         if self.resources.socket_owner(transmit.socket) != Some(task) {
             return self.tell_stale(task, transmit.socket.into());
         }
         let (len, max) = (transmit.datagram_len(), DATAGRAM_BYTES_MAX);
         if len > max {
             let error = NetworkError::TooLong { len, max };
-            return self.tell_failed(task, &transmit, error);
+            return self.tell_failed(task, transmit, error);
         }
         self.outputs.transmit(transmit);
     }

@@ -193,13 +193,18 @@ impl Path {
         if self.width > 0 {
             let (now, shift, options) = (now.as_nanos(), self.shift, self.width + 1);
             let knot = now >> shift;
-            let from = draw(knot, options);
-            let to = draw(knot.wrapping_add(1), options);
-            let part = now & ((1 << shift) - 1);
-            let step = i128::from(to.cast_signed() - from.cast_signed()) * i128::from(part);
-            latency += from.strict_add_signed(
-                i64::try_from(step >> shift).expect("a latency is less than a day"),
-            );
+            let knots = [knot, knot.wrapping_add(1)];
+            let [from, to] = knots.map(|knot| draw(knot, options));
+            let apart = to.cast_signed() - from.cast_signed();
+            let part = (now & ((1 << shift) - 1)).cast_signed();
+            let step = if shift < 32 {
+                // Both are less than 2^31.
+                (apart * part) >> shift
+            } else {
+                let step = (i128::from(apart) * i128::from(part)) >> shift;
+                i64::try_from(step).expect("a latency is less than a day")
+            };
+            latency += from.strict_add_signed(step);
         }
         now.after(Duration::from_nanos(latency.max(1)))
     }

@@ -130,18 +130,23 @@ impl Socket {
         }
     }
 
+    /// Whether it is as most are, and bound to an IPv4 address and port that takes in this one.
+    #[inline(always)]
+    pub(super) fn is_plainly_at(&self, target: &SocketAddr) -> bool {
+        let (SocketAddr::V4(local), SocketAddr::V4(target)) = (&self.local, target) else {
+            return false;
+        };
+        let (bound, wanted) = (local.ip().to_bits(), target.ip().to_bits());
+        self.special.is_none()
+            && local.port() == target.port()
+            && (bound == wanted || bound == Ipv4Addr::UNSPECIFIED.to_bits())
+    }
+
     /// Whether it is connected to somebody else.
     #[inline(always)]
     pub(super) fn is_deaf_to(&self, peer: SocketAddr) -> bool {
         let special = self.special.as_ref();
         special.is_some_and(|special| special.open.peer.is_some_and(|only| only != peer))
-    }
-
-    /// How well it fits a datagram.
-    #[inline(always)]
-    pub(super) fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
-        let only = self.special.as_ref().and_then(|special| special.open.peer);
-        Fit::of(self.local.ip(), self.domain, only, target, peer)
     }
 
     /// What its buffers hold.

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use stillpoint::{Dscp, InterfaceIndex, Transmit};
+use stillpoint::{Dscp, InterfaceIndex, SocketId, Transmit};
 
 use super::Network;
 
@@ -56,6 +56,25 @@ impl Network {
             source: SocketAddr::new(source.into(), socket.local.port()),
             dscp: transmit.dscp.unwrap_or(socket.dscp),
         })
+    }
+
+    /// The worker and socket that most datagrams are for: the only one of a node, as most are, with
+    /// room for whatever comes. `None` if somebody else has them, or nobody: see
+    /// [`Network::receiver`] and [`Network::take_room`].
+    #[inline(always)]
+    pub(crate) fn receiver_straight(
+        &self,
+        node: u32,
+        target: &SocketAddr,
+    ) -> Option<(u32, SocketId)> {
+        let lone = self.lone[node as usize];
+        if lone.worker == NOBODY {
+            return None;
+        }
+        let socket = self.sockets.get(lone.worker, lone.slot)?;
+        socket
+            .is_plainly_at(target)
+            .then_some((lone.worker, socket.id))
     }
 
     /// Notes whether a node has one socket only.

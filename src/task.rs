@@ -359,13 +359,19 @@ impl<A: App> Outbox<A> {
     /// Queues any output.
     #[inline(always)]
     pub fn push(&mut self, output: Output<A>) {
-        if self.queue.is_empty() {
-            // Begins at the front again, in memory that was used just before; and with room for
-            // one, as many give one output an input.
-            self.queue.clear();
-            self.queue.reserve_exact(1);
+        // With room for one, it begins at the front each time by itself.
+        if self.queue.capacity() != 1 && self.queue.is_empty() {
+            self.begin();
         }
         self.queue.push_back(output);
+    }
+
+    /// Begins at the front again, in memory that was used just before; and with room for one, as
+    /// many give one output an input.
+    #[inline(never)]
+    fn begin(&mut self) {
+        self.queue.clear();
+        self.queue.reserve_exact(1);
     }
 
     /// The oldest output: what [`Task::poll_output`] returns.
@@ -396,7 +402,7 @@ impl<A: App> Outbox<A> {
     }
 
     /// Sends datagrams.
-    #[inline]
+    #[inline(always)]
     pub fn transmit(&mut self, transmit: Transmit) {
         self.push(Output::Transmit(transmit));
     }

@@ -208,7 +208,7 @@ impl<A: App> Worker<A> {
     /// When the worker next wants [`WorkerInput::Timeout`]: [`Worker::poll_timeout`] without the
     /// reason, and cheaper by that.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn next_timeout(&self) -> Option<Timestamp> {
         let first = self.groups.next_at();
         let quiet = self.state == WorkerState::Waiting

@@ -28,6 +28,8 @@ pub(crate) struct Agenda<E> {
     ready_at: Timestamp,
     /// What each channel has drawn for `ready_at`.
     ties: IndexMap<Entity, u64, FxBuildHasher>,
+    /// The last of them that was looked at: often several of one channel meet.
+    last_tie: Option<(Entity, u64)>,
     events: Vec<Waiting<E>>,
     /// Places among the events that are free.
     free: Vec<u32>,
@@ -58,11 +60,22 @@ pub(crate) enum Due<E> {
     Event(E),
 }
 
+/// A tie of 32 bits, a sequence and a slot, in one number: compared at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ready {
-    tie: u64,
-    sequence: u64,
-    slot: u32,
+struct Ready(u128);
+
+impl Ready {
+    #[inline]
+    fn new(tie: u64, sequence: u64, slot: u32) -> Self {
+        Self(u128::from(tie) << 96 | u128::from(sequence) << 32 | u128::from(slot))
+    }
+
+    #[inline]
+    const fn slot(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the last 32 bits")]
+        let slot = self.0 as u32;
+        slot
+    }
 }
 
 /// Whose deadline it is.
@@ -95,6 +108,7 @@ impl<E> Agenda<E> {
             ready: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
+            last_tie: None,
             events: Vec::new(),
             free: Vec::new(),
             workers: Vec::new(),
@@ -207,14 +221,18 @@ impl<E> Agenda<E> {
     /// Takes out what is first, after [`Agenda::first`] has found that there is something.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
-        if self.ready.is_empty() {
+        let slot = if self.ready.is_empty() {
             let first = self.calendar.take_first()?;
-            if !self.calendar.meets(first) {
-                return Some(self.resolve(first.slot));
+            if self.calendar.meets(first) {
+                self.meet(first);
+                self.choose()?
+            } else {
+                first.slot
             }
-            self.meet(first);
-        }
-        self.choose()
+        } else {
+            self.choose()?
+        };
+        Some(self.resolve(slot))
     }
 
     /// Others come at the instant of the first.
@@ -223,19 +241,19 @@ impl<E> Agenda<E> {
         if self.ready_at != first.at {
             self.ready_at = first.at;
             self.ties.clear();
+            self.last_tie = None;
         }
         self.make_ready(first);
     }
 
     /// Takes out one of those that meet.
     #[inline(never)]
-    fn choose(&mut self) -> Option<Due<E>> {
+    fn choose(&mut self) -> Option<u32> {
         while let Some(next) = self.calendar.peek_at(self.ready_at) {
             self.calendar.take_first();
             self.make_ready(next);
         }
-        let Reverse(chosen) = self.ready.pop()?;
-        Some(self.resolve(chosen.slot))
+        self.ready.pop().map(|Reverse(chosen)| chosen.slot())
     }
 
     fn make_ready(&mut self, entry: Entry) {
@@ -248,16 +266,21 @@ impl<E> Agenda<E> {
                 Whose::End(slot) => (self.ends[slot as usize], 0),
             }
         };
+        let tie = match self.last_tie {
+            Some((last, tie)) if last == channel => tie,
+            Some(_) | None => self.draw_tie(channel),
+        };
+        self.ready
+            .push(Reverse(Ready::new(tie, sequence, entry.slot)));
+    }
+
+    /// What a channel has drawn for the instant, or draws now.
+    fn draw_tie(&mut self, channel: Entity) -> u64 {
         let (site, at) = (&self.site, self.ready_at);
-        let tie = *self
-            .ties
-            .entry(channel)
-            .or_insert_with(|| site.below(channel, at.as_nanos(), 1 << 32));
-        self.ready.push(Reverse(Ready {
-            tie,
-            sequence,
-            slot: entry.slot,
-        }));
+        let tie = self.ties.entry(channel);
+        let tie = *tie.or_insert_with(|| site.below(channel, at.as_nanos(), 1 << 32));
+        self.last_tie = Some((channel, tie));
+        tie
     }
 
     #[inline(always)]

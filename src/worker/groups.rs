@@ -101,9 +101,18 @@ impl<A: App> Groups<A> {
     }
 
     /// When the first deadline is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_at(&self) -> Option<Timestamp> {
-        self.groups.iter().filter_map(|group| group.next_at()).min()
+        match &self.groups[..] {
+            // Most workers host one type of tasks.
+            [only] => only.next_at(),
+            many => Self::first_of(many),
+        }
+    }
+
+    #[inline(never)]
+    fn first_of(groups: &[Box<dyn Group<A>>]) -> Option<Timestamp> {
+        groups.iter().filter_map(|group| group.next_at()).min()
     }
 
     /// The state of the group that a panic in the driver left undrained, if one did.

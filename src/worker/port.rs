@@ -38,7 +38,9 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
     fn take_output(&mut self, task: TaskId, output: &mut Option<Output<A>>) {
         if let Some(Output::Transmit(transmit)) = output {
             self.transmit(task, transmit);
-            *output = None;
+            drop(core::mem::take(&mut transmit.payload));
+            // Nothing else in it is to be dropped, which is known here only.
+            core::mem::forget(output.take());
         } else if let Some(output) = output.take() {
             self.other_output(task, output);
         }

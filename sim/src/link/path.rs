@@ -194,7 +194,11 @@ impl Path {
             let (now, shift, options) = (now.as_nanos(), self.shift, self.width + 1);
             let knot = now >> shift;
             let knots = [knot, knot.wrapping_add(1)];
-            let [from, to] = knots.map(|knot| draw(knot, options));
+            let mut drawn = [0; 2];
+            for (drawn, knot) in drawn.iter_mut().zip(knots) {
+                *drawn = draw(knot, options);
+            }
+            let [from, to] = drawn;
             let apart = to.cast_signed() - from.cast_signed();
             let part = (now & ((1 << shift) - 1)).cast_signed();
             let step = if shift < 32 {

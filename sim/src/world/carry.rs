@@ -344,7 +344,7 @@ impl<A: App> Outside<A> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn recycle(&mut self, mut flight: Box<Flight>) {
         flight.run.payload = Buffer::empty();
         flight.journey = None;

@@ -127,13 +127,13 @@ impl<A: App> World<A> {
             if at > limit {
                 return Ok(Step::Later);
             }
-            let Some(due) = self.outside.agenda.pop() else {
-                return Ok(Step::Idle);
+            let due = match self.outside.agenda.pop() {
+                // What comes most often goes the straight way.
+                Some(Due::Event(Event::Flight(flight))) => return self.land_at(at, flight),
+                Some(Due::Event(event)) => return self.happen_at(at, event),
+                Some(due) => due,
+                None => return Ok(Step::Idle),
             };
-            // What comes most often goes the straight way.
-            if let Due::Event(event) = due {
-                return self.happen_at(at, event);
-            }
             let stale = match due {
                 Due::Deadline { worker } => !self.take_deadline(worker, at),
                 Due::End { slot } => !self.outside.take_end_deadline(slot, at),
@@ -145,8 +145,23 @@ impl<A: App> World<A> {
         }
     }
 
-    /// Lets an event happen.
+    /// Datagrams arrive.
     #[inline(always)]
+    fn land_at(&mut self, at: Timestamp, flight: Box<Flight>) -> Result<Step, Failure> {
+        if self.priorities.is_some() {
+            return self.happen_at(at, Event::Flight(flight));
+        }
+        if self.begin(at) {
+            self.land(flight);
+            if self.properties.is_some() {
+                self.look_at_properties();
+            }
+        }
+        self.outcome()
+    }
+
+    /// Lets an event happen.
+    #[inline(never)]
     fn happen_at(&mut self, at: Timestamp, event: Event<A>) -> Result<Step, Failure> {
         if self.begin(at) {
             let event = if self.priorities.is_none() {
@@ -253,7 +268,6 @@ impl<A: App> World<A> {
         }
     }
 
-    #[inline(always)]
     fn happen(&mut self, event: Event<A>) {
         match event {
             Event::Input { worker, input } => self.give(worker, *input),

@@ -163,10 +163,10 @@ pub struct Transmit {
 impl Transmit {
     /// One datagram.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn new(socket: SocketId, peer: SocketAddr, payload: impl Into<Payload>) -> Self {
         Self {
-            socket,
+            socket: socket.by_parts(),
             peer,
             source: None,
             dscp: None,
@@ -221,10 +221,10 @@ impl Transmit {
     /// `run`, sent back to where it came from, from the address it was sent to; what was sent to
     /// a group, from one that the system chooses.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
         Self {
-            socket,
+            socket: socket.by_parts(),
             peer: run.peer,
             source: run.local,
             dscp: None,

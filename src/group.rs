@@ -307,7 +307,7 @@ impl<T: Task> TaskGroup<T> {
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> bool {
         let input = || {
-            let run = run.take();
+            let (socket, run) = (socket.by_parts(), run.take());
             Input::Network(NetworkEvent::Datagrams { socket, run })
         };
         self.give(now, task, input, outputs)

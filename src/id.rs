@@ -204,6 +204,19 @@ resource_ids! {
     DeviceId("device") as Device,
 }
 
+impl SocketId {
+    /// The same, put together anew: moved as a whole beside something smaller, it would be read in
+    /// other pieces than it was written in, and so late.
+    #[inline(always)]
+    pub(crate) const fn by_parts(self) -> Self {
+        let Key { slot, generation } = self.key;
+        Self {
+            worker: self.worker,
+            key: Key { slot, generation },
+        }
+    }
+}
+
 impl fmt::Debug for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

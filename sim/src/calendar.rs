@@ -274,15 +274,17 @@ impl Rings {
     /// A node in front of `next`.
     #[inline]
     fn node(&mut self, Entry { at, slot }: Entry, next: u32) -> u32 {
-        let new = Node { at, slot, next };
         let free = self.free;
         match self.nodes.get_mut(free as usize) {
             Some(node) => {
                 self.free = node.next;
-                *node = new;
+                // Field by field: put together elsewhere, it would be read before it is written.
+                node.at = at;
+                node.slot = slot;
+                node.next = next;
                 free
             }
-            None => self.add_node(new),
+            None => self.add_node(Node { at, slot, next }),
         }
     }
 

@@ -12,7 +12,7 @@ use std::panic::catch_unwind;
 use super::{GroupOutputs, TaskGroup, Turn};
 use crate::slots::Key;
 use crate::state::{TaskState, Way, WorkerState};
-use crate::task::{End, Input, Output, Task};
+use crate::task::{End, Input, Output, Task, put};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::Payload;
 
@@ -192,14 +192,6 @@ impl<T: Task> TaskGroup<T> {
         }
         outputs.ended(self.id(key), end);
     }
-}
-
-/// Puts something where nothing is. An assignment would have to look whether there is something to
-/// be dropped, and move what comes twice.
-#[inline(always)]
-fn put<T>(place: &mut Option<T>, new: Option<T>) {
-    debug_assert!(place.is_none(), "nothing is lost");
-    core::mem::forget(core::mem::replace(place, new));
 }
 
 /// Calls into a task; its panic becomes its end.

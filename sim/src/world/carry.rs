@@ -38,9 +38,8 @@ impl<A: App> Sink<'_, A> {
     #[inline(always)]
     fn send_off(&mut self, transmit: &mut Transmit, way: &Straight, count: u64) {
         let target = transmit.peer;
-        let payload = self.owned(core::mem::take(&mut transmit.payload));
         // Before it is written elsewhere: what was just written is read late.
-        let shown = [peer(target), size(payload.len(), count)];
+        let shown = [peer(target), size(transmit.payload.len(), count)];
         // Written field by field, in place: this is the hot path.
         let spare = self.outside.spare.pop();
         let mut flight = match spare {
@@ -58,7 +57,7 @@ impl<A: App> Sink<'_, A> {
         flight.run.interface = Some(way.interface);
         flight.run.dscp = way.dscp;
         flight.run.ecn = transmit.ecn;
-        flight.run.payload = payload;
+        flight.run.payload = self.owned(core::mem::take(&mut transmit.payload));
         flight.run.segment_size = transmit.segment_size;
         if self.outside.network.routed {
             self.outside.network.embark(&mut flight);

@@ -57,7 +57,10 @@ impl<A: App> Sink<'_, A> {
         flight.run.interface = Some(way.interface);
         flight.run.dscp = way.dscp;
         flight.run.ecn = transmit.ecn;
-        flight.run.payload = self.owned(core::mem::take(&mut transmit.payload));
+        match core::mem::take(&mut transmit.payload).into_buffer() {
+            Ok(buffer) => flight.run.payload = buffer,
+            Err(len) => flight.run.payload = self.written(len),
+        }
         flight.run.segment_size = transmit.segment_size;
         if self.outside.network.routed {
             self.outside.network.embark(&mut flight);

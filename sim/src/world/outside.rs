@@ -398,7 +398,7 @@ impl<A: App> Sink<'_, A> {
 
     /// What a task has written into lent memory.
     #[inline(never)]
-    fn written(&self, len: usize) -> stillpoint::Buffer {
+    pub(super) fn written(&self, len: usize) -> stillpoint::Buffer {
         let written = self.outside.lent.get(..len).unwrap_or_default();
         self.outside.buffers.copy_from(written)
     }

@@ -24,7 +24,10 @@ pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
     calendar: Calendar,
     /// What is left of the instant `ready_at`, if several entries met there.
-    ready: BinaryHeap<Reverse<Ready>>,
+    /// The last is the first to come out. Empty only if `joined` is.
+    ready: Vec<Ready>,
+    /// What has joined that instant since.
+    joined: BinaryHeap<Reverse<Ready>>,
     ready_at: Timestamp,
     /// What each channel has drawn for `ready_at`.
     ties: IndexMap<Entity, u64, FxBuildHasher>,
@@ -105,7 +108,8 @@ impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
             calendar: Calendar::new(),
-            ready: BinaryHeap::new(),
+            ready: Vec::new(),
+            joined: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
             last_tie: None,
@@ -235,7 +239,7 @@ impl<E> Agenda<E> {
         Some(self.resolve(slot))
     }
 
-    /// Others come at the instant of the first.
+    /// Others come at the instant of the first: they are put in line.
     #[inline(never)]
     fn meet(&mut self, first: Entry) {
         if self.ready_at != first.at {
@@ -243,7 +247,14 @@ impl<E> Agenda<E> {
             self.ties.clear();
             self.last_tie = None;
         }
-        self.make_ready(first);
+        let first = self.ready(first);
+        self.ready.push(first);
+        while let Some(next) = self.calendar.peek_at(self.ready_at) {
+            self.calendar.take_first();
+            let next = self.ready(next);
+            self.ready.push(next);
+        }
+        self.ready.sort_unstable_by(|one, other| other.cmp(one));
     }
 
     /// Takes out one of those that meet.
@@ -251,12 +262,35 @@ impl<E> Agenda<E> {
     fn choose(&mut self) -> Option<u32> {
         while let Some(next) = self.calendar.peek_at(self.ready_at) {
             self.calendar.take_first();
-            self.make_ready(next);
+            let next = self.ready(next);
+            self.joined.push(Reverse(next));
         }
-        self.ready.pop().map(|Reverse(chosen)| chosen.slot())
+        if self.joined.is_empty() {
+            return self.ready.pop().map(Ready::slot);
+        }
+        self.choose_joined()
     }
 
-    fn make_ready(&mut self, entry: Entry) {
+    /// The same where some have joined that were not in line.
+    #[inline(never)]
+    fn choose_joined(&mut self) -> Option<u32> {
+        let joined = self.joined.peek().map(|&Reverse(joined)| joined);
+        let chosen = match (self.ready.last(), joined) {
+            (Some(&ready), Some(joined)) if joined > ready => self.ready.pop(),
+            (_, Some(_)) => self.joined.pop().map(|Reverse(joined)| joined),
+            (_, None) => self.ready.pop(),
+        };
+        if self.ready.is_empty() {
+            // From the last to the first.
+            self.ready
+                .extend(self.joined.drain().map(|Reverse(joined)| joined));
+            self.ready.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        chosen.map(Ready::slot)
+    }
+
+    #[inline]
+    fn ready(&mut self, entry: Entry) -> Ready {
         let (channel, sequence) = if entry.slot & DEADLINE == 0 {
             let waiting = &self.events[entry.slot as usize];
             (waiting.channel, waiting.sequence)
@@ -270,8 +304,7 @@ impl<E> Agenda<E> {
             Some((last, tie)) if last == channel => tie,
             Some(_) | None => self.draw_tie(channel),
         };
-        self.ready
-            .push(Reverse(Ready::new(tie, sequence, entry.slot)));
+        Ready::new(tie, sequence, entry.slot)
     }
 
     /// What a channel has drawn for the instant, or draws now.

@@ -62,7 +62,7 @@ pub(crate) struct Network {
     by_network: IndexMap<(u32, NetworkPrefix), Vec<Owner>, FxBuildHasher>,
     sockets: Sockets,
     /// By host: its only socket, if it has one and not more. Apart, as `entities` are.
-    lone: Vec<Lone>,
+    lone: Vec<Option<Lone>>,
     /// By worker: whether it takes nothing.
     pub(crate) held: Vec<Held>,
     flow: LazySite,

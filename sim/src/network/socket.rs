@@ -1,6 +1,6 @@
 //! A socket as its worker sees it: what it speaks, where it sends from, and what waits at it.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use stillpoint::{DatagramRun, Dscp, SocketId, Timestamp, Token, UdpBuffers, UdpOpen, V6Only};
 
@@ -130,16 +130,12 @@ impl Socket {
         }
     }
 
-    /// Whether it is as most are, and bound to an IPv4 address and port that takes in this one.
-    #[inline(always)]
-    pub(super) fn is_plainly_at(&self, target: &SocketAddr) -> bool {
-        let (SocketAddr::V4(local), SocketAddr::V4(target)) = (&self.local, target) else {
-            return false;
-        };
-        let (bound, wanted) = (local.ip().to_bits(), target.ip().to_bits());
-        self.special.is_none()
-            && local.port() == target.port()
-            && (bound == wanted || bound == Ipv4Addr::UNSPECIFIED.to_bits())
+    /// The IPv4 address and port that it is bound to, if it is as most are.
+    pub(super) const fn plainly_bound(&self) -> Option<SocketAddrV4> {
+        match self.local {
+            SocketAddr::V4(local) if self.special.is_none() => Some(local),
+            SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+        }
     }
 
     /// Whether it is connected to somebody else.

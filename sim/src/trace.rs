@@ -16,7 +16,7 @@ use stillpoint::{
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::draws::Recorder;
+use crate::draws::CountDraws;
 use crate::node::NodeId;
 
 mod event;
@@ -55,7 +55,7 @@ pub(crate) struct Trace {
     /// All events, if they are wanted.
     recorded: Option<Vec<TraceEvent>>,
     /// Who knows how many draws were made, and how many it were at each recorded event.
-    marked: Option<(Rc<Recorder>, Vec<usize>)>,
+    marked: Option<(Rc<dyn CountDraws>, Vec<usize>)>,
     /// The last texts, or all while recording, with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
 }
@@ -97,7 +97,7 @@ impl Trace {
     }
 
     /// Has each event that is recorded from now on say how many draws had been made.
-    pub(crate) fn mark(&mut self, recorder: Rc<Recorder>) {
+    pub(crate) fn mark(&mut self, recorder: Rc<dyn CountDraws>) {
         self.marked = Some((recorder, Vec::new()));
     }
 
@@ -130,7 +130,7 @@ impl Trace {
         let event = decode(&self.events[self.len - 1]);
         self.recorded.get_or_insert_default().push(event);
         if let Some((recorder, marks)) = &mut self.marked {
-            marks.push(recorder.len());
+            marks.push(recorder.draws());
         }
     }
 

@@ -267,7 +267,7 @@ impl<A: App> Drop for Outbox<A> {
 #[inline(always)]
 pub(crate) fn put<T>(place: &mut Option<T>, new: Option<T>) {
     debug_assert!(place.is_none(), "nothing is lost");
-    core::mem::forget(core::mem::replace(place, new));
+    let _nothing = ManuallyDrop::new(core::mem::replace(place, new));
 }
 
 impl<A: App> Default for Outbox<A> {

@@ -1,5 +1,7 @@
 //! The border between a worker's groups and its driver: checks what tasks ask for.
 
+use core::mem::ManuallyDrop;
+
 use super::bus::{Asking, LazyBus};
 use super::pending::{Pending, PendingQueue};
 use super::resources::ResourceTable;
@@ -40,7 +42,7 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
             self.transmit(task, transmit);
             drop(core::mem::take(&mut transmit.payload));
             // Nothing else in it is to be dropped, which is known here only.
-            core::mem::forget(output.take());
+            let _rest = ManuallyDrop::new(output.take());
         } else if let Some(output) = output.take() {
             self.other_output(task, output);
         }

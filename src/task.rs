@@ -6,6 +6,8 @@
 
 use core::fmt::Debug;
 
+#[cfg(doc)]
+use crate::buffer::Buffer;
 use crate::buffer::BufferPool;
 use crate::bus::{BusCommand, BusEvent};
 use crate::datagram::Transmit;

@@ -393,4 +393,34 @@ mod tests {
         assert_eq!(left.len(), 5);
         assert_eq!(left[4], 8, "time comes before everything");
     }
+
+    #[test]
+    fn several_that_join_an_instant_come_as_if_they_had_been_there() {
+        let at = Timestamp::from_nanos(5);
+        let channels: Vec<u64> = (0..9).collect();
+        for seed in 0..50 {
+            let mut expected = order(seed, &channels);
+            expected.dedup();
+            let mut agenda = Agenda::new(&Entropy::from_seed(seed));
+            let mut come = Vec::new();
+            for group in channels.chunks(3) {
+                for &channel in group {
+                    agenda.push(at, Entity::new(channel), channel);
+                }
+                let Some(Due::Event(first)) = pop(&mut agenda) else {
+                    panic!("an event is next");
+                };
+                let waiting = |&&channel: &&u64| channel <= group[2] && !come.contains(&channel);
+                assert_eq!(Some(&first), expected.iter().find(waiting));
+                come.push(first);
+            }
+            expected.retain(|channel| !come.contains(channel));
+            let left: Vec<u64> = core::iter::from_fn(|| match pop(&mut agenda)? {
+                Due::Event(event) => Some(event),
+                Due::Deadline { .. } | Due::End { .. } => None,
+            })
+            .collect();
+            assert_eq!(left, expected);
+        }
+    }
 }

@@ -309,3 +309,46 @@ impl<A: App, F: FnMut(TaskId, End)> GroupOutputs<A> for Adopted<'_, A, F> {
 
 /// What children may write in place, in bytes: a datagram of any usual MTU.
 const ADOPTED_LENT_BYTES: usize = 1_900;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Post;
+
+    impl App for Post {
+        type Channel = ();
+        type Message = ();
+        type Command = ();
+        type Report = Buffer;
+        type Spawn = ();
+    }
+
+    proptest! {
+        /// Outputs come out in the order in which they went in, and those that are left are dropped
+        /// with the outbox.
+        #[test]
+        fn an_outbox_is_a_queue(script: Vec<Option<u8>>) {
+            let pool = BufferPool::new();
+            let mut outbox = Outbox::<Post>::new();
+            let mut model = VecDeque::new();
+            for step in script {
+                if let Some(tag) = step {
+                    outbox.report(pool.copy_from(&[tag]));
+                    model.push_back(tag);
+                } else {
+                    let popped = outbox.pop();
+                    let expected = model.pop_front();
+                    let expected = expected.map(|tag| Output::Report(Buffer::copy_from(&[tag])));
+                    prop_assert_eq!(popped, expected);
+                }
+                prop_assert_eq!(outbox.is_empty(), model.is_empty());
+                prop_assert_eq!(pool.counts().0, model.len());
+            }
+            drop(outbox);
+            prop_assert_eq!(pool.counts().0, 0);
+        }
+    }
+}

@@ -8,9 +8,9 @@ use crate::task::{App, Input};
 use crate::time::Timestamp;
 
 impl<A: App> Worker<A> {
-    /// [`Worker::handle_input`] with datagrams for a socket, which are taken out of `run` if there is somebody to
-    /// have them: what comes most often, so a driver may lend it where it lies, without the
-    /// wrapping.
+    /// [`Worker::handle_input`] with datagrams for a socket, which are taken out of `run` if there is
+    /// somebody to have them: what comes most often, so a driver may lend it where it lies, without
+    /// the wrapping.
     #[inline]
     pub fn handle_datagrams(
         &mut self,

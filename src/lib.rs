@@ -12,6 +12,7 @@
 //! - [`Task`], [`Input`], [`Output`], [`Outbox`], [`Context`]: what you write.
 //! - [`DatagramRun`], [`Transmit`], [`StreamWriter`], [`Packet`], [`Buffer`]: what goes in and out.
 //! - [`Worker`], [`TaskGroup`]: what drives tasks, for those who bring their own event loop.
+//! - [`Recorder`], [`Recording`]: what a worker was given, to be had again in a test.
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
 //! - [`metrics`]: status as text for Prometheus, and a task that serves it.
@@ -37,6 +38,7 @@ mod id;
 pub mod metrics;
 mod mischief;
 mod net;
+mod recorder;
 mod room;
 #[cfg(feature = "poll")]
 pub mod runtime;
@@ -71,6 +73,10 @@ pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, TaskId};
 pub use mischief::{Decide, Mischief};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
+pub use recorder::{
+    Difference, Ending, RecordRing, RecordSink, Recordable, RecordedApp, RecordedBytes, Recorder,
+    RecorderMaker, RecorderStats, Recording, RecordingError, Replay, ReplayError, Replayed, Taken,
+};
 pub use room::StreamRoom;
 pub use slots::Key;
 pub use state::{TaskState, WorkerState};

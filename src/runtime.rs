@@ -15,6 +15,8 @@ mod launch;
 mod lines;
 mod meter;
 mod queue;
+mod record;
+mod record_file;
 mod remote;
 mod ring;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use board::StatusReader;
 pub use clock::SystemClock;
 pub use config::{RuntimeConfig, ThreadConfig};
 pub use controller::{Controller, Interrupter, ShutdownSummary, StartError};
+pub use record::{RecordTo, RecorderConfig};
 pub use remote::Remote;
 
 pub use crate::control::{

@@ -168,6 +168,15 @@ impl Payload {
         }
     }
 
+    /// The buffer, if the payload is one.
+    #[inline]
+    pub(crate) const fn buffer(&self) -> Option<&Buffer> {
+        match &self.0 {
+            Inner::Owned(buffer) => Some(buffer),
+            Inner::Lent(_) => None,
+        }
+    }
+
     /// The length of what is in the lent memory, if that is where the payload is.
     #[inline]
     pub(crate) const fn lent(&self) -> Option<usize> {

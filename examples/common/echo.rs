@@ -12,8 +12,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use stillpoint::{
-    App, DatagramRun, Deadline, Input, NetworkError, NetworkEvent, Outbox, Output, SocketId,
-    Spawned, Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
+    App, DatagramRun, Deadline, Input, NetworkError, NetworkEvent, Outbox, Output, Recordable,
+    RecordedBytes, SocketId, Spawned, Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer,
+    UdpOpen, recordable,
 };
 
 use super::metrics::Metrics;
@@ -40,6 +41,26 @@ pub enum Spawn {
     Client(ClientConfig),
     /// A server of metrics.
     Metrics(Metrics),
+}
+
+/// What the flight recorder writes of it.
+impl Recordable for Spawn {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Server(open) => (0u8, *open).write(to),
+            Self::Client(config) => (1u8, config.clone()).write(to),
+            // They show what is outside of the worker, which no recording can bring back.
+            Self::Metrics(_) => 2u8.write(to),
+        }
+    }
+
+    fn read(from: &mut RecordedBytes<'_>) -> Option<Self> {
+        match u8::read(from)? {
+            0 => Some(Self::Server(Recordable::read(from)?)),
+            1 => Some(Self::Client(Recordable::read(from)?)),
+            _ => None,
+        }
+    }
 }
 
 /// What tasks tell their controller.
@@ -121,6 +142,9 @@ pub struct ClientConfig {
     pub duration: Duration,
     pub care: Care,
 }
+
+recordable!(struct ClientConfig { server, window, payload_bytes, duration, care });
+recordable!(enum Care { 0 = Careful, 1 = Careless });
 
 /// Whether a client looks at what a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

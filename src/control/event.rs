@@ -8,6 +8,7 @@ use crate::counters::NetworkCounters;
 use crate::group::StaleTask;
 use crate::id::TaskId;
 use crate::net::{NetworkError, NetworkEvent};
+use crate::recorder::RecorderStats;
 use crate::task::{App, End};
 use crate::worker::SpawnError;
 
@@ -101,6 +102,10 @@ pub struct WorkerSummary {
     pub bus: BusCounters,
     /// Reports and other events that the controller had no room for.
     pub events_dropped: u64,
+    /// What its flight recorder did, if it had one.
+    pub recorder: Option<RecorderStats>,
+    /// Why its recorder gave up, if it did: what the system said.
+    pub recorder_failure: Option<String>,
     /// Why it stopped, if it was not asked to.
     pub failure: Option<WorkerFailure>,
 }
@@ -116,6 +121,8 @@ impl WorkerSummary {
             inputs_lost: 0,
             bus: BusCounters::default(),
             events_dropped: 0,
+            recorder: None,
+            recorder_failure: None,
             failure: None,
         }
     }

@@ -16,6 +16,7 @@ use super::config::RuntimeConfig;
 use super::doorbell::Doorbell;
 use super::launch::{Launch, launcher};
 use super::lines::{Event, Mailbox, StopSignal, Stopped, Told};
+use super::record::Rings;
 use super::remote::{Directory, Remote};
 use super::ring::{RingReceiver, RingSender};
 use crate::backend::sockets::SocketBackend;
@@ -35,6 +36,7 @@ use crate::worker::{Spawned, Spawner};
 
 mod events;
 mod lifecycle;
+mod records;
 
 pub use lifecycle::ShutdownSummary;
 
@@ -63,6 +65,14 @@ pub enum StartError {
         worker: u16,
         /// Which core.
         core: usize,
+        /// What the system said.
+        message: String,
+    },
+    /// The worker cannot be recorded.
+    #[error("worker {worker}: {message}")]
+    Recorder {
+        /// Which.
+        worker: u16,
         /// What the system said.
         message: String,
     },
@@ -127,6 +137,7 @@ pub struct Controller<A: App> {
     stopped: Receiver<Stopped<A>>,
     stopped_sender: Sender<Stopped<A>>,
     launch: Launch<A>,
+    rings: Arc<Rings>,
     boards: Arc<Boards>,
     directory: Arc<Directory<A>>,
     config: Arc<RuntimeConfig>,
@@ -172,6 +183,14 @@ impl<A: App> Controller<A> {
         B: Backend,
         M: FnMut(u16, &BackendConfig) -> Result<B, BackendError> + Clone + Send + 'static,
     {
+        Self::start_with(config, launcher(spawn, make, None), Arc::default())
+    }
+
+    fn start_with(
+        config: RuntimeConfig,
+        launch: Launch<A>,
+        rings: Arc<Rings>,
+    ) -> Result<Self, StartError> {
         if config.workers == 0 {
             return Err(StartError::NoWorkers);
         }
@@ -196,7 +215,8 @@ impl<A: App> Controller<A> {
             interrupt_after: None,
             stopped,
             stopped_sender,
-            launch: launcher(spawn, make),
+            launch,
+            rings,
             boards: Arc::new(RwLock::new(Vec::new())),
             directory: Arc::default(),
             config: Arc::new(config),

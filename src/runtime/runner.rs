@@ -7,6 +7,7 @@
 
 use super::lines::{Events, Lines, Mail, Peers, Stop, Told};
 use super::meter::Meter;
+use super::record::Hosted;
 use crate::backend::{Backend, BackendError, Port};
 use crate::bus::BusItem;
 use crate::control::ControlInput;
@@ -15,7 +16,7 @@ use crate::net::NetworkCommand;
 use crate::task::App;
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
-use crate::worker::{Worker, WorkerInput, WorkerOutput, WorkerOutputs};
+use crate::worker::{WorkerInput, WorkerOutput, WorkerOutputs};
 
 /// Inputs taken from the controller, and from each other worker, at one wake-up.
 const BATCH_MAX: usize = 256;
@@ -26,7 +27,7 @@ const BATCH_MAX: usize = 256;
 ///
 /// [`BackendError`] if the backend can do nothing more; the worker is then as it was.
 pub(super) fn run<A: App, B: Backend>(
-    worker: &mut Worker<A>,
+    worker: &mut Hosted<A>,
     backend: &mut B,
     clock: &impl Clock,
     lines: &mut Lines<A>,
@@ -69,13 +70,14 @@ pub(super) fn run<A: App, B: Backend>(
         }
         backend.flush()?;
         lines.flush();
+        worker.end_batch(now);
     }
     Ok(())
 }
 
 /// Until when to wait. If that is not over yet, the worker is marked asleep, and its status posted.
 fn wait_until<A: App, B: Backend>(
-    worker: &Worker<A>,
+    worker: &Hosted<A>,
     backend: &B,
     clock: &impl Clock,
     lines: &Lines<A>,
@@ -83,7 +85,9 @@ fn wait_until<A: App, B: Backend>(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let deadline = worker.poll_timeout().map(|deadline| deadline.at);
-    if deadline.is_some_and(|at| at <= now) || !lines.bell.sleep(|| lines.are_quiet()) {
+    let deadline = deadline.into_iter().chain(worker.flush_at()).min();
+    let is_quiet = || lines.are_quiet() && !worker.is_asked();
+    if deadline.is_some_and(|at| at <= now) || !lines.bell.sleep(is_quiet) {
         // What the last batch left is not announced again.
         if meter.is_due(now) {
             meter.post(now, worker, backend.counters(), lines);
@@ -98,7 +102,7 @@ fn wait_until<A: App, B: Backend>(
 
 /// Hands a worker what does not come from the network.
 struct Delivery<'a, A: App, P> {
-    worker: &'a mut Worker<A>,
+    worker: &'a mut Hosted<A>,
     port: &'a mut P,
     lines: &'a mut Lines<A>,
     meter: &'a mut Meter,

@@ -12,6 +12,7 @@ use super::config::RuntimeConfig;
 use super::doorbell::Doorbell;
 use super::lines::{Lines, Stopped};
 use super::meter::Meter;
+use super::record::{Hosted, Records};
 use super::runner;
 use crate::backend::{Backend, BackendConfig, BackendError, pin_to_core};
 use crate::buffer::BufferPool;
@@ -43,13 +44,14 @@ pub(super) enum NotReady {
         core: usize,
         error: String,
     },
+    Recorder(String),
     /// It ended without saying why.
     Gone,
 }
 
 impl<A: App> Thread<A> {
     /// Runs a worker that makes its tasks with `spawn`, over what `make` gives.
-    pub(super) fn run<F, B, M>(self, spawn: F, make: M)
+    pub(super) fn run<F, B, M>(self, spawn: F, make: M, records: Option<Records<A>>)
     where
         F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + 'static,
         B: Backend,
@@ -63,13 +65,17 @@ impl<A: App> Thread<A> {
         }
         let buffers = BufferPool::new();
         let worker = Worker::new(self.config.worker(self.index, buffers.clone()), spawn);
+        let worker = match Hosted::new(worker, records.as_ref()) {
+            Ok(worker) => worker,
+            Err(error) => return drop(self.ready.send(Err(NotReady::Recorder(error)))),
+        };
         match make(self.index, &self.config.backend(buffers)) {
             Ok(backend) => self.over(worker, backend),
             Err(error) => drop(self.ready.send(Err(NotReady::Backend(error)))),
         }
     }
 
-    fn over<B: Backend>(self, mut worker: Worker<A>, mut backend: B) {
+    fn over<B: Backend>(self, mut worker: Hosted<A>, mut backend: B) {
         let Self {
             mut lines, clock, ..
         } = self;
@@ -91,6 +97,11 @@ impl<A: App> Thread<A> {
         };
         summary.counters = backend.counters();
         summary.tasks_lost = worker.tasks();
+        let (mut worker, recorded) = worker.end(summary.failure.is_some());
+        if let Some((stats, failure)) = recorded {
+            summary.recorder = Some(stats);
+            summary.recorder_failure = failure;
+        }
         if summary.failure.is_some() {
             abort(&mut worker);
         }

@@ -71,7 +71,10 @@ impl Conversation {
             let said = said.text();
             let error = ear.closed.and_then(|(_, error)| error);
             if ear.closed.is_some() && error.is_none() {
-                demand(ear.read_ended.is_some(), "what ends well has been heard out")?;
+                demand(
+                    ear.read_ended.is_some(),
+                    "what ends well has been heard out",
+                )?;
                 demand(ear.heard == said, "all that was said is heard")?;
             } else {
                 demand(said.starts_with(&ear.heard), "nothing else is heard")?;
@@ -79,6 +82,9 @@ impl Conversation {
             }
         }
         let fits = errors.is_empty() || errors.contains(&NetworkError::TimedOut);
-        demand(fits, "nobody breaks anything off, unless the other was given up")
+        demand(
+            fits,
+            "nobody breaks anything off, unless the other was given up",
+        )
     }
 }

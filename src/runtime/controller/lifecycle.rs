@@ -282,6 +282,7 @@ impl NotReady {
     fn into_start_error(self, worker: u16) -> StartError {
         match self {
             Self::Backend(error) => StartError::Backend { worker, error },
+            Self::Recorder(message) => StartError::Recorder { worker, message },
             Self::Core { core, error } => StartError::Core {
                 worker,
                 core,

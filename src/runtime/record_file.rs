@@ -1,0 +1,190 @@
+//! Recordings in files, and the threads that write them.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::record::name;
+use crate::recorder::{RecordSink, Taken};
+
+/// Takes a worker's records to a file, through a thread.
+pub(super) struct FileSink {
+    /// `None` once nothing more comes.
+    full: Option<Sender<Vec<u8>>>,
+    free: Receiver<Vec<u8>>,
+    /// Blocks that there are, and may be.
+    blocks: usize,
+    blocks_max: usize,
+    state: FileState,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How the writing goes, as the worker and the thread share it.
+#[derive(Clone, Default)]
+pub(super) struct FileState(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    failed: AtomicBool,
+    failure: Mutex<Option<String>>,
+}
+
+impl FileState {
+    /// Why it was given up.
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = self.0.failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fail(&self, message: String) {
+        let failure = self.0.failure.lock();
+        *failure.unwrap_or_else(PoisonError::into_inner) = Some(message);
+        self.0.failed.store(true, Ordering::Release);
+    }
+}
+
+impl FileSink {
+    /// Makes a file in `folder`, and starts the thread that writes it. An error says what went
+    /// wrong.
+    pub(super) fn create(
+        folder: &Path,
+        worker: u16,
+        queue_bytes_max: usize,
+    ) -> Result<(Self, FileState), String> {
+        let shown = folder.display();
+        let file =
+            create(folder, worker).map_err(|error| format!("recording in {shown}: {error}"))?;
+        let blocks_max = (queue_bytes_max / BLOCK_BYTES).max(2);
+        // Never full: there are no more blocks.
+        let (full, full_end) = bounded(blocks_max + 1);
+        let (free_end, free) = bounded(blocks_max + 1);
+        let state = FileState::default();
+        let writer = Writer {
+            file,
+            full: full_end,
+            free: free_end,
+            state: state.clone(),
+        };
+        let thread = thread(worker).spawn(move || writer.run());
+        let thread = thread.map_err(|error| format!("recording: no thread: {error}"))?;
+        let sink = Self {
+            full: Some(full),
+            free,
+            blocks: 1,
+            blocks_max,
+            state: state.clone(),
+            thread: Some(thread),
+        };
+        Ok((sink, state))
+    }
+
+    fn send(&self, block: Vec<u8>) {
+        if let Some(full) = &self.full {
+            drop(full.try_send(block));
+        }
+    }
+}
+
+const BLOCK_BYTES: usize = 64 << 10;
+
+impl RecordSink for FileSink {
+    fn block_bytes(&self) -> usize {
+        BLOCK_BYTES
+    }
+
+    fn begin(&mut self, head: Vec<u8>) {
+        self.blocks += 1;
+        self.send(head);
+    }
+
+    fn take(&mut self, block: &mut Vec<u8>, _: u64) -> Taken {
+        if self.state.0.failed.load(Ordering::Acquire) {
+            return Taken::Dropped;
+        }
+        let next = match self.free.try_recv() {
+            Ok(mut next) => {
+                next.clear();
+                next
+            }
+            Err(_) if self.blocks < self.blocks_max => {
+                self.blocks += 1;
+                Vec::with_capacity(BLOCK_BYTES)
+            }
+            Err(_) => return Taken::Dropped,
+        };
+        self.send(core::mem::replace(block, next));
+        Taken::Kept
+    }
+}
+
+impl Drop for FileSink {
+    /// Waits until everything is written.
+    fn drop(&mut self) {
+        self.full = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            self.state.fail("its thread panicked".to_owned());
+        }
+    }
+}
+
+struct Writer {
+    file: File,
+    full: Receiver<Vec<u8>>,
+    free: Sender<Vec<u8>>,
+    state: FileState,
+}
+
+impl Writer {
+    fn run(mut self) {
+        for block in &self.full {
+            if !self.state.0.failed.load(Ordering::Relaxed)
+                && let Err(error) = self.file.write_all(&block)
+            {
+                self.state.fail(format!("recording: {error}"));
+            }
+            drop(self.free.try_send(block));
+        }
+    }
+}
+
+/// A thread that writes for a worker, before it runs.
+pub(super) fn thread(worker: u16) -> Builder {
+    Builder::new().name(format!("recorder-{worker}"))
+}
+
+/// Writes a recording to a new file.
+pub(super) fn write_all(
+    folder: &Path,
+    worker: u16,
+    head: &[u8],
+    blocks: &[Arc<Vec<u8>>],
+) -> io::Result<()> {
+    let mut file = create(folder, worker)?;
+    file.write_all(head)?;
+    for block in blocks {
+        file.write_all(block)?;
+    }
+    Ok(())
+}
+
+/// A file that was not there before.
+fn create(folder: &Path, worker: u16) -> io::Result<File> {
+    for number in 0..NAMES_MAX {
+        match File::create_new(name(folder, worker, number)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return made,
+        }
+    }
+    let message = format!("{NAMES_MAX} recordings of worker {worker} are there already");
+    Err(io::Error::new(ErrorKind::AlreadyExists, message))
+}
+
+/// Files of one worker index in a folder.
+const NAMES_MAX: u32 = 10_000;

@@ -20,9 +20,9 @@ use std::process::Command;
 
 use stillpoint::{
     Buffer, DatagramRun, Deadline, End, Entity, Entropy, GroupConfig, GroupOutputs, Input,
-    NetworkCommand, NetworkEvent, Outbox, Output, SocketId, Task, TaskGroup, TaskId, Timestamp,
-    Token, Transmit, TransmitBuffer, UdpOpen, Worker, WorkerConfig, WorkerInput, WorkerOutput,
-    WorkerOutputs,
+    NetworkCommand, NetworkEvent, Outbox, Output, RecordRing, Recorder, SocketId, Task, TaskGroup,
+    TaskId, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen, Worker, WorkerConfig, WorkerInput,
+    WorkerOutput, WorkerOutputs,
 };
 
 #[path = "instructions/bus.rs"]
@@ -30,7 +30,7 @@ mod bus;
 
 const SIZES: [u32; 3] = [1, 1_000, 100_000];
 const OPERATIONS: u32 = 1_000;
-const CASES: [Case; 8] = [
+const CASES: [Case; 10] = [
     Case {
         name: "datagram",
         description: "one datagram in, one transmit out",
@@ -40,6 +40,16 @@ const CASES: [Case; 8] = [
         name: "datagram-timer",
         description: "the same, and the task re-arms its timer",
         run: |tasks| datagrams(tasks, Some(Duration::from_secs(1))),
+    },
+    Case {
+        name: "datagram-hosted",
+        description: "the first, where a recorder might be and is not",
+        run: |tasks| recorded(tasks, None),
+    },
+    Case {
+        name: "datagram-recorded",
+        description: "the first, recorded to a ring of 16 MiB",
+        run: |tasks| recorded(tasks, Some(RecordRing::new(16 << 20))),
     },
     Case {
         name: "tick",
@@ -260,6 +270,34 @@ fn datagrams(tasks: u32, wait: Option<Duration>) {
             counted_operation(|| worker.handle_input(now, input, &mut driver));
         } else {
             worker.handle_input(now, input, &mut driver);
+        }
+        assert!(driver.sent.is_some(), "the task answers");
+    }
+}
+
+/// The same, as the runtime has it: with a recorder, or without.
+fn recorded(tasks: u32, ring: Option<RecordRing>) {
+    let mut config = WorkerConfig::new(0, Entropy::from_seed(0));
+    let mut recorder = ring.map(|ring| Recorder::new(&mut config, Box::new(ring)));
+    let (mut worker, mut driver) = worker(tasks, None);
+    let peer = SocketAddr::from(([192, 0, 2, 1], 9));
+    let payload = Buffer::copy_from(&[7; 200]);
+    for step in 0..2 * OPERATIONS {
+        let counts = step >= OPERATIONS;
+        let task = u64::from(step % OPERATIONS) * 7_919 % u64::from(tasks);
+        let socket = driver.sockets[usize::try_from(task).expect("it fits")];
+        let run = DatagramRun::new(peer, payload.clone(), 0);
+        let input = WorkerInput::Network(NetworkEvent::Datagrams { socket, run });
+        let now = Timestamp::from_nanos(step.into());
+        driver.sent = None;
+        let give = || match &mut recorder {
+            None => worker.handle_input(now, input, &mut driver),
+            Some(recorder) => recorder.handle_input(&mut worker, now, input, &mut driver),
+        };
+        if counts {
+            counted_operation(give);
+        } else {
+            give();
         }
         assert!(driver.sent.is_some(), "the task answers");
     }

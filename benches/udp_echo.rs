@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use stillpoint::backend::BackendKind;
+use stillpoint::runtime::RecorderConfig;
 
 #[path = "udp_echo/client.rs"]
 mod client;
@@ -31,6 +32,61 @@ const ROUND: Duration = Duration::from_millis(400);
 
 type Measure = fn(SocketAddr, usize) -> f64;
 
+const CASES: [(&str, Measure); 6] = [
+    ("round trip, us, less is better", median_round_trip),
+    ("round trips a second, 1 x 1", |server, bytes| {
+        windows(server, bytes, 1, 1)
+    }),
+    ("round trips a second, 1 x 16", |server, bytes| {
+        windows(server, bytes, 1, 16)
+    }),
+    ("round trips a second, 16 x 16", |server, bytes| {
+        windows(server, bytes, 16, 16)
+    }),
+    ("datagrams a second, 8 runs of 4", |server, bytes| {
+        runs(server, bytes, 8, 4)
+    }),
+    ("datagrams a second, 8 runs of 32", |server, bytes| {
+        runs(server, bytes, 8, 32)
+    }),
+];
+
+/// What the flight recorder costs: one server beside itself, recorded to a ring and to a file.
+fn recorders(rounds: usize, filter: &str) {
+    let folder = std::env::temp_dir().join(format!("stillpoint-udp-echo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for recordings");
+    let ring = || Server::recorded(RecorderConfig::ring(16 << 20));
+    let files = {
+        let folder = folder.clone();
+        move || {
+            // What the rounds before have left would fill the disk.
+            for entry in std::fs::read_dir(&folder).expect("the folder").flatten() {
+                drop(std::fs::remove_file(entry.path()));
+            }
+            Server::recorded(RecorderConfig::files(&folder))
+        }
+    };
+    let contestants: Vec<Contestant<Server>> = vec![
+        (
+            "not recorded".to_owned(),
+            Box::new(|| Server::ours(BackendKind::default())),
+        ),
+        ("recorded, ring".to_owned(), Box::new(ring)),
+        ("recorded, file".to_owned(), Box::new(files)),
+    ];
+    for (name, measure) in CASES {
+        for bytes in [200, 1_200] {
+            let name = format!("recorder: {name}, {bytes} B");
+            if name.contains(filter) {
+                println!("{name}");
+                let measure = |server: &Server| measure(server.address(), bytes);
+                rounds::compare(rounds, &contestants, &measure);
+            }
+        }
+    }
+    drop(std::fs::remove_dir_all(&folder));
+}
+
 fn main() {
     // `cargo test --benches` does not pass this flag; one short round shows that it works.
     let full = std::env::args().any(|arg| arg == "--bench");
@@ -40,26 +96,8 @@ fn main() {
         .find(|arg| !arg.starts_with('-'))
         .unwrap_or_default();
     println!("{rounds} interleaved rounds of {ROUND:?}; ratios are to tokio");
-    let cases: [(&str, Measure); 6] = [
-        ("round trip, us, less is better", median_round_trip),
-        ("round trips a second, 1 x 1", |server, bytes| {
-            windows(server, bytes, 1, 1)
-        }),
-        ("round trips a second, 1 x 16", |server, bytes| {
-            windows(server, bytes, 1, 16)
-        }),
-        ("round trips a second, 16 x 16", |server, bytes| {
-            windows(server, bytes, 16, 16)
-        }),
-        ("datagrams a second, 8 runs of 4", |server, bytes| {
-            runs(server, bytes, 8, 4)
-        }),
-        ("datagrams a second, 8 runs of 32", |server, bytes| {
-            runs(server, bytes, 8, 32)
-        }),
-    ];
     for bytes in [200, 1_200] {
-        for (name, measure) in cases {
+        for (name, measure) in CASES {
             let name = format!("{name}, {bytes} B");
             if name.contains(&filter) {
                 println!("{name}");
@@ -67,6 +105,7 @@ fn main() {
             }
         }
     }
+    recorders(rounds, &filter);
 }
 
 /// Measures all contestants, a round each in turn.

@@ -7,15 +7,16 @@
 mod common;
 
 use core::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use common::echo::{self, Echo, Report, Spawn};
 use common::metrics;
 use common::output::{fail, line, table};
-use common::serve::{start, stop, wait_for_interrupt};
+use common::serve::{start, stop, wait_for_interrupt, watched};
 use serde_json::json;
 use stillpoint::backend::BackendKind;
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
+use stillpoint::runtime::{Controller, ControllerEvent, RecorderConfig, RuntimeConfig};
 use stillpoint::{Token, UdpOpen};
 
 /// A UDP echo server. Ctrl-C ends it and prints what it received, sent and dropped.
@@ -34,6 +35,10 @@ struct Options {
     /// Address and port to serve metrics on, for Prometheus and for the example `top`
     #[arg(long)]
     metrics: Option<SocketAddr>,
+    /// Record what each worker is given and gives out into files of this folder, for the example
+    /// `udp_echo_replay`. Metrics show what is outside of the workers, so they cannot be replayed
+    #[arg(long, conflicts_with = "metrics")]
+    record: Option<PathBuf>,
     /// Print the statistics as one JSON object
     #[arg(long)]
     json: bool,
@@ -42,7 +47,14 @@ struct Options {
 fn main() {
     let options = Options::parse();
     let config = RuntimeConfig::new(options.backend).workers(options.workers);
-    let mut controller = start(config, echo::spawn);
+    let mut controller = match &options.record {
+        None => start(config, echo::spawn),
+        Some(folder) => {
+            let recorder = RecorderConfig::files(folder);
+            let controller = Controller::start_recorded(config, recorder, echo::spawn);
+            watched(controller.unwrap_or_else(|error| fail(error)))
+        }
+    };
 
     // With port 0, the first worker's port is everybody's.
     let mut listen = options.listen;

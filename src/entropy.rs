@@ -72,6 +72,11 @@ impl Entropy {
         self.seed
     }
 
+    /// Who is offered each draw, if somebody is.
+    pub(crate) fn choices(&self) -> Option<Rc<dyn Choices>> {
+        self.choices.as_ref().map(|choices| Rc::clone(&choices.0))
+    }
+
     /// The draws of one place in the code. Costs a ChaCha block: keep it.
     #[must_use]
     pub fn site(&self, name: &'static str) -> Site {

@@ -10,8 +10,8 @@
 //!
 //! What tasks ask beside their inputs, a clock of the system, a file, a table that threads share,
 //! is not in a recording. A task that keeps to what it is given replays; see [`Task`](crate::Task).
-//! The same is true for the decisions of a simulation: whoever replays a worker of a world that is
-//! not driven by its seed alone has to bring them ([`WorkerConfig::mischief`], [`Choices`](crate::Choices)).
+//! What a simulation decides for a task is recorded, too ([`Context::buggify`](crate::Context::buggify),
+//! [`Choices`](crate::Choices)).
 
 use core::fmt;
 
@@ -28,6 +28,7 @@ mod code;
 mod format;
 mod input;
 mod network;
+mod notes;
 mod open;
 mod output;
 mod recording;
@@ -38,6 +39,7 @@ pub use code::{Recordable, RecordedBytes};
 use format::{TURN_HEAD, kind};
 pub use input::RecordedApp;
 use input::{Codec, NETWORK};
+use notes::Notes;
 use output::{Shortener, item};
 pub use recording::{Ending, Recording, RecordingError};
 pub use replay::{Difference, Replay, ReplayError, Replayed};
@@ -64,9 +66,9 @@ pub use ring::{RecordRing, RecordSink, Taken};
 ///     Worker::new(config, |number, spawner| spawner.refuse(format!("not even {number}")))
 /// }
 ///
-/// let config = WorkerConfig::new(0, Entropy::from_seed(7));
+/// let mut config = WorkerConfig::new(0, Entropy::from_seed(7));
 /// let ring = RecordRing::new(1 << 20);
-/// let mut recorder = Recorder::new(&config, Box::new(ring.clone()));
+/// let mut recorder = Recorder::new(&mut config, Box::new(ring.clone()));
 /// let mut worker = make(config);
 /// let outputs = &mut Nobody;
 /// recorder.handle_input(&mut worker, Timestamp::EPOCH, WorkerInput::Spawn(1), outputs);
@@ -94,6 +96,8 @@ struct Tape {
     /// Turns that the sink had no room for since it last had.
     missing: u64,
     lent_max: usize,
+    /// In a simulation.
+    notes: Option<Notes>,
     short: Shortener,
     stats: RecorderStats,
 }
@@ -118,9 +122,11 @@ const LENT_MAX: usize = 1 << 20;
 const TURN_BYTES_MAX: usize = 64 << 20;
 
 impl<A: RecordedApp> Recorder<A> {
-    /// A recorder of a worker that is made with `config` and was given nothing yet.
+    /// A recorder of the worker that is going to be made with `config`. In a simulation it changes
+    /// who decides ([`WorkerLimits::mischief`](crate::WorkerLimits), [`Choices`](crate::Choices)),
+    /// to note the decisions.
     #[must_use]
-    pub fn new(config: &WorkerConfig, sink: Box<dyn RecordSink>) -> Self {
+    pub fn new(config: &mut WorkerConfig, sink: Box<dyn RecordSink>) -> Self {
         RecorderMaker::new().recorder(config, sink)
     }
 }
@@ -230,8 +236,13 @@ impl<A: RecordedApp> RecorderMaker<A> {
 impl<A: App> RecorderMaker<A> {
     /// [`Recorder::new`].
     #[must_use]
-    pub fn recorder(&self, config: &WorkerConfig, mut sink: Box<dyn RecordSink>) -> Recorder<A> {
-        sink.begin(format::head(config));
+    pub fn recorder(
+        &self,
+        config: &mut WorkerConfig,
+        mut sink: Box<dyn RecordSink>,
+    ) -> Recorder<A> {
+        let (noted, notes) = Notes::of(config);
+        sink.begin(format::head(config, noted));
         let block_bytes = sink.block_bytes();
         let tape = Tape {
             sink,
@@ -241,6 +252,7 @@ impl<A: App> RecorderMaker<A> {
             turns: 0,
             missing: 0,
             lent_max: 0,
+            notes,
             short: Shortener::default(),
             stats: RecorderStats::default(),
         };
@@ -305,8 +317,18 @@ impl Tape {
             .extend_from_slice(&bytes[..bytes.len().min(u16::MAX.into())]);
     }
 
+    #[cold]
+    fn write_notes(&mut self) {
+        while let Some(decision) = self.notes.as_ref().and_then(Notes::pop) {
+            self.item(item::DECIDED, &decision.to_le_bytes());
+        }
+    }
+
     #[inline]
     fn end_turn(&mut self, kind: u8) {
+        if self.notes.is_some() {
+            self.write_notes();
+        }
         let Some(start) = self.open.take() else {
             return;
         };

@@ -12,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use stillpoint::backend::BackendKind;
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
+use stillpoint::runtime::{Controller, ControllerEvent, RecorderConfig, RuntimeConfig};
 
 use crate::common::echo::{Echo, Report, Spawn, spawn};
 
@@ -36,7 +36,18 @@ impl Server {
     /// Ours, with one worker.
     pub(crate) fn ours(backend: BackendKind) -> Self {
         let config = RuntimeConfig::new(backend);
-        let mut controller = Controller::start(config, spawn).expect("the runtime starts");
+        let controller = Controller::start(config, spawn);
+        Self::over(controller.expect("the runtime starts"))
+    }
+
+    /// Ours, recorded.
+    pub(crate) fn recorded(recorder: RecorderConfig) -> Self {
+        let config = RuntimeConfig::new(BackendKind::default());
+        let controller = Controller::start_recorded(config, recorder, spawn);
+        Self::over(controller.expect("the runtime starts"))
+    }
+
+    fn over(mut controller: Controller<Echo>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let open = stillpoint::UdpOpen::new(stillpoint::Token(0), any);
         let spawned = controller.spawn(0, Spawn::Server(open));

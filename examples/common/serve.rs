@@ -12,7 +12,11 @@ pub fn start<A: App>(
     config: RuntimeConfig,
     spawn: fn(A::Spawn, Spawner<'_, A>) -> Spawned,
 ) -> Controller<A> {
-    let controller = Controller::start(config, spawn).unwrap_or_else(|error| fail(error));
+    watched(Controller::start(config, spawn).unwrap_or_else(|error| fail(error)))
+}
+
+/// The same for workers that have started.
+pub fn watched<A: App>(controller: Controller<A>) -> Controller<A> {
     let interrupter = controller.interrupter();
     ctrlc::set_handler(move || interrupter.interrupt()).unwrap_or_else(|error| fail(error));
     controller

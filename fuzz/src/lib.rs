@@ -8,6 +8,7 @@ pub mod bus;
 pub mod files;
 pub mod packets;
 pub mod race;
+pub mod recording;
 pub mod streams;
 pub mod timers;
 #[path = "worker_script.rs"]
@@ -18,7 +19,7 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name, but for the one that is to fail ([`race`]).
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("worker_script", worker::run_bytes),
     ("bus_script", bus::run_bytes),
     ("buffers", buffers::run_bytes),
@@ -27,6 +28,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("files", files::run_bytes),
     ("streams", streams::run_bytes),
     ("world", world::run_bytes),
+    ("recording", recording::run_bytes),
 ];
 
 /// Bytes, read as decisions. Once they are used up, every decision is 0.

@@ -48,6 +48,7 @@ mod names;
 mod outside;
 mod packets;
 mod properties;
+mod records;
 mod run;
 mod scheduling;
 mod seat;
@@ -67,6 +68,7 @@ pub(crate) use lives::{Persists, Starts};
 pub use outside::{Ended, Reported, SpawnFailure};
 use outside::{Event, Outside};
 use properties::Properties;
+use records::Records;
 use seat::Seat;
 use timing::Timings;
 pub use upcoming::UpcomingInput;
@@ -98,6 +100,8 @@ pub struct World<A: App> {
     /// How often the world was to converge.
     converged: u64,
     before_input: Vec<Box<BeforeInput>>,
+    /// If workers are recorded.
+    records: Option<Box<Records<A>>>,
     entropy: Entropy,
     scenario: LazySite,
     /// By name: how often the scenario has drawn.
@@ -182,6 +186,7 @@ impl<A: App> World<A> {
             schedules: 0,
             converged: 0,
             before_input: Vec::new(),
+            records: None,
             scenario: LazySite::new(&entropy, "scenario"),
             drawn: IndexMap::default(),
             config,

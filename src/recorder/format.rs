@@ -19,6 +19,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::code::{Recordable, RecordedBytes};
+use super::notes::Noted;
 use crate::entropy::{Entity, Entropy};
 use crate::worker::WorkerConfig;
 
@@ -86,7 +87,7 @@ pub(super) fn write_gap(turns: u64, to: &mut Vec<u8>) {
 }
 
 /// The head of a recording of a worker that is set up like this.
-pub(super) fn head(config: &WorkerConfig) -> Vec<u8> {
+pub(super) fn head(config: &WorkerConfig, noted: Noted) -> Vec<u8> {
     let mut to = MAGIC.to_vec();
     VERSION.write(&mut to);
     let start = begin(&mut to);
@@ -96,12 +97,13 @@ pub(super) fn head(config: &WorkerConfig) -> Vec<u8> {
     (config.messages_per_task_max, config.resources_max).write(&mut to);
     (config.pending_max, config.messages_max).write(&mut to);
     (config.subscriptions_max, config.requests_max).write(&mut to);
+    (noted.mischief, noted.draws).write(&mut to);
     end(start, &mut to);
     to
 }
 
 /// Reads the body of a head.
-pub(super) fn read_head(body: &[u8]) -> Option<WorkerConfig> {
+pub(super) fn read_head(body: &[u8]) -> Option<(WorkerConfig, Noted)> {
     let from = &mut RecordedBytes::new(body);
     if u8::read(from)? != kind::HEAD {
         return None;
@@ -113,10 +115,12 @@ pub(super) fn read_head(body: &[u8]) -> Option<WorkerConfig> {
     (config.messages_per_task_max, config.resources_max) = Recordable::read(from)?;
     (config.pending_max, config.messages_max) = Recordable::read(from)?;
     (config.subscriptions_max, config.requests_max) = Recordable::read(from)?;
+    let (mischief, draws) = Recordable::read(from)?;
+    let noted = Noted { mischief, draws };
     // No worker can be made without.
     let least = config
         .messages_max
         .min(config.messages_per_task_max as usize);
     let works = least.min(config.batch_max as usize) > 0;
-    (from.is_empty() && works).then_some(config)
+    (from.is_empty() && works).then_some((config, noted))
 }

@@ -33,7 +33,7 @@ recordable!(struct TcpOptions {
     nagle, keepalive, linger, send_queue_max, send_buffer, receive_buffer,
 });
 recordable!(enum Nagle { 0 = Off, 1 = On });
-recordable!(struct Keepalive { idle, interval, probes });
+recordable!(struct Keepalive { idle, interval, count });
 
 recordable!(struct DeviceOpen { token, kind, name, addresses, mtu, queues, packets });
 recordable!(enum DeviceKind { 0 = Tun, 1 = Tap });

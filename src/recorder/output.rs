@@ -37,6 +37,8 @@ pub(super) mod item {
     pub(in super::super) const LENT: u8 = 6;
     /// The queue to another worker was said to have this much room.
     pub(in super::super) const ROOM: u8 = 7;
+    /// Something was decided that follows neither from the seed nor from an input.
+    pub(in super::super) const DECIDED: u8 = 8;
 }
 
 /// Bytes of a text that are kept; its hash is of all.
@@ -248,6 +250,7 @@ pub(super) fn describe(kind: u8, bytes: &[u8]) -> Option<String> {
         }
         item::WANT_ROOM => format!("wants room to worker {}", u16::read(from)?),
         item::LENT => format!("memory of {} B is lent", u64::read(from)?),
+        item::DECIDED => format!("decided: {}", u64::read(from)?),
         item::ROOM => {
             let (worker, room) = <(u16, u64)>::read(from)?;
             format!("room for {room} items to worker {worker}")

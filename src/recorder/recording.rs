@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::code::{Recordable, RecordedBytes};
 use super::format::{self, MAGIC, RECORD_HEAD, VERSION, kind};
+use super::notes::Noted;
 use super::{input, output};
 use crate::net::NetworkEvent;
 use crate::time::Timestamp;
@@ -162,8 +163,12 @@ impl Recording {
     /// Never: the head was read before.
     #[must_use]
     pub fn config(&self) -> WorkerConfig {
-        let config = format::read_head(&self.bytes[self.head.0..self.head.1]);
-        config.expect("the head was read before")
+        self.read_head().0
+    }
+
+    pub(super) fn read_head(&self) -> (WorkerConfig, Noted) {
+        let head = format::read_head(&self.bytes[self.head.0..self.head.1]);
+        head.expect("the head was read before")
     }
 
     /// How many inputs are in it.

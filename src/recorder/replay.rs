@@ -5,6 +5,7 @@ use core::fmt;
 use super::LENT_MAX;
 use super::code::{Recordable, RecordedBytes};
 use super::input::RecordedApp;
+use super::notes::Notes;
 use super::output::{self, Shortener, item};
 use super::recording::{Entry, Items, Recording, Turn};
 use crate::bus::BusItem;
@@ -126,11 +127,14 @@ pub struct Replay<'a, A: RecordedApp> {
 impl<'a, A: RecordedApp> Replay<'a, A> {
     /// A replay that has given nothing yet.
     pub fn new(recording: &'a Recording, make: impl FnOnce(WorkerConfig) -> Worker<A>) -> Self {
+        let (mut config, noted) = recording.read_head();
+        let notes = Notes::default();
+        notes.tell(noted, &mut config);
         Self {
             entries: Box::new(recording.entries()),
-            worker: make(recording.config()),
+            worker: make(config),
             inputs: 0,
-            check: Check::new(),
+            check: Check::new(notes),
         }
     }
 
@@ -204,11 +208,12 @@ struct Check<'a> {
     outputs: u64,
     difference: Option<Box<Difference>>,
     lent_max: usize,
+    notes: Notes,
     short: Shortener,
 }
 
 impl<'a> Check<'a> {
-    fn new() -> Self {
+    fn new(notes: Notes) -> Self {
         let turn = Turn {
             broken: false,
             now: Timestamp::EPOCH,
@@ -222,20 +227,31 @@ impl<'a> Check<'a> {
             outputs: 0,
             difference: None,
             lent_max: 0,
+            notes,
             short: Shortener::default(),
         }
     }
 
     fn begin(&mut self, number: u64, turn: Turn<'a>) {
+        self.notes.clear();
+        for (kind, bytes) in turn.items.clone() {
+            if kind == item::DECIDED
+                && let Some(decision) = u64::read(&mut RecordedBytes::new(bytes))
+            {
+                self.notes.push(decision);
+            }
+        }
         (self.turn, self.number) = (turn, number);
         (self.same, self.difference) = (0, None);
     }
 
-    /// Takes what was noted of lent memory, which is no output.
-    fn skip_lent(&mut self) {
-        while let Some((item::LENT, bytes)) = self.turn.items.peek() {
+    /// Takes what was noted of lent memory and of decisions, which are no output.
+    fn skip_notes(&mut self) {
+        while let Some((kind @ (item::LENT | item::DECIDED), bytes)) = self.turn.items.peek() {
             let len = usize::read(&mut RecordedBytes::new(bytes));
-            self.lent_max = len.unwrap_or_default().min(LENT_MAX);
+            if kind == item::LENT {
+                self.lent_max = len.unwrap_or_default().min(LENT_MAX);
+            }
             self.turn.items.next();
         }
     }
@@ -243,7 +259,7 @@ impl<'a> Check<'a> {
     /// Whether this comes next in the recording.
     fn compare(&mut self, kind: u8, bytes: &[u8]) {
         self.outputs += 1;
-        self.skip_lent();
+        self.skip_notes();
         if self.difference.is_some() {
             return;
         }
@@ -270,7 +286,7 @@ impl<'a> Check<'a> {
 
     /// The first difference, now that nothing more comes.
     fn end(&mut self) -> Option<Box<Difference>> {
-        self.skip_lent();
+        self.skip_notes();
         if self.difference.is_none()
             && let Some((kind, bytes)) = self.turn.items.next()
         {
@@ -282,7 +298,7 @@ impl<'a> Check<'a> {
 
 impl<A: RecordedApp> WorkerOutputs<A> for Check<'_> {
     fn lend(&mut self) -> TransmitBuffer<'_> {
-        self.skip_lent();
+        self.skip_notes();
         TransmitBuffer::growing(&mut self.short.lent, self.lent_max)
     }
 
@@ -299,7 +315,7 @@ impl<A: RecordedApp> WorkerOutputs<A> for Check<'_> {
     }
 
     fn bus_room(&mut self, worker: u16) -> usize {
-        self.skip_lent();
+        self.skip_notes();
         if let Some((item::ROOM, bytes)) = self.turn.items.peek()
             && let Some((asked, room)) = <(u16, usize)>::read(&mut RecordedBytes::new(bytes))
             && asked == worker

@@ -15,7 +15,7 @@ use super::record_file::{self, FileSink};
 use crate::recorder::{RecordRing, Recorder, RecorderMaker, RecorderStats};
 use crate::task::App;
 use crate::time::Timestamp;
-use crate::worker::{Worker, WorkerInput, WorkerOutputs};
+use crate::worker::{Worker, WorkerConfig, WorkerInput, WorkerOutputs};
 
 /// How the workers of a runtime are recorded: see [`Recorder`].
 ///
@@ -189,12 +189,17 @@ pub(super) struct Hosted<A: App> {
 }
 
 impl<A: App> Hosted<A> {
-    /// A worker that was given nothing yet.
-    pub(super) fn new(worker: Worker<A>, records: Option<&Records<A>>) -> Result<Self, String> {
+    /// A worker that `make` makes. An error says why it cannot be recorded.
+    pub(super) fn new(
+        mut config: WorkerConfig,
+        records: Option<&Records<A>>,
+        make: impl FnOnce(WorkerConfig) -> Worker<A>,
+    ) -> Result<Self, String> {
         let flight = match records {
             None => None,
-            Some(records) => Some(Box::new(Flight::new(&worker, records)?)),
+            Some(records) => Some(Box::new(Flight::new(&mut config, records)?)),
         };
+        let worker = make(config);
         Ok(Self { worker, flight })
     }
 
@@ -278,8 +283,8 @@ enum To {
 }
 
 impl<A: App> Flight<A> {
-    fn new(worker: &Worker<A>, records: &Records<A>) -> Result<Self, String> {
-        let index = worker.config().index;
+    fn new(worker: &mut WorkerConfig, records: &Records<A>) -> Result<Self, String> {
+        let index = worker.index;
         let config = &records.config;
         let folder = config.folder.clone();
         let (recorder, to) = match config.to {
@@ -287,10 +292,7 @@ impl<A: App> Flight<A> {
                 let folder = folder.ok_or("no folder for its recording")?;
                 let (sink, state) = FileSink::create(&folder, index, queue_bytes_max)?;
                 let sink = Box::new(sink);
-                (
-                    records.maker.recorder(worker.config(), sink),
-                    To::File(state),
-                )
+                (records.maker.recorder(worker, sink), To::File(state))
             }
             RecordTo::Ring { bytes_max } => {
                 let ring = RecordRing::new(bytes_max);
@@ -307,7 +309,7 @@ impl<A: App> Flight<A> {
                     failures: 0,
                     writers: Vec::new(),
                 };
-                (records.maker.recorder(worker.config(), sink), to)
+                (records.maker.recorder(worker, sink), to)
             }
         };
         Ok(Self {

@@ -64,8 +64,9 @@ impl<A: App> Thread<A> {
             return drop(self.ready.send(Err(NotReady::Core { core, error })));
         }
         let buffers = BufferPool::new();
-        let worker = Worker::new(self.config.worker(self.index, buffers.clone()), spawn);
-        let worker = match Hosted::new(worker, records.as_ref()) {
+        let config = self.config.worker(self.index, buffers.clone());
+        let hosted = |config| Worker::new(config, spawn);
+        let worker = match Hosted::new(config, records.as_ref(), hosted) {
             Ok(worker) => worker,
             Err(error) => return drop(self.ready.send(Err(NotReady::Recorder(error)))),
         };

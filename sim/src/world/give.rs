@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use stillpoint::{App, DatagramRun, NetworkEvent, SocketId, Timestamp, Worker, WorkerInput};
+use stillpoint::{
+    App, DatagramRun, NetworkEvent, Recorder, SocketId, Timestamp, Worker, WorkerInput,
+};
 
 use super::outside::{Event, Outside, Sink};
 use super::seat::Seat;
@@ -15,6 +17,15 @@ pub(super) trait Given<A: App>: Sized {
     fn record(&self, outside: &mut Outside<A>, place: Place);
 
     fn hand_in(self, worker: &mut Worker<A>, now: Timestamp, sink: &mut Sink<'_, A>);
+
+    /// The same, written down.
+    fn hand_in_recorded(
+        self,
+        recorder: &mut Recorder<A>,
+        worker: &mut Worker<A>,
+        now: Timestamp,
+        sink: &mut Sink<'_, A>,
+    );
 
     /// The same as an input, which can wait.
     fn into_input(self) -> WorkerInput<A>;
@@ -39,6 +50,16 @@ impl<A: App> Given<A> for Arrived<'_> {
         worker.handle_datagrams(now, self.socket, self.run, sink);
     }
 
+    fn hand_in_recorded(
+        self,
+        recorder: &mut Recorder<A>,
+        worker: &mut Worker<A>,
+        now: Timestamp,
+        sink: &mut Sink<'_, A>,
+    ) {
+        recorder.handle_datagrams(worker, now, self.socket, self.run, sink);
+    }
+
     fn into_input(self) -> WorkerInput<A> {
         WorkerInput::Network(NetworkEvent::Datagrams {
             socket: self.socket,
@@ -54,6 +75,16 @@ impl<A: App> Given<A> for WorkerInput<A> {
 
     fn hand_in(self, worker: &mut Worker<A>, now: Timestamp, sink: &mut Sink<'_, A>) {
         worker.handle_input(now, self, sink);
+    }
+
+    fn hand_in_recorded(
+        self,
+        recorder: &mut Recorder<A>,
+        worker: &mut Worker<A>,
+        now: Timestamp,
+        sink: &mut Sink<'_, A>,
+    ) {
+        recorder.handle_input(worker, now, self, sink);
     }
 
     fn into_input(self) -> Self {
@@ -104,7 +135,10 @@ impl<A: App> World<A> {
             place,
             worker: number,
         };
-        given.hand_in(worker, now, &mut sink);
+        match &mut self.records {
+            None => given.hand_in(worker, now, &mut sink),
+            Some(records) => records.hand_in(given, number, (worker, now), &mut sink),
+        }
         if worker.uses_bus() && *worker.bus_counters() != seat.bus.counters {
             seat.note_bus(&mut self.outside.network.counters);
         }

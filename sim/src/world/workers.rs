@@ -96,10 +96,13 @@ impl<A: App> World<A> {
         }
         self.outside.agenda.add_worker(config.entity);
         self.outside.network.add_worker();
-        let seat = Seat::new((known.make)(config), node, index, self.outside.now);
         let number = u32::try_from(self.seats.len()).ok();
         let number = number.filter(|&number| number < 1 << 30);
         let number = number.expect("fewer than 2^30 workers");
+        if let Some(records) = &mut self.records {
+            records.add(number, &mut config);
+        }
+        let seat = Seat::new((known.make)(config), node, index, self.outside.now);
         make_room(&mut self.seats);
         self.seats.push(seat);
         self.time_seat(number);

@@ -1,0 +1,14 @@
+//! The flight recorder: what happened in production happens again in a test.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums are non-exhaustive"
+)]
+
+#[path = "recorder/damage.rs"]
+mod damage;
+#[path = "recorder/echo.rs"]
+mod echo;
+#[cfg(feature = "poll")]
+#[path = "recorder/real.rs"]
+mod real;

@@ -122,9 +122,13 @@ impl Site {
         self.offer(entity, count, options, drawn)
     }
 
-    /// Whether the `count`-th draw of `entity` hits a chance of `probability`, from 0 to 1.
+    /// Whether the `count`-th draw of `entity` hits a chance of `probability`, from 0 to 1. What
+    /// never or always happens is no draw: [`Choices`] are not asked.
     #[must_use]
     pub fn chance(&self, entity: Entity, count: u64, probability: f64) -> bool {
+        if probability <= 0.0 || probability >= 1.0 {
+            return probability >= 1.0;
+        }
         // 53 bits are what an f64 holds exactly, so this is the same on every machine.
         let unit = (self.raw(entity, count) >> 11) as f64 / (1u64 << 53) as f64;
         self.offer(entity, count, 2, u64::from(unit < probability)) == 1
@@ -184,6 +188,9 @@ impl Site {
         options: u64,
         drawn: u64,
     ) -> u64 {
+        if options == 1 {
+            return drawn; // There is nothing to choose.
+        }
         let draw = Draw {
             site: self.name,
             entity,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use stillpoint::{App, Choices, Draw, Entity};
 
 use crate::check::{RunSummary, guard, run};
-use crate::draws::{DrawHasher, DrawnDraw, DrawsCompared, Recorder};
+use crate::draws::{CountDraws, DrawHasher, DrawnDraw, DrawsCompared, Recorder};
 use crate::failure::Failure;
 use crate::trace::{LedBy, TraceLog};
 use crate::world::World;
@@ -52,7 +52,7 @@ pub fn record_seed<A: App>(
 ) -> Recording {
     let recorder = Rc::new(Recorder::default());
     let mut world = World::observed(seed, Rc::clone(&recorder) as Rc<dyn Choices>);
-    world.mark_draws(Rc::clone(&recorder));
+    world.mark_draws(Rc::clone(&recorder) as Rc<dyn CountDraws>);
     world.record_trace();
     // Its own failure is not asked about here.
     drop(run(&mut world, &scenario));

@@ -102,17 +102,24 @@ impl fmt::Display for DrawsCompared {
     }
 }
 
+/// Knows how many draws were made.
+pub(crate) trait CountDraws {
+    fn draws(&self) -> usize;
+}
+
 /// Writes down what the seed gives.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     list: RefCell<Vec<(Draw, u64)>>,
 }
 
-impl Recorder {
-    pub(crate) fn len(&self) -> usize {
+impl CountDraws for Recorder {
+    fn draws(&self) -> usize {
         self.list.borrow().len()
     }
+}
 
+impl Recorder {
     pub(crate) fn take(&self) -> Vec<(Draw, u64)> {
         self.list.take()
     }

@@ -8,6 +8,10 @@ use stillpoint::{TaskId, Timestamp};
 use crate::leak::{Leak, Left};
 use crate::wait::{Listed, Wait};
 
+mod class;
+
+pub use class::FailureClass;
+
 /// Why a scenario failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

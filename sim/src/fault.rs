@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use stillpoint::NetworkError;
+use stillpoint::{NetworkError, Timestamp};
 
 use crate::cost::InputCost;
 use crate::link::Link;
@@ -15,6 +15,30 @@ mod plan;
 
 pub(crate) use plan::Target;
 pub use plan::{FaultKind, FaultPlan};
+
+/// A fault of a run. See [`World::faults`](crate::World::faults).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NumberedFault {
+    /// Counts the faults of the world, from 0 on.
+    pub number: u64,
+    /// When it happens, unless it is cancelled.
+    pub at: Timestamp,
+    /// What happens.
+    pub fault: Fault,
+    /// How it came to be.
+    pub comes: Comes,
+}
+
+/// How a fault came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Comes {
+    /// By [`World::inject`](crate::World::inject).
+    AtOnce,
+    /// By [`World::schedule`](crate::World::schedule), a script or a plan.
+    Scheduled,
+}
 
 /// Something that goes wrong, or is put right again. See [`World::inject`](crate::World::inject).
 ///

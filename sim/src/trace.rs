@@ -10,7 +10,6 @@
 use core::fmt::{self, Debug, Write};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use stillpoint::{
     App, DatagramRun, DeviceId, Packet, ResourceId, SocketId, StreamId, TaskId, Timestamp, Worker,
@@ -18,7 +17,7 @@ use stillpoint::{
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::draws;
+use crate::draws::CountDraws;
 use crate::node::NodeId;
 
 mod cause;
@@ -39,7 +38,7 @@ pub use filter::TraceFilter;
 pub use kinds::Role;
 pub(crate) use log::{Form, Node};
 pub use log::{LeftOut, LogEvent, TraceDetail, TraceLog};
-pub(crate) use recorder::{Recorder, Shown};
+pub(crate) use recorder::{Recorder, Shown, Texts};
 
 /// The hash of a trace. Prints as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,9 +70,9 @@ pub(crate) struct Trace {
     /// Takes all events down, if that is wanted.
     recorder: Option<Box<Recorder>>,
     /// The texts of what was recorded before.
-    taken: Vec<Arc<str>>,
+    taken: Texts,
     /// Who knows how many draws were made, and how many it were at each recorded event.
-    marked: Option<(Rc<draws::Recorder>, Vec<usize>)>,
+    marked: Option<(Rc<dyn CountDraws>, Vec<usize>)>,
     /// The last texts with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
 }
@@ -101,7 +100,7 @@ impl Trace {
             payload_hasher: Xxh3::new(),
             payloads: Vec::with_capacity(PAYLOADS_BYTES),
             recorder: None,
-            taken: Vec::new(),
+            taken: Texts::default(),
             marked: None,
             texts: VecDeque::new(),
         }
@@ -131,12 +130,12 @@ impl Trace {
 
     /// All that was taken down but for what a trace does not know; and takes down no more.
     pub(crate) fn take_log(&mut self, seed: u64, nodes: Vec<Node>) -> TraceLog {
-        let taken = self.recorder.take();
-        let mut log = taken.map_or(TraceLog::empty(), |recorder| recorder.finish());
+        let taken = self.recorder.take().map(|recorder| recorder.finish());
+        let (mut log, texts) = taken.unwrap_or_else(|| (TraceLog::empty(), Texts::default()));
         log.seed = seed;
         log.hash = self.hash();
         log.nodes = nodes;
-        self.taken.clone_from(&log.texts);
+        self.taken = texts;
         log
     }
 
@@ -191,7 +190,7 @@ impl Trace {
     }
 
     /// Has each event that is recorded from now on say how many draws had been made.
-    pub(crate) fn mark(&mut self, recorder: Rc<draws::Recorder>) {
+    pub(crate) fn mark(&mut self, recorder: Rc<dyn CountDraws>) {
         self.marked = Some((recorder, Vec::new()));
     }
 
@@ -239,7 +238,7 @@ impl Trace {
             recorder.keep(event, shown);
         }
         if let Some((recorder, marks)) = &mut self.marked {
-            marks.push(recorder.len());
+            marks.push(recorder.draws());
         }
     }
 
@@ -341,11 +340,7 @@ impl Trace {
         let last = self.texts.iter().rev().find(|&&(known, _)| known == hash);
         let last = last.map(|(_, text)| text.as_str());
         last.or_else(|| self.recorder.as_ref()?.text_of(hash))
-            .or_else(|| {
-                let mut taken = self.taken.iter();
-                let found = taken.find(|text| xxh3_64(text.as_bytes()) == hash);
-                found.map(|text| &**text)
-            })
+            .or_else(|| self.taken.get(&hash).map(|text| &**text))
     }
 
     pub(crate) fn hash(&self) -> TraceHash {

@@ -139,10 +139,6 @@ pub(crate) enum Form {
     Frame,
 }
 
-impl Form {
-    pub(super) const ALL: [Self; 4] = [Self::Datagrams, Self::Segment, Self::Ip, Self::Frame];
-}
-
 /// Something that travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PacketEntry {
@@ -284,9 +280,13 @@ impl TraceLog {
     #[must_use]
     pub fn event(&self, index: usize) -> Option<LogEvent<'_>> {
         let entry = self.entries.get(index)?;
+        Some(self.view(index, entry))
+    }
+
+    fn view(&self, index: usize, entry: &Entry) -> LogEvent<'_> {
         let task = self.tasks.get(entry.task as usize);
         let packet = self.packets.get(entry.packet as usize);
-        Some(LogEvent {
+        LogEvent {
             index,
             event: entry.event,
             task: task.map(|known| known.task),
@@ -294,12 +294,13 @@ impl TraceLog {
             text: self.text(entry.text),
             way: packet.and_then(|packet| self.way(packet)),
             payload: packet.and_then(|packet| self.payload(packet)),
-        })
+        }
     }
 
     /// All events, in order.
     pub fn events(&self) -> impl DoubleEndedIterator<Item = LogEvent<'_>> + ExactSizeIterator {
-        (0..self.len()).map(|index| self.event(index).expect("an event of this log"))
+        let entries = self.entries.iter().enumerate();
+        entries.map(|(index, entry)| self.view(index, entry))
     }
 
     /// An event as a line: when, at which node and worker, and what.

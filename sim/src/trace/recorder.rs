@@ -29,12 +29,15 @@ pub(crate) enum Shown<'a> {
     },
 }
 
+/// Texts by their hashes.
+pub(crate) type Texts = IndexMap<u64, Arc<str>, FxBuildHasher>;
+
 /// A trace log in the making.
 pub(crate) struct Recorder {
     detail: TraceDetail,
     pub(crate) now: Rc<Now>,
     pub(super) log: TraceLog,
-    texts: IndexMap<u64, Arc<str>, FxBuildHasher>,
+    texts: Texts,
     addresses: IndexSet<SocketAddr, FxBuildHasher>,
     tasks: IndexMap<(u32, TaskId), (), FxBuildHasher>,
     /// Whose sockets, streams and devices are: by node, worker and key.
@@ -394,12 +397,12 @@ impl Recorder {
         }
     }
 
-    /// The log as far as it goes.
-    pub(super) fn finish(self) -> TraceLog {
+    /// The log as far as it goes, and its texts by hash.
+    pub(super) fn finish(self) -> (TraceLog, Texts) {
         let mut log = self.log;
-        log.texts = self.texts.into_values().collect();
+        log.texts = self.texts.values().cloned().collect();
         log.addresses = self.addresses.into_iter().collect();
-        log
+        (log, self.texts)
     }
 }
 

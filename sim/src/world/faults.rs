@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use stillpoint::{App, Entropy, Timestamp};
 
@@ -14,8 +15,9 @@ use super::seat::Seat;
 use super::timing::Way;
 use crate::buggify::BuggifyLabel;
 use crate::bus::BusLink;
+use crate::choice::Director;
 use crate::draws::LazySite;
-use crate::fault::{Fault, FaultPlan, Target, Who};
+use crate::fault::{Comes, Fault, FaultPlan, NumberedFault, Target, Who};
 use crate::node::NodeId;
 use crate::trace::{Place, TraceKind};
 
@@ -23,9 +25,12 @@ use crate::trace::{Place, TraceKind};
 pub(super) struct Faults {
     /// In the order in which they happen.
     scheduled: BTreeMap<(Timestamp, u64), Fault>,
+    /// How many were scheduled or injected: they are numbered by this.
     sequence: u64,
-    /// All that were ever scheduled.
-    planned: Vec<(Timestamp, Fault)>,
+    /// All that were ever scheduled or injected, with their numbers.
+    all: Vec<NumberedFault>,
+    /// Who may leave some out.
+    director: Option<Rc<Director>>,
     plans: u64,
     last_at: Option<Timestamp>,
     /// How many last, unless that is to be counted anew.
@@ -45,7 +50,8 @@ impl Faults {
         Self {
             scheduled: BTreeMap::new(),
             sequence: 0,
-            planned: Vec::new(),
+            all: Vec::new(),
+            director: None,
             plans: 0,
             last_at: None,
             lasting: None,
@@ -58,6 +64,31 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// Has somebody decide which faults are left out.
+    pub(super) fn direct(&mut self, director: Rc<Director>) {
+        self.director = Some(director);
+    }
+
+    /// Notes one more fault, and gives its number. `None` if it is left out.
+    fn number(&mut self, at: Timestamp, fault: &Fault, comes: Comes) -> Option<u64> {
+        let number = self.sequence;
+        self.sequence += 1;
+        let director = self.director.as_ref();
+        if director.is_some_and(|director| director.omits(number)) {
+            return None;
+        }
+        let fault = fault.clone();
+        self.all.push(NumberedFault {
+            number,
+            at,
+            fault,
+            comes,
+        });
+        Some(number)
+    }
+}
+
 impl<A: App> World<A> {
     /// Has a fault happen, at this instant of virtual time. It is an event of the trace.
     ///
@@ -65,6 +96,17 @@ impl<A: App> World<A> {
     ///
     /// If it names a node that is not of this world, or has a chance that is not from 0 to 1.
     pub fn inject(&mut self, fault: Fault) {
+        if let Some(node) = fault.node() {
+            self.known(node);
+        }
+        let now = self.outside.now;
+        if self.faults.number(now, &fault, Comes::AtOnce).is_some() {
+            self.hit(fault);
+        }
+    }
+
+    /// The same for one that has its number.
+    fn hit(&mut self, fault: Fault) {
         let text = self.outside.trace.text(&fault);
         let place = Place {
             at: self.outside.now,
@@ -90,9 +132,10 @@ impl<A: App> World<A> {
             self.known(node);
         }
         let faults = &mut self.faults;
-        faults.planned.push((at, fault.clone()));
-        faults.scheduled.insert((at, faults.sequence), fault);
-        faults.sequence += 1;
+        let Some(number) = faults.number(at, &fault, Comes::Scheduled) else {
+            return;
+        };
+        faults.scheduled.insert((at, number), fault);
         self.next_fault_at = self.next_fault_at.min(at);
     }
 
@@ -127,9 +170,20 @@ impl<A: App> World<A> {
     /// the same scenario and seed, in place of the plan that drew them, they make the same run.
     #[must_use]
     pub fn planned(&self) -> Vec<(Timestamp, Fault)> {
-        let mut planned = self.faults.planned.clone();
+        let scheduled = self.faults.all.iter();
+        let scheduled = scheduled.filter(|fault| fault.comes == Comes::Scheduled);
+        let mut planned: Vec<_> = scheduled
+            .map(|fault| (fault.at, fault.fault.clone()))
+            .collect();
         planned.sort_by_key(|(at, _)| *at);
         planned
+    }
+
+    /// All faults that were ever scheduled or injected, in the order in which that was done. Those
+    /// that were [left out](crate::ChoiceLog::omitting) are not among them.
+    #[must_use]
+    pub fn faults(&self) -> &[NumberedFault] {
+        &self.faults.all
     }
 
     /// When the last fault happened, or the last end of one. From then on a system has the chance to
@@ -247,7 +301,7 @@ impl<A: App> World<A> {
         };
         let next = self.faults.scheduled.first_key_value();
         self.next_fault_at = next.map_or(Timestamp::MAX, |(&(at, _), _)| at);
-        self.inject(fault);
+        self.hit(fault);
     }
 
     /// The nodes that a plan is for.

@@ -9,7 +9,8 @@ use super::World;
 use super::outside::controls;
 use super::seat::Seat;
 use crate::bus::BusPath;
-use crate::draws::Recorder;
+use crate::choice::Director;
+use crate::draws::CountDraws;
 use crate::node::NodeId;
 
 impl<A: App> World<A> {
@@ -18,8 +19,16 @@ impl<A: App> World<A> {
         Self::build(Entropy::with_choices(seed, choices), true)
     }
 
+    /// An empty world in which somebody decides, and otherwise as [`World::new`].
+    pub(crate) fn directed(director: Rc<Director>) -> Self {
+        let choices = Rc::clone(&director) as Rc<dyn Choices>;
+        let mut world = Self::observed(director.seed(), choices);
+        world.faults.direct(director);
+        world
+    }
+
     /// Has the trace note how many draws had been made at each event.
-    pub(crate) fn mark_draws(&mut self, recorder: Rc<Recorder>) {
+    pub(crate) fn mark_draws(&mut self, recorder: Rc<dyn CountDraws>) {
         self.outside.trace.mark(recorder);
     }
 

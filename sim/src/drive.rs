@@ -1,0 +1,230 @@
+//! One run of a scenario, whatever decides in it; and scenarios by name.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use stillpoint::{App, Entity};
+
+use crate::check::{RunSummary, guard, run};
+use crate::choice::{ChoiceLog, Director, Drift, Driver};
+use crate::draws::CountDraws;
+use crate::failure::{Failure, FailureClass};
+use crate::fault::NumberedFault;
+use crate::trace::TraceEvent;
+use crate::world::World;
+
+/// How closely a run is looked at. What happens in it is the same, however closely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[non_exhaustive]
+pub enum Watch {
+    /// What it comes to, its choices and its faults.
+    #[default]
+    Outcome,
+    /// All its events as well, and the names of those who draw.
+    Trace,
+}
+
+/// What came of one run. Made by [`drive`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Run {
+    /// How far it came.
+    pub summary: RunSummary,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// All that was decided.
+    pub choices: ChoiceLog,
+    /// How that compares with the log that decided. None if another did.
+    pub drift: Drift,
+    /// The faults that were scheduled or injected.
+    pub faults: Vec<NumberedFault>,
+    /// The labels of [`World::sometimes`], and whether they were reached.
+    pub labels: Vec<(String, bool)>,
+    /// All events, and each as a line. Empty unless [watched](Watch::Trace).
+    pub events: Vec<(TraceEvent, String)>,
+    /// How many choices had been made at each event. Empty unless [watched](Watch::Trace).
+    pub marks: Vec<usize>,
+    /// The names of those who draw, as far as they have some. Empty unless [watched](Watch::Trace).
+    pub names: BTreeMap<Entity, String>,
+}
+
+impl Run {
+    /// The class of its failure.
+    #[must_use]
+    pub fn class(&self) -> Option<FailureClass> {
+        self.failure.as_ref().map(Failure::class)
+    }
+}
+
+/// Runs a scenario. A panic of the scenario is a [`Failure::Panicked`].
+///
+/// Who decides makes no difference but for what is decided: the seed, the [log](Run::choices) of its
+/// run, and the [bytes](ChoiceLog::to_bytes) of the log give the same trace.
+///
+/// # Example
+///
+/// See [`ChoiceLog`].
+pub fn drive<A: App>(
+    driver: Driver<'_>,
+    watch: Watch,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Run {
+    let director = Rc::new(Director::new(driver));
+    let mut world = World::directed(Rc::clone(&director));
+    if watch >= Watch::Trace {
+        world.record_trace();
+        world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
+    }
+    let failure = run(&mut world, &scenario).err();
+    let (mut events, mut marks, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+    if watch >= Watch::Trace {
+        let recorded = world.take_trace().into_iter();
+        events = recorded
+            .map(|event| (event, world.describe(&event)))
+            .collect();
+        marks = world.take_marks();
+        names = world.entity_names();
+    }
+    let labels = world.labels();
+    let labels = labels.map(|(label, reached)| (label.to_owned(), reached));
+    let labels = labels.collect();
+    let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
+    // Tasks may panic when they are dropped, too.
+    let dropped = guard(|| drop(world)).err();
+    let (choices, drift) = director.finish();
+    Run {
+        summary,
+        failure: failure.or(dropped),
+        choices,
+        drift,
+        faults,
+        labels,
+        events,
+        marks,
+        names,
+    }
+}
+
+type Drive = dyn Fn(Driver<'_>, Watch) -> Run + Send + Sync;
+
+/// A scenario with a name, whatever its application.
+pub struct Scenario {
+    name: String,
+    drive: Box<Drive>,
+}
+
+impl Scenario {
+    /// A scenario of this name.
+    #[must_use]
+    pub fn new<A: App>(
+        name: impl Into<String>,
+        scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            drive: Box::new(move |driver, watch| drive(driver, watch, &scenario)),
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs it: see [`drive`].
+    #[must_use]
+    pub fn run(&self, driver: Driver<'_>, watch: Watch) -> Run {
+        (self.drive)(driver, watch)
+    }
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scenario").field(&self.name).finish()
+    }
+}
+
+/// Scenarios by name.
+///
+/// # Example
+///
+/// ```
+/// # use stillpoint::*;
+/// # use stillpoint_sim::*;
+/// # #[derive(Debug)] struct Game;
+/// # impl App for Game { type Channel = (); type Message = (); type Command = (); type Report = (); type Spawn = (); }
+/// let scenarios = Scenarios::new()
+///     .add("calm", |world: &mut World<Game>| world.run_for(core::time::Duration::from_secs(1)))
+///     .add("die", |world: &mut World<Game>| {
+///         let thrown = world.draw("die", 1..=6);
+///         if thrown == 6 { Err(Failure::new("a six")) } else { Ok(()) }
+///     });
+/// let die = scenarios.get("die").unwrap();
+/// assert!((0..100).any(|seed| die.run(Driver::Seed(seed), Watch::Outcome).failure.is_some()));
+/// let error = scenarios.get("dice").unwrap_err().to_string();
+/// assert_eq!(error, "there is no scenario `dice`. There are: `calm`, `die`");
+/// ```
+#[derive(Debug, Default)]
+pub struct Scenarios {
+    by_name: BTreeMap<String, Scenario>,
+}
+
+impl Scenarios {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, with one more.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of this name.
+    #[must_use]
+    pub fn add<A: App>(
+        mut self,
+        name: impl Into<String>,
+        scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        let scenario = Scenario::new(name, scenario);
+        let name = scenario.name.clone();
+        let before = self.by_name.insert(name, scenario);
+        if let Some(before) = before {
+            panic!(
+                "two scenarios of the name `{}`: give each its own",
+                before.name
+            );
+        }
+        self
+    }
+
+    /// The scenario of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownScenario`], which says what there is.
+    pub fn get(&self, name: &str) -> Result<&Scenario, UnknownScenario> {
+        self.by_name.get(name).ok_or_else(|| UnknownScenario {
+            name: name.to_owned(),
+            known: self.by_name.keys().cloned().collect(),
+        })
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Scenario> {
+        self.by_name.values()
+    }
+}
+
+/// There is no scenario of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no scenario `{name}`. There are: `{}`", known.join("`, `"))]
+pub struct UnknownScenario {
+    /// The name that was given.
+    pub name: String,
+    /// The names that there are.
+    pub known: Vec<String>,
+}

@@ -159,7 +159,7 @@ pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
 pub use trace::{
     LeftOut, LogEvent, Role, TraceDetail, TraceDifference, TraceEvent, TraceFilter, TraceHash,
-    TraceKind, TraceLog,
+    TraceKind, TraceLog, TraceLogError,
 };
 pub use wait::{Party, Wait, WaitFor};
 pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};

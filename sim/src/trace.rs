@@ -21,8 +21,10 @@ use crate::draws::CountDraws;
 use crate::node::NodeId;
 
 mod cause;
+mod codec;
 mod diff;
 mod event;
+mod file;
 mod filter;
 mod kinds;
 mod log;
@@ -34,6 +36,7 @@ pub use diff::TraceDifference;
 use event::low;
 pub(crate) use event::{SegmentWord, peer, size};
 pub use event::{TraceEvent, TraceKind};
+pub use file::TraceLogError;
 pub use filter::TraceFilter;
 pub use kinds::Role;
 pub(crate) use log::{Form, Node};

@@ -12,6 +12,8 @@ mod common;
 mod compare;
 #[path = "trace/contents.rs"]
 mod contents;
+#[path = "trace/file.rs"]
+mod file;
 #[path = "common/hand.rs"]
 mod hand;
 

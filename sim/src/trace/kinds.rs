@@ -181,6 +181,12 @@ impl TraceKind {
                 | Self::SegmentLost
         )
     }
+
+    /// The kind of this number.
+    pub(super) fn of_number(number: u8) -> Option<Self> {
+        let index = usize::from(number).checked_sub(1)?;
+        Self::ALL.get(index).copied()
+    }
 }
 
 impl TraceEvent {

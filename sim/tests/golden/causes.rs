@@ -124,3 +124,16 @@ fn what_travels_says_where_from_and_where_to() {
         }
     }
 }
+
+#[test]
+fn logs_come_back_from_their_bytes() {
+    for scenario in SCENARIOS {
+        let log = (scenario.record)(scenario.seed);
+        assert_eq!(
+            TraceLog::from_bytes(&log.to_bytes()),
+            Ok(log),
+            "{}",
+            scenario.name
+        );
+    }
+}

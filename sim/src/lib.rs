@@ -116,6 +116,7 @@ mod link;
 mod names;
 mod network;
 mod node;
+mod picture;
 mod replay;
 mod room;
 mod schedule;

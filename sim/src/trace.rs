@@ -39,7 +39,7 @@ pub use event::{TraceEvent, TraceKind};
 pub use file::TraceLogError;
 pub use filter::TraceFilter;
 pub use kinds::Role;
-pub(crate) use log::{Form, Node};
+pub(crate) use log::{Form, NONE, Node, Seen};
 pub use log::{LeftOut, LogEvent, TraceDetail, TraceLog};
 pub(crate) use recorder::{Recorder, Shown, Texts};
 

@@ -18,6 +18,8 @@ mod causes;
 mod common;
 #[path = "common/hand.rs"]
 mod hand;
+#[path = "golden/pictures.rs"]
+mod pictures;
 #[path = "golden/scenarios.rs"]
 mod scenarios;
 #[path = "golden/weather.rs"]

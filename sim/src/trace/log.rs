@@ -139,6 +139,21 @@ pub(crate) enum Form {
     Frame,
 }
 
+/// Something that travels, as a capture shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) form: Form,
+    /// As in [`PacketEntry`].
+    pub(crate) traffic: u8,
+    pub(crate) to: Option<usize>,
+    pub(crate) way: Option<(SocketAddr, SocketAddr)>,
+    pub(crate) len: usize,
+    pub(crate) step: usize,
+    pub(crate) payload: Option<&'a [u8]>,
+    /// Position, what is expected, and the edge.
+    pub(crate) segment: Option<[u64; 3]>,
+}
+
 /// Something that travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PacketEntry {
@@ -383,8 +398,58 @@ impl TraceLog {
         }
     }
 
+    /// How many workers each node has had.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().map(|node| usize::from(node.workers))
+    }
+
+    /// By event: the number of the task that it concerns.
+    pub(crate) fn task_numbers(&self) -> impl Iterator<Item = u32> {
+        self.entries.iter().map(|entry| entry.task)
+    }
+
+    /// All that tasks have shown: after which event, which task, and what.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (u32, u32, &str)> {
+        let states = self.states.iter();
+        states.map(|state| {
+            (
+                state.after,
+                state.task,
+                self.text(state.text).unwrap_or_default(),
+            )
+        })
+    }
+
+    /// What an event is about, as a capture shows it.
+    pub(crate) fn seen(&self, index: usize) -> Option<Seen<'_>> {
+        let entry = self.entries.get(index)?;
+        let packet = self.packets.get(entry.packet as usize)?;
+        Some(Seen {
+            form: packet.form,
+            traffic: packet.traffic,
+            to: (packet.to != NONE).then_some(packet.to as usize),
+            way: self.way(packet),
+            len: packet.len as usize,
+            step: packet.step as usize,
+            payload: self.payload(packet),
+            segment: self.segments.get(packet.segment as usize).copied(),
+        })
+    }
+
+    /// The node that what an event is about goes to.
+    pub(crate) fn destination(&self, index: usize) -> Option<NodeId> {
+        let packet = self.packets.get(self.entries.get(index)?.packet as usize)?;
+        (packet.to != NONE).then(|| NodeId::new(packet.to))
+    }
+
+    /// Whether two events are about one and the same packet.
+    pub(crate) fn is_same_packet(&self, one: usize, other: usize) -> bool {
+        let packet = |index: usize| self.entries.get(index).map(|entry| entry.packet);
+        packet(one).is_some_and(|packet| packet != NONE) && packet(one) == packet(other)
+    }
+
     /// A task as text: its type, and its id.
-    pub(super) fn task_name(&self, task: u32) -> String {
+    pub(crate) fn task_name(&self, task: u32) -> String {
         let Some(known) = self.tasks.get(task as usize) else {
             return String::new();
         };

@@ -11,11 +11,12 @@
 //! The first argument is the folder that the pictures go into. With a number of events behind it, the
 //! clients are right not to be trusted: the run goes on for as long.
 #![expect(clippy::print_stdout, reason = "an example prints")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "tasks hear of little")]
 
+use core::error::Error;
 use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -120,11 +121,11 @@ impl Task for Client {
                 self.socket = Some(socket);
                 self.ask(now);
             }
-            Input::Network(NetworkEvent::Datagrams { run, .. }) => {
-                if run.payload.as_ref() == self.answered.to_be_bytes() {
-                    self.answered += 1;
-                    self.ask(now);
-                }
+            Input::Network(NetworkEvent::Datagrams { run, .. })
+                if run.payload.as_ref() == self.answered.to_be_bytes() =>
+            {
+                self.answered += 1;
+                self.ask(now);
             }
             Input::Timeout => self.ask(now),
             Input::Shutdown => self.outbox.finish(),

@@ -30,9 +30,9 @@ impl<A: App> World<A> {
 
     /// All events since recording began, with what has led to them, and records no more.
     pub fn take_log(&mut self) -> TraceLog {
-        let nodes = self.nodes.keys().zip(&self.outside.desks);
-        let nodes = nodes.map(|(name, desk)| Node {
-            name: name.to_string(),
+        let nodes = self.outside.network.hosts.iter().zip(&self.outside.desks);
+        let nodes = nodes.map(|(host, desk)| Node {
+            name: host.name.to_string(),
             workers: u16::try_from(desk.seats.len()).unwrap_or(u16::MAX),
         });
         let mut log = self.outside.trace.take_log(self.seed(), nodes.collect());

@@ -117,6 +117,7 @@ mod link;
 mod names;
 mod network;
 mod node;
+mod picture;
 mod replay;
 mod room;
 mod schedule;
@@ -158,7 +159,10 @@ pub use link::{
 pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
-pub use trace::{TraceEvent, TraceHash, TraceKind};
+pub use trace::{
+    LeftOut, LogEvent, Role, TraceDetail, TraceDifference, TraceEvent, TraceFilter, TraceHash,
+    TraceKind, TraceLog, TraceLogError,
+};
 pub use wait::{Party, Wait, WaitFor};
 pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
 

@@ -47,6 +47,7 @@ mod names;
 mod outside;
 mod packets;
 mod properties;
+mod recording;
 mod run;
 mod scheduling;
 mod seat;
@@ -97,6 +98,9 @@ pub struct World<A: App> {
     /// How often the world was to converge.
     converged: u64,
     before_input: Vec<Box<BeforeInput>>,
+    /// Whether something is to be seen to before each event, and before each input.
+    careful: bool,
+    hooked: bool,
     entropy: Entropy,
     scenario: LazySite,
     /// By name: how often the scenario has drawn.
@@ -181,6 +185,8 @@ impl<A: App> World<A> {
             schedules: 0,
             converged: 0,
             before_input: Vec::new(),
+            careful: false,
+            hooked: false,
             scenario: LazySite::new(&entropy, "scenario"),
             drawn: IndexMap::default(),
             config,
@@ -318,11 +324,6 @@ impl<A: App> World<A> {
     /// Sets how many events may happen in all.
     pub fn set_events_max(&mut self, events_max: u64) {
         self.events_max = events_max;
-    }
-
-    /// Keeps every event of the trace from now on, for [`World::take_trace`].
-    pub fn record_trace(&mut self) {
-        self.outside.trace.record();
     }
 
     /// A number for the scenario itself, both ends included. Follows from the seed, the name, and

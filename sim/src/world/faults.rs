@@ -113,11 +113,13 @@ impl<A: App> World<A> {
             node: fault.node().map_or(0, |node| self.known(node).number()),
             worker: 0,
         };
+        let scope = self.outside.trace.scope();
         self.outside
             .trace
             .push(place, TraceKind::Fault, 0, [text, 0, 0]);
         self.note_fault();
         self.apply(fault);
+        self.outside.trace.go_back(scope);
     }
 
     /// Has a fault happen at `at`, before whatever else is due then; at once, if that has passed.

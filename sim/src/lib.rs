@@ -104,6 +104,7 @@ mod draws;
 mod drive;
 mod failure;
 mod fault;
+mod few;
 mod folder;
 mod gateway;
 pub mod guide;

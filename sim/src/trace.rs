@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use stillpoint::{
-    DatagramRun, DeviceId, Packet, ResourceId, SocketId, StreamId, TaskId, Timestamp,
+    DatagramRun, DeviceId, NetworkEvent, Packet, ResourceId, SocketId, StreamId, TaskId, Timestamp,
+    UdpOpen,
 };
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -58,6 +59,10 @@ pub(crate) struct Trace {
     marked: Option<(Rc<dyn CountDraws>, Vec<usize>)>,
     /// The last texts, or all while recording, with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
+    /// The last sockets that were to be opened, and were, with the hashes of their texts: many nodes
+    /// have the same.
+    last_open: Option<(UdpOpen, u64)>,
+    last_opened: Option<(NetworkEvent, u64)>,
 }
 
 /// An event as little endian words.
@@ -85,6 +90,8 @@ impl Trace {
             recorded: None,
             marked: None,
             texts: VecDeque::new(),
+            last_open: None,
+            last_opened: None,
         }
     }
 
@@ -217,6 +224,43 @@ impl Trace {
         let hash = xxh3_64(text.as_bytes());
         self.texts.push_back((hash, text));
         hash
+    }
+
+    /// The same of a socket that is to be opened.
+    pub(crate) fn open_text(&mut self, open: &UdpOpen) -> u64 {
+        let same = self.last_open.filter(|(last, _)| last == open);
+        if let Some((_, hash)) = same
+            && self.renew(hash)
+        {
+            return hash;
+        }
+        let hash = self.text(open);
+        self.last_open = Some((*open, hash));
+        hash
+    }
+
+    /// The same of a socket that is open.
+    pub(crate) fn opened_text(&mut self, event: &NetworkEvent) -> u64 {
+        let same = self.last_opened.as_ref().filter(|(last, _)| last == event);
+        if let Some(&(_, hash)) = same
+            && self.renew(hash)
+        {
+            return hash;
+        }
+        let hash = self.text(event);
+        self.last_opened = Some((event.clone(), hash));
+        hash
+    }
+
+    /// Has a text be the newest once more, if it is one of the last.
+    fn renew(&mut self, hash: u64) -> bool {
+        let from = self.texts.len().saturating_sub(TEXTS_MAX);
+        let mut places = (from..self.texts.len()).rev();
+        let place = places.find(|&place| self.texts[place].0 == hash);
+        let text = place.and_then(|place| self.texts.remove(place));
+        let known = text.is_some();
+        self.texts.extend(text);
+        known
     }
 
     /// An event as text.
@@ -354,6 +398,30 @@ mod tests {
                     .all(|event| (event.node, event.worker) == (NodeId::new(3), 2))
             );
         }
+    }
+
+    #[test]
+    fn the_text_of_a_socket_opened_like_the_one_before_is_as_new() {
+        let mut trace = Trace::new();
+        let open = |port| UdpOpen::new(stillpoint::Token(0), ([0, 0, 0, 0], port).into());
+        let first = trace.open_text(&open(7));
+        let others = |trace: &mut Trace, count: usize| {
+            for number in 0..count {
+                trace.text(&number);
+            }
+        };
+        others(&mut trace, TEXTS_MAX - 1);
+        assert_eq!(trace.open_text(&open(7)), first);
+        others(&mut trace, TEXTS_MAX - 1);
+        let known = |trace: &Trace| trace.texts.iter().any(|&(hash, _)| hash == first);
+        assert!(known(&trace), "one of the last texts");
+        others(&mut trace, 1);
+        assert!(!known(&trace));
+        assert_eq!(trace.open_text(&open(7)), first);
+        assert!(known(&trace));
+        assert_eq!(trace.text(&open(7)), first);
+        assert_eq!(trace.open_text(&open(8)), trace.text(&open(8)));
+        assert_ne!(trace.open_text(&open(8)), first);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use stillpoint::{End, SpawnError};
 
 use super::{Model, Own, Socket};
-use crate::probe::{Act, Entry, Heard, Place, Pushed, Said};
+use super::super::probe::{Act, Entry, Heard, Place, Pushed, Said};
 
 impl Model {
     /// What the worker does with an output.

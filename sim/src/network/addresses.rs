@@ -12,6 +12,7 @@ use stillpoint::{Entity, InterfaceIndex};
 use super::interfaces::HostAddress;
 use super::table::Ipv4Table;
 use super::{Host, Network};
+use crate::few::Few;
 use crate::room::{Lazy, make_room};
 
 /// Whose an address is, and at which of its interfaces.
@@ -66,10 +67,10 @@ impl Network {
         self.hosts.push(Host {
             name,
             is_down: false,
-            addresses: Vec::new(),
+            addresses: Few::default(),
             behind,
             realm: self.realm_behind(behind),
-            bound: Vec::new(),
+            bound: Few::default(),
             members: Lazy::default(),
             flow_key: self.flow.below(entity, 0, 1 << 63),
             ports_chosen: 0,
@@ -77,7 +78,7 @@ impl Network {
         for &own in &addresses {
             self.enlist(number, own);
         }
-        self.hosts[number as usize].addresses = addresses;
+        self.hosts[number as usize].addresses = addresses.into_iter().collect();
         number
     }
 

@@ -403,7 +403,11 @@ impl<A: App> Outside<A> {
                 trace.received(place, *stream, data);
             }
             WorkerInput::Network(event) => {
-                let text = trace.text(event);
+                let text = if matches!(event, NetworkEvent::UdpOpened { .. }) {
+                    trace.opened_text(event)
+                } else {
+                    trace.text(event)
+                };
                 trace.resource(place, TraceKind::Network, event.resource(), [text, 0, 0]);
             }
             WorkerInput::Timeout => trace.push(place, TraceKind::Timeout, 0, [0; 3]),

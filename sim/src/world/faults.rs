@@ -238,9 +238,8 @@ impl<A: App> World<A> {
         let maimed = core::mem::take(&mut self.faults.maimed);
         for number in 0..self.nodes.len() {
             let node = NodeId::new(u32::try_from(number).expect("fewer than 2^32 nodes"));
-            let known = self.nodes.get_index(number).map(|(_, known)| known);
-            let (starts, wanted) =
-                known.map_or((false, 0), |known| (known.starts.is_some(), known.workers));
+            let known = &mut self.nodes[number];
+            let (starts, wanted) = (known.starts().is_some(), known.workers);
             let lacks = maimed.contains(&node.number()) && self.workers(node) < wanted;
             if self.is_down(node) || (starts && lacks) {
                 self.restart_now(node);
@@ -310,15 +309,11 @@ impl<A: App> World<A> {
             Some(nodes) => nodes.iter().map(|&node| self.known(node)).collect(),
             None => all.collect(),
         };
-        let workers = |node: NodeId| {
-            let known = self.nodes.get_index(node.index());
-            known.map_or(0, |(_, known)| known.workers)
-        };
         let targets = wanted.iter().map(|&node| Target {
             node,
             is_nat: self.outside.network.nat(node.number()).is_some(),
             entity: self.outside.network.entities[node.index()],
-            workers: workers(node),
+            workers: self.nodes[node.index()].workers,
         });
         let targets: Vec<Target> = targets.collect();
         assert!(

@@ -331,7 +331,7 @@ impl<A: App> Sink<'_, A> {
 
     /// Opens a socket. The answer is an event of its own, at the same instant.
     fn open(&mut self, socket: SocketId, open: &UdpOpen) {
-        let text = self.outside.trace.text(open);
+        let text = self.outside.trace.open_text(open);
         self.outside
             .trace
             .resource(self.place, TraceKind::Open, socket, [text, 0, 0]);

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use stillpoint::{
-    App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
-    Worker, WorkerFailure, WorkerInput, WorkerSummary,
+    App, ControlError, ControllerEvent, NetworkEvent, Reaction, SpawnError, Timestamp, Worker,
+    WorkerFailure, WorkerInput, WorkerSummary,
 };
 
 use super::World;
@@ -78,15 +78,13 @@ impl<A: App> World<A> {
     /// Makes one more worker of a node, has the others know of it, and gives its index.
     pub(super) fn add_seat(&mut self, node: u32, joining: Joining) -> Result<u16, ControlError> {
         let desk = &mut self.outside.desks[node as usize];
-        let index = desk.plane.next_worker()?;
-        let (name, known) = self
-            .nodes
-            .get_index(node as usize)
-            .expect("a node that was added");
-        let entity = Entity::named(name);
+        let index = desk.next_worker()?;
+        let known = &self.nodes[node as usize];
+        let entity = self.outside.network.entities[node as usize];
         let mut config = self.config.clone();
         config.index = index;
-        if let Some(limit) = &known.limits {
+        let customs = known.customs.as_ref();
+        if let Some(limit) = customs.and_then(|customs| customs.limits.as_ref()) {
             limit(&mut config);
         }
         config.index = index;
@@ -107,16 +105,14 @@ impl<A: App> World<A> {
         self.time_seat(number);
         let desk = &mut self.outside.desks[node as usize];
         let others = desk.seats.clone();
-        desk.seats.reserve_exact(1);
-        desk.seats.push(number);
-        desk.plane.worker_started(index);
+        desk.worker_started(index, number);
         if joining == Joining::Later {
             let place = self.place(number);
             self.outside
                 .trace
                 .push(place, TraceKind::WorkerStarted, 0, [0; 3]);
         }
-        for other in others {
+        for &other in others.iter() {
             let seat = &self.seats[other as usize];
             if seat.worker.is_none() {
                 continue;
@@ -230,8 +226,8 @@ impl<A: App> World<A> {
     /// Begins a shutdown of a node, if none has begun. What lives on at `abort_at` is removed then.
     pub(super) fn begin_shutdown(&mut self, node: u32, abort_at: Option<Timestamp>) {
         let desk = &mut self.outside.desks[node as usize];
-        let phase = desk.plane.shutdown();
-        let workers: Vec<u16> = desk.plane.workers().collect();
+        let phase = desk.plane_mut().shutdown();
+        let workers: Vec<u16> = desk.plane().workers().collect();
         for worker in workers {
             self.have_leave(node, worker);
             if let (Some(at), Some(number)) = (abort_at, self.outside.seat(node, worker)) {
@@ -255,7 +251,7 @@ impl<A: App> World<A> {
         };
         let (node, index) = (self.seats[number as usize].node, summary.worker);
         let desk = &mut self.outside.desks[node as usize];
-        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
+        let reaction = desk.plane_mut().worker_stopped(self.outside.now, summary);
         self.react(node, index, reaction);
         self.outside.go_through_phases(node);
         self.outside.desks[node as usize].tidy();
@@ -314,7 +310,7 @@ impl<A: App> World<A> {
     fn close_queues(&mut self, node: u32, index: u16) -> u64 {
         let seats = self.outside.desks[node as usize].seats.clone();
         let mut lost = 0;
-        for other in seats {
+        for &other in seats.iter() {
             let seat = &self.seats[other as usize];
             let (from, to) = (index, seat.index);
             if from == to {
@@ -345,7 +341,9 @@ impl<A: App> World<A> {
                         message: error.to_string(),
                     },
                 };
-                self.outside.desks[node as usize].plane.push_event(event);
+                self.outside.desks[node as usize]
+                    .plane_mut()
+                    .push_event(event);
             }
         }
     }

@@ -39,13 +39,17 @@ fn talk(world: &mut World<Talk>) -> Result<(), Failure> {
 /// The bytes of a seed's run: a start for a corpus.
 #[must_use]
 pub fn bytes_of_seed(seed: u64) -> Option<Vec<u8>> {
-    drive(Driver::Seed(seed), Watch::Outcome, talk).choices.to_bytes()
+    drive(Driver::Seed(seed), Watch::Outcome, talk)
+        .choices
+        .to_bytes()
 }
 
 /// How much somebody says, and how it is read.
 fn script(world: &mut World<Talk>, voice: u8) -> Script {
     let writes = (0..world.draw("writes", 0..=7)).map(|_| world.draw("bytes", 1..=20_000));
-    let writes = writes.filter_map(|bytes| usize::try_from(bytes).ok()).collect();
+    let writes = writes
+        .filter_map(|bytes| usize::try_from(bytes).ok())
+        .collect();
     let pauses = (0..world.draw("pauses", 0..=3))
         .map(|_| {
             let after = world.draw("read before a pause", 0..=30_000);

@@ -112,7 +112,8 @@
 
   // ---- Drawing -------------------------------------------------------------------------------
 
-  const EACH_MAX = 5000;   // Events that are drawn one by one.
+  const EACH_MAX = 4000;   // Events that are drawn one by one.
+  const SHAPED_MAX = 1000; // Events that are drawn as the legend has them, and not as squares.
   const ARROWS_MAX = 2500; // Arrows at a time.
 
   function resize() {
@@ -146,7 +147,8 @@
     const from = lowerBound(view.from), to = lowerBound(view.to + Number.EPSILON * view.to + 1e-9);
     drawArrows(lowerBound(view.from - longest), to);
     if (to - from <= EACH_MAX) {
-      for (let i = from; i < to; i++) drawMark(i, colourOf(i, byRole));
+      const mark = to - from > SHAPED_MAX ? drawSquare : drawMark;
+      for (let i = from; i < to; i++) mark(i, colourOf(i, byRole));
     } else {
       drawCrowd(from, to, byRole);
     }
@@ -258,6 +260,12 @@
     }
     pen.stroke();
     pen.setLineDash([]);
+  }
+
+  function drawSquare(i, colour) {
+    const size = roleOf(i) === ROLE.Travel ? 2 : 5;
+    pen.fillStyle = colour;
+    pen.fillRect(Math.round(xOf(at[i]) - size / 2), Math.round(yOf(i) - size / 2), size, size);
   }
 
   function drawMark(i, colour) {

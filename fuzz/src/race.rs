@@ -133,7 +133,9 @@ pub fn seeds_until_found(seeds_max: u64) -> Option<u64> {
 /// The bytes of a seed's run: a start for a corpus.
 #[must_use]
 pub fn bytes_of_seed(seed: u64) -> Option<Vec<u8>> {
-    drive(Driver::Seed(seed), Watch::Outcome, scenario).choices.to_bytes()
+    drive(Driver::Seed(seed), Watch::Outcome, scenario)
+        .choices
+        .to_bytes()
 }
 
 fn fails(driver: Driver<'_>) -> bool {

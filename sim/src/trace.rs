@@ -15,7 +15,8 @@ use stillpoint::{
     App, DatagramRun, DeviceId, NetworkEvent, Packet, ResourceId, SocketId, StreamId, TaskId,
     Timestamp, UdpOpen, Worker, WorkerInput,
 };
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use twox_hash::XxHash3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::draws::CountDraws;
 use crate::node::NodeId;
@@ -61,13 +62,13 @@ impl Debug for TraceHash {
 
 /// Takes events in, in the order in which they happen.
 pub(crate) struct Trace {
-    hasher: Xxh3,
+    hasher: XxHash3_128,
     /// The last events; the first `hashed` of them are in `hasher`.
     events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
     hashed: usize,
     /// Of the payloads, which are hashed apart.
-    payload_hasher: Xxh3,
+    payload_hasher: XxHash3_128,
     /// Payloads that are not in `payload_hasher` yet, which takes many at a time faster.
     payloads: Vec<u8>,
     /// Takes all events down, if that is wanted.
@@ -97,14 +98,14 @@ pub(crate) struct Place {
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        let mut hasher = Xxh3::new();
-        hasher.update(&[VERSION]);
+        let mut hasher = XxHash3_128::new();
+        hasher.write(&[VERSION]);
         Self {
             hasher,
             events: Box::new([[[0; 8]; WORDS]; 2 * KEPT]),
             len: 0,
             hashed: 0,
-            payload_hasher: Xxh3::new(),
+            payload_hasher: XxHash3_128::new(),
             payloads: Vec::with_capacity(PAYLOADS_BYTES),
             recorder: None,
             taken: Texts::default(),
@@ -283,8 +284,8 @@ impl Trace {
     /// Hashes the payloads that wait, and `last` behind them.
     #[inline(never)]
     fn hash_payloads(&mut self, last: &[u8]) {
-        self.payload_hasher.update(&self.payloads);
-        self.payload_hasher.update(last);
+        self.payload_hasher.write(&self.payloads);
+        self.payload_hasher.write(last);
         self.payloads.clear();
     }
 
@@ -396,9 +397,9 @@ impl Trace {
         let mut hasher = self.hasher.clone();
         update(&mut hasher, &self.events[self.hashed..self.len]);
         let mut payloads = self.payload_hasher.clone();
-        payloads.update(&self.payloads);
-        hasher.update(&payloads.digest128().to_le_bytes());
-        TraceHash(hasher.digest128())
+        payloads.write(&self.payloads);
+        hasher.write(&payloads.finish_128().to_le_bytes());
+        TraceHash(hasher.finish_128())
     }
 
     /// The last events, the oldest first.
@@ -428,8 +429,8 @@ fn shortened(text: &str) -> String {
     shown
 }
 
-fn update(hasher: &mut Xxh3, events: &[Encoded]) {
-    hasher.update(events.as_flattened().as_flattened());
+fn update(hasher: &mut XxHash3_128, events: &[Encoded]) {
+    hasher.write(events.as_flattened().as_flattened());
 }
 
 fn decode(event: &Encoded) -> TraceEvent {
@@ -489,16 +490,28 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_is_the_one_of_the_specification() {
+        // Another implementation of XXH3, of lengths around all its internal borders.
+        let bytes: Vec<u8> = (0..=250).cycle().take(5_000).collect();
+        for len in (0..300).chain([1_023, 1_024, 1_025, 4_096, 5_000]) {
+            let mut hasher = XxHash3_128::new();
+            hasher.write(&bytes[..len]);
+            let other = xxhash_rust::xxh3::xxh3_128(&bytes[..len]);
+            assert_eq!(hasher.finish_128(), other, "{len} bytes");
+        }
+    }
+
+    #[test]
     fn payloads_are_hashed_as_one_text() {
         let bytes: Vec<u8> = (0..=250).cycle().take(20_000).collect();
         for step in [1, 200, 4_095, 4_096, 4_097, 20_000] {
-            let (mut trace, mut whole) = (Trace::new(), Xxh3::new());
+            let (mut trace, mut whole) = (Trace::new(), XxHash3_128::new());
             for payload in bytes.chunks(step) {
                 trace.payload(payload);
-                whole.update(payload);
+                whole.write(payload);
                 let mut hasher = trace.hasher.clone();
-                hasher.update(&whole.digest128().to_le_bytes());
-                assert_eq!(trace.hash(), TraceHash(hasher.digest128()));
+                hasher.write(&whole.finish_128().to_le_bytes());
+                assert_eq!(trace.hash(), TraceHash(hasher.finish_128()));
             }
         }
     }

@@ -228,3 +228,28 @@ fn a_worker_that_is_told_to_go_on_by_the_scenario_comes_of_nothing() {
             .all(|cause| cause.is_none())
     );
 }
+
+#[test]
+fn what_travels_damaged_comes_of_the_damage_and_what_is_behind_it_does_not() {
+    let mut world = World::<Echo>::new(1);
+    let (asking, _) = pair(&mut world, &Link::new(ms(5)..=ms(5)).corrupt(0.4));
+    world.record_trace();
+    world.spawn(asking, 0, client("10.0.0.2:7", 40, ms(1)));
+    world.run_until_idle(ms(2_000)).unwrap();
+    let log = world.take_log();
+    let mut damaged = [0, 0];
+    for event in log.events() {
+        if event.event.kind != TraceKind::Carried {
+            continue;
+        }
+        let before = log.event(event.index - 1).unwrap();
+        let cause = log.event(event.cause.unwrap()).unwrap();
+        let is_damaged = before.event.kind == TraceKind::Corrupted;
+        assert_eq!(cause.event.kind == TraceKind::Corrupted, is_damaged);
+        if is_damaged {
+            assert_eq!(cause.index, before.index);
+        }
+        damaged[usize::from(is_damaged)] += 1;
+    }
+    assert!(damaged.iter().all(|&count| count > 10), "{damaged:?}");
+}

@@ -73,10 +73,19 @@ def look(folder, fails):
         shown = re.search(r'<pre id="failure"[^>]*>(.*?)</pre>', dom, re.S)
         assert "<nothing> is counted twice" in html.unescape(shown[1]), "the failure is not shown"
         # The event after which it failed is the one that is chosen, and it is told of.
-        failed = json.loads(dom.split('id="data">', 1)[1].split("</script>", 1)[0])["failure"]
+        data = json.loads(dom.split('id="data">', 1)[1].split("</script>", 1)[0])
+        failed = data["failure"]
         assert probe["chosen"] == failed["index"], probe
         assert f'event {failed["index"]} of {probe["events"]}' in dom, "the failing event is not told of"
         assert "state of Server" in dom, "no state is shown"
+        # Keys: to the cause, to what comes of it, to the event before, and on.
+        cause, effect, before, on = probe["steps"]
+        assert cause == failed["index"] - data["cause"][failed["index"]], probe
+        assert effect - data["cause"][effect] == cause, probe
+        assert (before, on) == (effect - 1, effect), probe
+        # Search, and the next that was found.
+        timeouts = data["kind"].count(data["kinds"].index("Timeout"))
+        assert probe["found"] == f"{timeouts} found" and probe["foundKind"] == "Timeout", probe
     seen = pixels((folder / "shot.png").read_bytes())
     most = max(seen.values())
     assert len(seen) > 20 and most < 0.97 * sum(seen.values()), "the screenshot is empty"

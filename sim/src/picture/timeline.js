@@ -685,6 +685,15 @@
       }
       return times.sort((one, other) => one - other)[7];
     };
+    const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key }));
+    const steps = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"].map((key) => { press(key); return chosen; });
+    byId("search").value = "timeout";
+    byId("search").dispatchEvent(new Event("input"));
+    const found = byId("found").textContent;
+    press("Enter");
+    const foundKind = chosen >= 0 ? data.kinds[kind[chosen]] : "";
+    press("Escape");
+    press("f");
     const close = timed(), near = pixels();
     showAll();
     const far = timed(), whole = pixels();
@@ -694,7 +703,7 @@
     const each = timed();
     const of = (seen) => Object.fromEntries(["back", "input", "output", "travel", "loss", "fault", "timer", "line"]
       .map((name) => [name, seen.get(number(name)) || 0]));
-    const probe = element("output", JSON.stringify({ events: count, lanes: lanes.length, chosen,
+    const probe = element("output", JSON.stringify({ events: count, lanes: lanes.length, chosen, steps, found, foundKind,
       loadMs: Number(document.documentElement.dataset.loaded), closeMs: close, eachMs: each, farMs: far,
       pixels: canvas.width * canvas.height, near: of(near), whole: of(whole), colours: whole.size }));
     probe.id = "probe";

@@ -253,3 +253,25 @@ fn what_travels_damaged_comes_of_the_damage_and_what_is_behind_it_does_not() {
     }
     assert!(damaged.iter().all(|&count| count > 10), "{damaged:?}");
 }
+
+#[test]
+fn a_timeout_that_follows_a_timeout_comes_of_it() {
+    let mut world = World::<Hands>::new(1);
+    let one = node(&mut world, "one", 1, 1);
+    let task = hand(&mut world, one, 0, Manner::default());
+    world.record_trace();
+    act(&mut world, (one, task), |hand| {
+        hand.every = Some(ms(10));
+        hand.wait(ms(10), "first");
+    });
+    world.run_for(ms(55)).unwrap();
+    let log = world.take_log();
+    let timeouts = log
+        .events()
+        .filter(|event| event.event.kind == TraceKind::Timeout);
+    let timeouts: Vec<_> = timeouts.map(|event| (event.index, event.cause)).collect();
+    assert_eq!(timeouts.len(), 5);
+    for pair in timeouts.windows(2) {
+        assert_eq!(pair[1].1, Some(pair[0].0));
+    }
+}

@@ -51,7 +51,7 @@ fn an_event_takes_few_bytes() {
     world.run_until_idle(ms(60_000)).unwrap();
     let log = world.take_log();
     let each = log.to_bytes().len() as f64 / log.len() as f64;
-    assert!(each < 20.0, "{each} bytes");
+    assert!(each < 13.0, "{each} bytes");
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl TraceLog {
     }
 
     fn write_tables(&self, writer: &mut Writer) {
+        writer.text(&self.name);
         writer.word(self.seed);
         writer.bytes.extend(self.hash.0.to_le_bytes());
         writer.count(self.nodes.len());
@@ -169,6 +170,7 @@ impl TraceLog {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
         let mut log = Self::empty();
+        log.name = reader.text()?.to_owned();
         log.seed = reader.word()?;
         log.hash = TraceHash(u128::from_le_bytes(reader.array()?));
         log.nodes = reader.list(|reader| {

@@ -151,6 +151,8 @@ fn the_state_of_a_task_is_known_at_each_event() {
         .collect();
     assert_eq!(states, ["5", "5", "12"]);
     assert_eq!(log.state(node, task, 0), Some("0"), "after its spawn");
+    let end: Vec<_> = log.states_at(log.len()).collect();
+    assert_eq!(end, [(node, task, "Sum", "12")]);
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read() {
     let log = log();
+    assert_eq!(TraceLog::from_bytes(&log.to_bytes()).as_ref(), Ok(&log));
+    let log = log.named("calls");
     assert_eq!(TraceLog::from_bytes(&log.to_bytes()), Ok(log));
     let mut nothing = World::<Echo>::new(1);
     let nothing = nothing.take_log();

@@ -20,7 +20,7 @@ fn log() -> TraceLog {
     world.run_until_idle(ms(1_000)).unwrap();
     let mut log = world.take_log();
     log.note_failure(&Failure::new(format!("<!-- {NAME}")));
-    log
+    log.named(NAME)
 }
 
 fn page(log: &TraceLog) -> String {
@@ -56,6 +56,7 @@ fn names_and_failures_stay_where_they_belong() {
         2,
         "that of the data, and that of the script"
     );
+    assert!(page.contains("<title>&lt;/script&gt;&lt;b&gt;\"it's\" &amp; "));
     let (_, failure) = page.split_once("the run has failed\">").unwrap();
     assert!(
         failure.starts_with("&lt;!-- &lt;/script&gt;&lt;b&gt;"),

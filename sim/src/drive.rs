@@ -39,6 +39,8 @@ pub struct Run {
     pub drift: Drift,
     /// The faults that were scheduled or injected.
     pub faults: Vec<NumberedFault>,
+    /// The nodes that there were, in the order in which they were made.
+    pub nodes: Vec<NodeInShort>,
     /// The labels of [`World::sometimes`], and whether they were reached.
     pub labels: Vec<(String, bool)>,
     /// All events, and each as a line. Empty unless [watched](Watch::Trace).
@@ -47,6 +49,16 @@ pub struct Run {
     pub marks: Vec<usize>,
     /// The names of those who draw, as far as they have some. Empty unless [watched](Watch::Trace).
     pub names: BTreeMap<Entity, String>,
+}
+
+/// A node of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInShort {
+    /// Its name.
+    pub name: String,
+    /// How many inputs its workers were given. 0 if it took no part.
+    pub inputs: u64,
 }
 
 impl Run {
@@ -70,8 +82,19 @@ pub fn drive<A: App>(
     watch: Watch,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Run {
+    drive_within(driver, watch, u64::MAX, scenario)
+}
+
+/// The same with so many events at most, whatever the scenario says.
+fn drive_within<A: App>(
+    driver: Driver<'_>,
+    watch: Watch,
+    events_limit: u64,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Run {
     let director = Rc::new(Director::new(driver));
     let mut world = World::directed(Rc::clone(&director));
+    world.limit_events(events_limit);
     if watch >= Watch::Trace {
         world.record_trace();
         world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
@@ -90,6 +113,7 @@ pub fn drive<A: App>(
     let labels = labels.map(|(label, reached)| (label.to_owned(), reached));
     let labels = labels.collect();
     let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
+    let nodes = world.nodes_in_short();
     // Tasks may panic when they are dropped, too.
     let dropped = guard(|| drop(world)).err();
     let (choices, drift) = director.finish();
@@ -99,6 +123,7 @@ pub fn drive<A: App>(
         choices,
         drift,
         faults,
+        nodes,
         labels,
         events,
         marks,
@@ -106,7 +131,7 @@ pub fn drive<A: App>(
     }
 }
 
-type Drive = dyn Fn(Driver<'_>, Watch) -> Run + Send + Sync;
+type Drive = dyn Fn(Driver<'_>, Watch, u64) -> Run + Send + Sync;
 
 /// A scenario with a name, whatever its application.
 pub struct Scenario {
@@ -123,7 +148,9 @@ impl Scenario {
     ) -> Self {
         Self {
             name: name.into(),
-            drive: Box::new(move |driver, watch| drive(driver, watch, &scenario)),
+            drive: Box::new(move |driver, watch, limit| {
+                drive_within(driver, watch, limit, &scenario)
+            }),
         }
     }
 
@@ -136,7 +163,14 @@ impl Scenario {
     /// Runs it: see [`drive`].
     #[must_use]
     pub fn run(&self, driver: Driver<'_>, watch: Watch) -> Run {
-        (self.drive)(driver, watch)
+        (self.drive)(driver, watch, u64::MAX)
+    }
+
+    /// The same with so many events at most, whatever the scenario says: one more is a
+    /// [`Failure::Budget`].
+    #[must_use]
+    pub fn run_within(&self, driver: Driver<'_>, watch: Watch, events_max: u64) -> Run {
+        (self.drive)(driver, watch, events_max)
     }
 }
 

@@ -118,6 +118,7 @@ mod node;
 mod replay;
 mod room;
 mod schedule;
+mod shrink;
 mod tcp;
 mod trace;
 mod wait;
@@ -135,7 +136,7 @@ pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters
 pub use disk::Disk;
 pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};
-pub use drive::{Run, Scenario, Scenarios, UnknownScenario, Watch, drive};
+pub use drive::{NodeInShort, Run, Scenario, Scenarios, UnknownScenario, Watch, drive};
 pub use failure::{Failure, FailureClass};
 pub use fault::{Comes, Fault, FaultKind, FaultPlan, NumberedFault, Who};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
@@ -154,6 +155,7 @@ pub use link::{
 pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
+pub use shrink::{Budget, Extent, NothingFails, Shrunk, shrink};
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use wait::{Party, Wait, WaitFor};
 pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};

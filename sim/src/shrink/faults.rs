@@ -1,0 +1,186 @@
+//! Leaves faults out, each with the one that ends it.
+
+use super::passes::minimise;
+use super::search::Search;
+use crate::fault::{Fault, NumberedFault};
+
+/// Leaves out as many faults as it can.
+pub(super) fn omit(search: &mut Search<'_>) {
+    let groups = groups(&search.best().faults);
+    minimise(search, groups, |search, chunk| {
+        search.attempt_without(chunk.iter().flatten().copied())
+    });
+}
+
+/// Faults by their numbers: each with its end, if it has one, since what is never ended would be
+/// another fault.
+fn groups(faults: &[NumberedFault]) -> Vec<Vec<u64>> {
+    let mut groups: Vec<Vec<u64>> = Vec::new();
+    let mut ended = vec![false; faults.len()];
+    for (index, fault) in faults.iter().enumerate() {
+        if ended[index] {
+            continue;
+        }
+        let behind = faults.iter().enumerate().skip(index + 1);
+        let mut ends =
+            behind.filter(|(other, end)| !ended[*other] && ends(&end.fault, &fault.fault));
+        let mut group = vec![fault.number];
+        if let Some((other, end)) = ends.next() {
+            group.push(end.number);
+            ended[other] = true;
+        }
+        groups.push(group);
+    }
+    groups
+}
+
+/// Whether one fault ends another.
+fn ends(end: &Fault, fault: &Fault) -> bool {
+    let undone = match fault {
+        Fault::Crash(node) => Fault::Restart(*node),
+        Fault::Pause(node) => Fault::Resume(*node),
+        Fault::Cut { from, to } => Fault::Mend {
+            from: *from,
+            to: *to,
+        },
+        Fault::Partition { one, other } => Fault::Rejoin {
+            one: one.clone(),
+            other: other.clone(),
+        },
+        Fault::LateTimers {
+            who,
+            lateness: Some(_),
+        } => Fault::LateTimers {
+            who: who.clone(),
+            lateness: None,
+        },
+        Fault::SlowInputs { who, cost: Some(_) } => Fault::SlowInputs {
+            who: who.clone(),
+            cost: None,
+        },
+        Fault::SetLink {
+            from,
+            to,
+            link: Some(_),
+        } => Fault::SetLink {
+            from: *from,
+            to: *to,
+            link: None,
+        },
+        Fault::SendErrors {
+            node,
+            error,
+            chance,
+        } if *chance > 0.0 => Fault::SendErrors {
+            node: *node,
+            error: *error,
+            chance: 0.0,
+        },
+        Fault::BindErrors {
+            node,
+            error,
+            chance,
+        } if *chance > 0.0 => Fault::BindErrors {
+            node: *node,
+            error: *error,
+            chance: 0.0,
+        },
+        Fault::DescriptorsMax { node, max: Some(_) } => Fault::DescriptorsMax {
+            node: *node,
+            max: None,
+        },
+        Fault::BusQueue {
+            node,
+            queue_max: Some(_),
+        } => Fault::BusQueue {
+            node: *node,
+            queue_max: None,
+        },
+        Fault::SlowReaders {
+            node,
+            delay: Some(_),
+        } => Fault::SlowReaders {
+            node: *node,
+            delay: None,
+        },
+        Fault::Buggify { labels, calls } if *labels > 0.0 || *calls > 0.0 => Fault::Buggify {
+            labels: 0.0,
+            calls: 0.0,
+        },
+        // The next of its kind takes a node on from there.
+        Fault::Roam { node, .. } => {
+            return matches!(end, Fault::Roam { node: again, .. } if again == node);
+        }
+        Fault::Readdress { gateway, .. } => {
+            return matches!(end, Fault::Readdress { gateway: again, .. } if again == gateway);
+        }
+        // They end by themselves, or never; or they are the end of another.
+        Fault::PowerCycle
+        | Fault::Restart(_)
+        | Fault::Resume(_)
+        | Fault::StallWorker { .. }
+        | Fault::KillWorker { .. }
+        | Fault::JumpClock { .. }
+        | Fault::SetBackClock { .. }
+        | Fault::LateTimers { .. }
+        | Fault::SlowInputs { .. }
+        | Fault::Clog { .. }
+        | Fault::Mend { .. }
+        | Fault::Rejoin { .. }
+        | Fault::SetLink { .. }
+        | Fault::SendErrors { .. }
+        | Fault::BindErrors { .. }
+        | Fault::DescriptorsMax { .. }
+        | Fault::BusQueue { .. }
+        | Fault::ResetStreams { .. }
+        | Fault::SlowReaders { .. }
+        | Fault::Rebind(_)
+        | Fault::Buggify { .. } => return false,
+    };
+    *end == undone
+}
+
+#[cfg(test)]
+mod tests {
+    use stillpoint::Timestamp;
+
+    use super::*;
+    use crate::fault::Comes;
+    use crate::node::NodeId;
+
+    fn numbered(faults: impl IntoIterator<Item = Fault>) -> Vec<NumberedFault> {
+        let faults = (0..).zip(faults);
+        let faults = faults.map(|(number, fault)| NumberedFault {
+            number,
+            at: Timestamp::from_nanos(number),
+            fault,
+            comes: Comes::Scheduled,
+        });
+        faults.collect()
+    }
+
+    #[test]
+    fn a_fault_goes_with_the_one_that_ends_it() {
+        let (a, b) = (NodeId::new(0), NodeId::new(1));
+        let faults = numbered([
+            Fault::Crash(a),
+            Fault::Crash(b),
+            Fault::PowerCycle,
+            Fault::Restart(b),
+            Fault::Restart(a),
+            Fault::Restart(a),
+        ]);
+        let wanted: [&[u64]; 4] = [&[0, 4], &[1, 3], &[2], &[5]];
+        assert_eq!(groups(&faults), wanted);
+    }
+
+    #[test]
+    fn two_that_overlap_have_an_end_each() {
+        let (from, to) = (NodeId::new(0), NodeId::new(1));
+        let (cut, mend) = (Fault::Cut { from, to }, Fault::Mend { from, to });
+        let back = Fault::Mend { from: to, to: from };
+        let faults = numbered([cut.clone(), cut, back, mend.clone(), mend]);
+        let wanted: [&[u64]; 3] = [&[0, 3], &[1, 4], &[2]];
+        assert_eq!(groups(&faults), wanted);
+    }
+}

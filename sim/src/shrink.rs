@@ -12,12 +12,14 @@ use crate::choice::{Choice, ChoiceLog};
 use crate::drive::{Run, Scenario};
 use crate::failure::FailureClass;
 
+mod anew;
+mod exchange;
 mod faults;
 mod passes;
 mod search;
 mod size;
 
-use passes::{delete, lower, quiet_by, reorder, site, site_and_entity};
+use passes::{SCENARIO, delete, lower, quiet_by, reorder, site, site_and_entity};
 use search::{Search, key};
 pub use size::Extent;
 
@@ -169,12 +171,14 @@ pub fn shrink(
     };
     let mut search = Search::new(scenario, log, budget).ok_or_else(nothing)?;
     let before = Extent::of(search.best());
-    loop {
-        let size = search.size();
-        round(&mut search);
-        if search.is_over() || search.size() == size {
+    go_round(&mut search);
+    for attempt in 0..ATTEMPTS_MAX {
+        let kept = search.keep();
+        if !anew::draw(&mut search, attempt) {
             break;
         }
+        go_round(&mut search);
+        search.come_back(kept);
     }
     Ok(Shrunk {
         scenario: scenario.name().to_owned(),
@@ -188,12 +192,23 @@ pub fn shrink(
     })
 }
 
+/// Until nothing changes.
+fn go_round(search: &mut Search<'_>) {
+    loop {
+        let size = search.size();
+        round(search);
+        if search.is_over() || search.size() == size {
+            break;
+        }
+    }
+}
+
 /// Tries all there is to try, once. What takes most away with one run comes first.
 fn round(search: &mut Search<'_>) {
     let scenarios_own = |choice: &Choice| &*choice.site == SCENARIO;
     // How many nodes there are, say.
     quiet_by(search, |choice| scenarios_own(choice).then(|| key(choice)));
-    lower(search, scenarios_own);
+    lower(search, |choice| scenarios_own(choice) && choice.count == 0);
     faults::omit(search);
     quiet_by(search, site);
     quiet_by(search, |choice| choice.entity);
@@ -203,8 +218,9 @@ fn round(search: &mut Search<'_>) {
     delete(search, |choice| choice.entity);
     delete(search, site_and_entity);
     reorder(search);
+    exchange::nodes(search);
     search.let_rest_be_quiet();
 }
 
-/// The site of [`World::draw`](crate::World::draw).
-const SCENARIO: &str = "scenario";
+/// How often it is begun anew, if that helps.
+const ATTEMPTS_MAX: u64 = 4;

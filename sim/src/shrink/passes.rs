@@ -78,18 +78,38 @@ pub(super) fn lower(search: &mut Search<'_>, of: impl Fn(&Choice) -> bool) {
             } else {
                 low + (high - low) / 2
             };
-            let lowered = search.attempt_choices(|choice| {
-                let mut choice = choice.clone();
-                if key(&choice) == wanted {
-                    choice.chosen = mid;
-                }
-                Some(choice)
-            });
-            if !lowered {
+            if !lower_to(search, &wanted, mid) && !lower_and_move(search, &wanted, (high, mid)) {
                 low = mid;
             }
         }
     }
+}
+
+fn lower_to(search: &mut Search<'_>, wanted: &Key, to: u64) -> bool {
+    search.attempt_choices(|choice| Some(with(choice, wanted, to)))
+}
+
+/// The same for a choice of the scenario's own, in case that it says how often something is done for
+/// which the scenario draws: what it has drawn for the last of these is drawn earlier then.
+fn lower_and_move(search: &mut Search<'_>, wanted: &Key, (from, to): (u64, u64)) -> bool {
+    (&*wanted.0, wanted.2) == (SCENARIO, 0)
+        && search.attempt_choices(|choice| lowered(choice, wanted, (from, to)))
+}
+
+pub(super) fn lowered(choice: &Choice, wanted: &Key, (from, to): (u64, u64)) -> Option<Choice> {
+    let mut choice = with(choice, wanted, to);
+    if *choice.site == *SCENARIO && key(&choice) != *wanted && choice.count > 0 {
+        choice.count = choice.count.checked_sub(from - to)?;
+    }
+    Some(choice)
+}
+
+fn with(choice: &Choice, wanted: &Key, chosen: u64) -> Choice {
+    let mut choice = choice.clone();
+    if key(&choice) == *wanted {
+        choice.chosen = chosen;
+    }
+    choice
 }
 
 fn chosen(search: &Search<'_>, wanted: &Key) -> Option<u64> {
@@ -184,6 +204,9 @@ pub(super) fn site(choice: &Choice) -> Arc<str> {
 pub(super) fn site_and_entity(choice: &Choice) -> (Arc<str>, Entity) {
     (Arc::clone(&choice.site), choice.entity)
 }
+
+/// The site of [`World::draw`](crate::World::draw).
+pub(super) const SCENARIO: &str = "scenario";
 
 /// Counts that are further apart than this are none: some entities are drawn for by the nanosecond.
 const GAP_MAX: u64 = 1 << 20;

@@ -166,6 +166,38 @@ impl<'a> Search<'a> {
         kept
     }
 
+    /// Tries another run, which is taken if it has fewer events and no more nodes.
+    pub(super) fn attempt_shorter(&mut self, candidate: &ChoiceLog) -> bool {
+        if self.size.events() == 0 || !self.may_run() {
+            return false;
+        }
+        self.runs += 1;
+        let (driver, shorter) = (Driver::Log(candidate), self.size.events() - 1);
+        let run = self.scenario.run_within(driver, Watch::Outcome, shorter);
+        let size = Size::of(&run);
+        let found = run.class().as_ref() == Some(&self.class) && size.is_shorter(&self.size);
+        if found {
+            self.take(candidate, run, size);
+        }
+        found
+    }
+
+    /// What there is of the search, to come back to.
+    pub(super) fn keep(&self) -> Kept {
+        Kept {
+            best: self.best.clone(),
+            log: self.log.clone(),
+            size: self.size,
+        }
+    }
+
+    /// Comes back to what was kept, if nothing smaller was found since.
+    pub(super) fn come_back(&mut self, kept: Kept) {
+        if kept.size < self.size {
+            (self.best, self.log, self.size) = (kept.best, kept.log, kept.size);
+        }
+    }
+
     fn may_run(&mut self) -> bool {
         self.is_over = self.is_over || self.runs >= self.budget.runs_max || self.budget.is_over();
         !self.is_over
@@ -198,6 +230,13 @@ impl<'a> Search<'a> {
     pub(super) fn watch(&self) -> Run {
         self.scenario.run(Driver::Log(&self.log), Watch::Trace)
     }
+}
+
+/// The smallest run at some time.
+pub(super) struct Kept {
+    best: Run,
+    log: ChoiceLog,
+    size: Size,
 }
 
 /// Which candidates are taken.

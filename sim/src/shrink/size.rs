@@ -1,5 +1,7 @@
 //! Which of two runs that fail is the smaller one.
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use stillpoint::Entity;
 
 use crate::choice::ChoiceLog;
@@ -23,6 +25,8 @@ pub(super) struct Size {
     choices: usize,
     /// Their sum.
     chosen: u128,
+    /// How late among all who draw their entities come.
+    strangeness: u128,
     /// How late among the draws of their entities they are.
     lateness: u128,
     /// Neighbours of one entity and site of which the later one is smaller.
@@ -43,14 +47,33 @@ impl Size {
             events: run.summary.events,
             choices: loud().count(),
             chosen: loud().map(|choice| u128::from(choice.chosen)).sum(),
+            strangeness: strangeness(log),
             lateness: loud().map(|choice| u128::from(choice.count)).sum(),
             disorder: disorder(log),
         }
     }
 
+    /// Whether it has fewer events and no more nodes, whatever went wrong.
+    pub(super) const fn is_shorter(&self, other: &Self) -> bool {
+        self.nodes <= other.nodes && self.events < other.events
+    }
+
     pub(super) const fn events(&self) -> u64 {
         self.events
     }
+}
+
+/// The sum of how many others have drawn before the entity of each choice that is not quiet.
+fn strangeness(log: &ChoiceLog) -> u128 {
+    let mut known: IndexMap<Entity, (), FxBuildHasher> = IndexMap::default();
+    let mut sum = 0;
+    for choice in log.choices().iter().filter(|choice| choice.has_order()) {
+        let (index, _) = known.insert_full(choice.entity, ());
+        if choice.chosen != 0 {
+            sum += index as u128;
+        }
+    }
+    sum
 }
 
 /// Draws that fall behind the one before them.

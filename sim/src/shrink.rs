@@ -171,10 +171,11 @@ pub fn shrink(
     };
     let mut search = Search::new(scenario, log, budget).ok_or_else(nothing)?;
     let before = Extent::of(search.best());
-    go_round(&mut search);
+    coarse(&mut search);
     for attempt in 0..ATTEMPTS_MAX {
         let kept = search.keep();
-        if !anew::draw(&mut search, attempt) {
+        let found = anew::draw(&mut search, attempt);
+        if !found && attempt > 0 {
             break;
         }
         go_round(&mut search);
@@ -203,8 +204,8 @@ fn go_round(search: &mut Search<'_>) {
     }
 }
 
-/// Tries all there is to try, once. What takes most away with one run comes first.
-fn round(search: &mut Search<'_>) {
+/// Tries what takes much away with one run.
+fn coarse(search: &mut Search<'_>) {
     let scenarios_own = |choice: &Choice| &*choice.site == SCENARIO;
     // How many nodes there are, say.
     quiet_by(search, |choice| scenarios_own(choice).then(|| key(choice)));
@@ -213,6 +214,11 @@ fn round(search: &mut Search<'_>) {
     quiet_by(search, site);
     quiet_by(search, |choice| choice.entity);
     quiet_by(search, site_and_entity);
+}
+
+/// Tries all there is to try, once.
+fn round(search: &mut Search<'_>) {
+    coarse(search);
     quiet_by(search, key);
     lower(search, |_| true);
     delete(search, |choice| choice.entity);

@@ -28,7 +28,9 @@ pub(super) fn draw(search: &mut Search<'_>, attempt: u64) -> bool {
     let mut found = false;
     for _ in 0..DRAWN_MAX {
         let seed = source.u64();
-        let choices: Vec<Choice> = kept.iter().map(|it| lowered(it, &mut source)).collect();
+        let share = SHARES[source.below(SHARES.len() as u64) as usize];
+        let lowered = kept.iter().map(|it| lowered(it, share, &mut source));
+        let choices: Vec<Choice> = lowered.collect();
         let candidate = ChoiceLog::new(seed, Rest::Seed)
             .with_choices(choices)
             .omitting(search.log().omitted().iter().copied());
@@ -41,10 +43,10 @@ pub(super) fn draw(search: &mut Search<'_>, attempt: u64) -> bool {
 }
 
 /// A number of the scenario's: as it is, or anything below.
-fn lowered(choice: &Choice, source: &mut Source) -> Choice {
+fn lowered(choice: &Choice, share: f64, source: &mut Source) -> Choice {
     let mut choice = choice.clone();
     let is_number = &*choice.site == SCENARIO && choice.has_order();
-    if is_number && choice.chosen > 0 && source.chance(0.5) {
+    if is_number && choice.chosen > 0 && source.chance(share) {
         choice.chosen = source.range(0..=choice.chosen);
     }
     choice
@@ -53,5 +55,8 @@ fn lowered(choice: &Choice, source: &mut Source) -> Choice {
 /// Sites whose choices stay, so that faults have the numbers that they had.
 const KEPT: [&str; 3] = [SCENARIO, "fault switch", "fault plan"];
 
+/// Which share of the numbers is lowered.
+const SHARES: [f64; 3] = [0.1, 0.3, 0.6];
+
 /// How many are drawn at a time.
-const DRAWN_MAX: usize = 256;
+const DRAWN_MAX: usize = 128;

@@ -225,6 +225,8 @@ pub fn depot() -> SocketAddr {
 pub struct Season {
     pub couriers_max: u64,
     pub parcels_max: u64,
+    /// In microseconds.
+    pub slow_bus_max: u64,
     /// In percent.
     pub loss_max: u64,
     pub duplicate_max: u64,
@@ -239,6 +241,7 @@ impl Season {
         Self {
             couriers_max: 4,
             parcels_max: 12,
+            slow_bus_max: 5_000,
             loss_max: 30,
             duplicate_max: 30,
             reorder: 0.1,
@@ -257,6 +260,7 @@ impl Season {
         Self {
             couriers_max: 30,
             parcels_max: 40,
+            slow_bus_max: 5_000,
             loss_max: 6,
             duplicate_max: 2,
             reorder: 0.01,
@@ -280,7 +284,7 @@ pub fn scenario_in(
     move |world| {
         let server = world.node("depot", [10, 0, 0, 1]).workers(2).spawner(spawn);
         world.spawn(server, 1, Spawn::Ledger);
-        let slow = Duration::from_micros(world.draw("slow bus", 1..=5_000));
+        let slow = Duration::from_micros(world.draw("slow bus", 1..=season.slow_bus_max));
         world.set_bus(server, BusLink::new(Duration::ZERO..=slow));
         world.run_for(ms(1))?;
         let (ledger, _) = world.tasks::<Ledger>(server).next().expect("a ledger");

@@ -2,14 +2,18 @@
 
 use core::any::Any;
 use core::fmt;
-use core::panic::AssertUnwindSafe;
+use core::panic::{AssertUnwindSafe, Location};
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
+use std::path::Path;
 
 use stillpoint::{App, Timestamp};
 
-use crate::failure::Failure;
-use crate::replay::{SEED_VARIABLE, replay_line, seed_from_environment};
+use crate::choice::Driver;
+use crate::drive::{Watch, drive};
+use crate::failure::{Failure, FailureFile, Outcome, ReplayFrom};
+use crate::folder::{self, Keepsakes, Kept};
+use crate::replay::{REPLAY_VARIABLE, SEED_VARIABLE, replay_line, seed_from_environment, variable};
 use crate::trace::TraceHash;
 use crate::world::World;
 
@@ -18,32 +22,52 @@ use crate::world::World;
 /// A scenario that returns `Ok` is run on until everything that it demands by a deadline
 /// ([`World::eventually`]) has come or is overdue.
 ///
+/// Seeds that are kept are run first, every time: each line of the file beside the test's source,
+/// `tests/calls.seeds` for `tests/calls.rs`, has the name of the scenario and a seed, or the path of
+/// a `failure.json` from there.
+///
 /// If the environment has `STILLPOINT_SEED` (decimal, or hexadecimal after `0x`), that one seed is
-/// run instead.
+/// run instead; if it has `STILLPOINT_REPLAY`, the failure in that folder.
 ///
 /// # Panics
 ///
-/// If a seed fails, with all there is to say of it and a line that replays it. If no seed fails and
-/// some label of [`World::sometimes`] was reached by none of them, unless `STILLPOINT_SEED` chooses
-/// one. If `STILLPOINT_SEED` is no seed, or there are no seeds at all.
+/// If a seed fails, with all there is to say of it and a line that replays it; it is written to a
+/// folder under `target/stillpoint`, too, or under the folder that `STILLPOINT_FOLDER` names. If no
+/// seed fails and some label of [`World::sometimes`] was reached by none of them, unless one run was
+/// chosen. If what was chosen, or is kept, cannot be read, or there are no seeds at all.
+#[track_caller]
 pub fn check<A: App>(
     name: &str,
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) {
+    let test = Location::caller();
+    if let Some(path) = variable(REPLAY_VARIABLE) {
+        return replay(name, Path::new(&path), &scenario);
+    }
     if let Some(seed) = seed_from_environment() {
-        #[expect(clippy::print_stderr, reason = "says that not all seeds are run")]
-        {
-            eprintln!("{name}: runs seed {seed:#x} only, as {SEED_VARIABLE} says");
-        }
-        if let Some(found) = find_failure(name, [seed], scenario) {
-            panic!("{found}");
+        say(&format!(
+            "{name}: runs seed {seed:#x} only, as {SEED_VARIABLE} says"
+        ));
+        if let Some(found) = find_failure(name, [seed], &scenario) {
+            panic!("{}", written(&found, None, &scenario));
         }
         return;
     }
-    let swept = sweep(name, seeds, scenario);
+    let keepsakes = Keepsakes::of(name, test);
+    for kept in &keepsakes.kept {
+        match kept {
+            Kept::File(file) => replay_file(name, file, &scenario),
+            Kept::Seed(seed) => {
+                if let Some(found) = find_failure(name, [*seed], &scenario) {
+                    panic!("{}", written(&found, None, &scenario));
+                }
+            }
+        }
+    }
+    let swept = sweep(name, seeds, &scenario);
     if let Some(found) = swept.failure {
-        panic!("{found}");
+        panic!("{}", written(&found, keepsakes.path.as_deref(), &scenario));
     }
     assert!(
         swept.coverage.seeds > 0,
@@ -58,6 +82,70 @@ pub fn check<A: App>(
         unreached.join("`, `"),
         swept.coverage
     );
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "says what is not run, and what is not sure"
+)]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A failure with the folder that it is written to, and how to keep its seed.
+fn written<A: App>(
+    found: &FoundFailure,
+    seeds: Option<&Path>,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> String {
+    let (name, seed) = (&found.scenario, found.summary.seed);
+    let run = drive(Driver::Seed(seed), Watch::Trace, scenario);
+    let mut text = match FailureFile::of(name, &run).map(|file| folder::write(&file, &run)) {
+        Some(Ok(folder)) => format!("{found}\nall of it is in\n  {}", folder.display()),
+        Some(Err(error)) => format!("{found}\n(it could not be written to a folder: {error})"),
+        None => format!("{found}\nBut run once more, it does not fail: see `self_check`"),
+    };
+    if let Some(seeds) = seeds {
+        text += "\nto run it first every time, put this line into ";
+        text += &format!("{}:\n  {name} {seed:#x}", seeds.display());
+    }
+    text
+}
+
+/// Runs the failure that the environment asks for, if it is of this scenario.
+fn replay<A: App>(
+    name: &str,
+    path: &Path,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) {
+    let file = FailureFile::read(path).unwrap_or_else(|error| panic!("{error}"));
+    if file.scenario == name {
+        say(&format!(
+            "{name}: runs {} only, as {REPLAY_VARIABLE} says",
+            path.display()
+        ));
+        replay_file(name, &file, scenario);
+    } else {
+        let of = &file.scenario;
+        say(&format!(
+            "{name}: not run, as {REPLAY_VARIABLE} has a failure of `{of}`"
+        ));
+    }
+}
+
+fn replay_file<A: App>(
+    name: &str,
+    file: &FailureFile,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) {
+    let run = drive(file.driver(ReplayFrom::Choices), Watch::Trace, scenario);
+    let replayed = file.compared(run);
+    let seed = file.summary.seed;
+    let report = format!("{name}, failure of seed {seed:#x}: {}", replayed.report());
+    assert!(replayed.run.failure.is_none(), "{report}");
+    if replayed.outcome == Outcome::Drifted {
+        say(&report);
+    }
 }
 
 /// Runs a scenario for each seed, until one fails. What [`check`] is made of; it does not ask the

@@ -9,8 +9,11 @@ use crate::leak::{Leak, Left};
 use crate::wait::{Listed, Wait};
 
 mod class;
+mod file;
 
 pub use class::FailureClass;
+pub(crate) use file::FILE;
+pub use file::{FailureFile, FailureFileError, Outcome, ReplayFrom, Replayed};
 
 /// Why a scenario failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

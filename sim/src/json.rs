@@ -1,6 +1,6 @@
 //! JSON that may come from anywhere: what is wrong with it is told, by name.
 
-use miniserde::json::{Number, Value};
+use miniserde::json::{Number, Object, Value};
 
 /// Why a text is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +38,8 @@ pub(crate) fn quote(text: &str) -> String {
 /// The field of an object, or `null`.
 pub(crate) fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
     static NULL: Value = Value::Null;
-    match value {
-        Value::Object(object) => object.get(name).unwrap_or(&NULL),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            &NULL
-        }
-    }
+    let fields = object(value);
+    fields.and_then(|fields| fields.get(name)).unwrap_or(&NULL)
 }
 
 /// The field of an object, read by `read`.
@@ -98,6 +94,14 @@ pub(crate) fn number(value: &Value) -> Option<u64> {
 pub(crate) fn list(value: &Value) -> Option<&[Value]> {
     if let Value::Array(list) = value {
         Some(list)
+    } else {
+        None
+    }
+}
+
+pub(crate) fn object(value: &Value) -> Option<&Object> {
+    if let Value::Object(object) = value {
+        Some(object)
     } else {
         None
     }

@@ -104,6 +104,7 @@ mod draws;
 mod drive;
 mod failure;
 mod fault;
+mod folder;
 mod gateway;
 pub mod guide;
 mod heap;
@@ -137,7 +138,9 @@ pub use disk::Disk;
 pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};
 pub use drive::{NodeInShort, Run, Scenario, Scenarios, UnknownScenario, Watch, drive};
-pub use failure::{Failure, FailureClass};
+pub use failure::{
+    Failure, FailureClass, FailureFile, FailureFileError, Outcome, ReplayFrom, Replayed,
+};
 pub use fault::{Comes, Fault, FaultKind, FaultPlan, NumberedFault, Who};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
 pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};

@@ -3,6 +3,9 @@
 use std::env::VarError;
 use std::path::Path;
 
+/// The environment variable that asks for one failure, by its folder.
+pub(crate) const REPLAY_VARIABLE: &str = "STILLPOINT_REPLAY";
+
 /// The environment variable that asks for one seed.
 pub(crate) const SEED_VARIABLE: &str = "STILLPOINT_SEED";
 
@@ -11,26 +14,28 @@ pub(crate) const SEED_VARIABLE: &str = "STILLPOINT_SEED";
 /// # Panics
 ///
 /// If the variable is set to something that is no seed.
+pub(crate) fn seed_from_environment() -> Option<u64> {
+    let value = variable(SEED_VARIABLE)?;
+    let seed = parse_seed(&value).map_err(|error| format!("{SEED_VARIABLE}={error}"));
+    Some(seed.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A variable of the environment.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where a test run is told from outside which seed to replay"
+    reason = "the one place where a test run is told something from outside"
 )]
-pub(crate) fn seed_from_environment() -> Option<u64> {
-    let value = match std::env::var(SEED_VARIABLE) {
-        Ok(value) => value,
-        Err(VarError::NotPresent) => return None,
-        Err(VarError::NotUnicode(value)) => value.to_string_lossy().into_owned(),
-    };
-    Some(parse_seed(&value).unwrap_or_else(|error| panic!("{error}")))
+pub(crate) fn variable(name: &str) -> Option<String> {
+    match std::env::var(name) {
+        Ok(value) => Some(value),
+        Err(VarError::NotPresent) => None,
+        Err(VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
+    }
 }
 
 /// The line that runs just this seed of the scenario of the current test.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo says there which package's test this is"
-)]
 pub(crate) fn replay_line(seed: u64, scenario: &str) -> String {
-    let package = std::env::var("CARGO_PKG_NAME").ok();
+    let package = variable("CARGO_PKG_NAME");
     let program = std::env::args_os().next().unwrap_or_default();
     let thread = std::thread::current();
     Test {
@@ -56,7 +61,7 @@ pub(crate) fn parse_seed(text: &str) -> Result<u64, String> {
     };
     parsed.map_err(|error| {
         format!(
-            "{SEED_VARIABLE}={text} is no seed ({error}): \
+            "{text} is no seed ({error}): \
             give a number below 2^64, in decimal (42) or in hexadecimal (0x2a)"
         )
     })
@@ -138,7 +143,7 @@ mod tests {
             "1 2",
         ] {
             let error = parse_seed(wrong).unwrap_err();
-            let told = format!("STILLPOINT_SEED={wrong} is no seed");
+            let told = format!("{wrong} is no seed");
             assert!(error.contains(&told) && error.contains("0x2a"), "{error}");
         }
     }

@@ -82,7 +82,11 @@ impl<A: App> World<A> {
         let until = now.after(stall);
         let others = self.outside.agenda.next_at();
         if others.is_none_or(|at: Timestamp| at > until) {
-            return Turn::Now; // Nobody else has anything to do.
+            // Nobody else has anything to do.
+            if let Some(priorities) = &mut self.priorities {
+                priorities.go_on(number);
+            }
+            return Turn::Now;
         }
         let place = Place {
             at: now,

@@ -11,6 +11,7 @@ use core::fmt;
 use crate::choice::{Choice, ChoiceLog};
 use crate::drive::{Run, Scenario};
 use crate::failure::FailureClass;
+use crate::story::Story;
 
 mod anew;
 mod exchange;
@@ -87,6 +88,14 @@ pub struct Shrunk {
     pub before: Extent,
     /// How much is left.
     pub after: Extent,
+}
+
+impl Shrunk {
+    /// What happens in the small run.
+    #[must_use]
+    pub fn story(&self) -> Story {
+        Story::of(&self.scenario, &self.run)
+    }
 }
 
 impl fmt::Display for Shrunk {

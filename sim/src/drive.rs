@@ -136,6 +136,8 @@ type Drive = dyn Fn(Driver<'_>, Watch, u64) -> Run + Send + Sync;
 /// A scenario with a name, whatever its application.
 pub struct Scenario {
     name: String,
+    /// What it takes to name its function in code.
+    path: Option<String>,
     drive: Box<Drive>,
 }
 
@@ -148,6 +150,7 @@ impl Scenario {
     ) -> Self {
         Self {
             name: name.into(),
+            path: None,
             drive: Box::new(move |driver, watch, limit| {
                 drive_within(driver, watch, limit, &scenario)
             }),
@@ -158,6 +161,20 @@ impl Scenario {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same, with what it takes to name its function in code: a path to it, or an expression
+    /// that gives it. [`scenario!`](crate::scenario) does this by itself.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// What it takes to name its function in code, if that was said.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// Runs it: see [`drive`].
@@ -172,6 +189,15 @@ impl Scenario {
     pub fn run_within(&self, driver: Driver<'_>, watch: Watch, events_max: u64) -> Run {
         (self.drive)(driver, watch, events_max)
     }
+}
+
+/// A [`Scenario`] of a function, or of an expression that gives one, with that as its name and
+/// [path](Scenario::at).
+#[macro_export]
+macro_rules! scenario {
+    ($function:expr) => {
+        $crate::Scenario::new(stringify!($function), $function).at(stringify!($function))
+    };
 }
 
 impl fmt::Debug for Scenario {

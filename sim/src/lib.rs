@@ -142,7 +142,7 @@ pub use drive::{NodeInShort, Run, Scenario, Scenarios, UnknownScenario, Watch, d
 pub use failure::{
     Failure, FailureClass, FailureFile, FailureFileError, Outcome, ReplayFrom, Replayed,
 };
-pub use fault::{Comes, Fault, FaultKind, FaultPlan, NumberedFault, Who};
+pub use fault::{Comes, Fault, FaultKind, FaultPlan, FaultScript, NumberedFault, Who};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
 pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
 pub use gateway::{GatewayBuilder, Protocol};
@@ -159,7 +159,7 @@ pub use link::{
 pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
-pub use shrink::{Budget, Extent, NothingFails, Shrunk, shrink};
+pub use shrink::{Budget, Drawer, Extent, NothingFails, Replay, Shrunk, shrink};
 pub use story::Story;
 pub use trace::{TraceEvent, TraceHash, TraceKind};
 pub use wait::{Party, Wait, WaitFor};

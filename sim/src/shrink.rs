@@ -17,10 +17,13 @@ mod anew;
 mod exchange;
 mod faults;
 mod passes;
+mod replay;
 mod search;
 mod size;
+mod written;
 
 use passes::{SCENARIO, delete, lower, quiet_by, reorder, site, site_and_entity};
+pub use replay::{Drawer, Replay};
 use search::{Search, key};
 pub use size::Extent;
 
@@ -74,6 +77,8 @@ impl fmt::Debug for Budget {
 pub struct Shrunk {
     /// The name of the scenario.
     pub scenario: String,
+    /// What it takes to name its function in code, if that is [known](Scenario::at).
+    pub path: Option<String>,
     /// What makes the small run: the choices that are not quiet, and which faults are left out.
     pub log: ChoiceLog,
     /// The small run, [watched](crate::Watch::Trace).
@@ -95,6 +100,17 @@ impl Shrunk {
     #[must_use]
     pub fn story(&self) -> Story {
         Story::of(&self.scenario, &self.run)
+    }
+
+    /// The small run as a test, which fails as it is until the bug is mended. `scenario` must be the
+    /// one that was shrunk: it is run once or twice, to see in which form the test fails as it
+    /// should.
+    ///
+    /// Faults are written as a script, if they can be, and else as the choices of their plan and the
+    /// numbers of those that are left out.
+    #[must_use]
+    pub fn to_test(&self, scenario: &Scenario) -> String {
+        written::test(self, scenario)
     }
 }
 
@@ -192,6 +208,7 @@ pub fn shrink(
     }
     Ok(Shrunk {
         scenario: scenario.name().to_owned(),
+        path: scenario.path().map(str::to_owned),
         log: search.log().clone(),
         run: search.watch(),
         class: search.class().clone(),

@@ -15,7 +15,8 @@ mod words;
 
 use causes::chain;
 use fold::fold;
-use words::{cut, fault_in_words, mishap, name_of};
+pub(crate) use words::name_nodes;
+use words::{cut, fault_in_words, mishap, name_of, short};
 
 /// What happened in a run that failed: at most [`Story::LINES_MAX`] lines of
 /// [`Story::COLUMNS_MAX`] characters. Prints them.
@@ -47,7 +48,7 @@ impl Story {
         lines.extend(events(run, room));
         lines.extend(tail);
         for line in &mut lines {
-            *line = cut(line, Self::COLUMNS_MAX);
+            *line = cut(&short(line), Self::COLUMNS_MAX);
         }
         Self { lines }
     }
@@ -160,10 +161,10 @@ fn events(run: &Run, room: usize) -> Vec<String> {
         let event = &run.events[index].0;
         if mishap(run, index, &loud_at(run, index).collect::<Vec<_>>()).is_some() {
             3
-        } else if led[index] {
-            2
+        } else if is_routine(event) {
+            0
         } else {
-            u8::from(!is_routine(event))
+            1 + u8::from(led[index])
         }
     };
     let weights: Vec<u8> = (0..run.events.len()).map(weight).collect();

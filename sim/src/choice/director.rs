@@ -11,6 +11,7 @@ use stillpoint::{Choices, Draw, Entity};
 use super::bytes::Bytes;
 use super::{Choice, ChoiceLog, Drift, Rest};
 use crate::draws::CountDraws;
+use crate::fault::FaultScript;
 
 /// What decides in a run. Each has its run of a scenario, and what decides in one of these ways may
 /// decide in another: the log of a seed's run and the bytes of that log give the same run.
@@ -33,6 +34,13 @@ pub enum Driver<'a> {
         /// What decides after these.
         seed: u64,
     },
+    /// Choices that were recorded, and a script in place of the scenario's own faults.
+    Scripted {
+        /// The choices.
+        log: &'a ChoiceLog,
+        /// The faults.
+        faults: &'a FaultScript,
+    },
 }
 
 /// A draw in short: number of the site, entity, count.
@@ -52,6 +60,7 @@ pub(crate) struct Director {
     /// How many choices are up to `wanted`.
     until: usize,
     omitted: BTreeSet<u64>,
+    script: Option<FaultScript>,
     /// Whether anybody wants to hear of drift.
     follows: bool,
     sites: RefCell<IndexMap<Arc<str>, (), FxBuildHasher>>,
@@ -63,7 +72,7 @@ pub(crate) struct Director {
 
 impl Director {
     pub(crate) fn new(driver: Driver<'_>) -> Self {
-        let (mut bytes, mut log) = (None, None);
+        let (mut bytes, mut log, mut script) = (None, None, None);
         let (mut rest, mut until) = (Rest::Seed, usize::MAX);
         let seed = match driver {
             Driver::Seed(seed) => seed,
@@ -74,6 +83,10 @@ impl Director {
             }
             Driver::Log(its) => {
                 (log, rest) = (Some(its), its.rest);
+                its.seed
+            }
+            Driver::Scripted { log: its, faults } => {
+                (log, rest, script) = (Some(its), its.rest, Some(faults.clone()));
                 its.seed
             }
             Driver::Fork {
@@ -104,6 +117,7 @@ impl Director {
             wanted,
             until,
             omitted: log.map(|log| log.omitted.clone()).unwrap_or_default(),
+            script,
             follows: matches!(driver, Driver::Log(_)),
             sites: RefCell::new(sites),
             made: RefCell::default(),
@@ -120,6 +134,11 @@ impl Director {
     /// Whether the fault of this number is left out.
     pub(crate) fn omits(&self, fault: u64) -> bool {
         self.omitted.contains(&fault)
+    }
+
+    /// The faults that happen in place of the scenario's own.
+    pub(crate) const fn script(&self) -> Option<&FaultScript> {
+        self.script.as_ref()
     }
 
     /// What was decided, and how that compares with what was to be.

@@ -115,12 +115,58 @@ fn lost(cause: u64) -> String {
     }
 }
 
-/// The first characters of a line.
+/// A line without what says nothing: the zeros at the end of times, and that one datagram is one.
+pub(super) fn short(line: &str) -> String {
+    let line = line.replace(" in 1 datagram(s)", "");
+    let mut shown = String::new();
+    for word in line.split_inclusive(' ') {
+        let digits = word.trim_end().trim_end_matches([',', ':', '.', ')']);
+        let is_time = digits.strip_suffix('s').and_then(|time| {
+            let (seconds, nanos) = time.split_once('.')?;
+            let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+            (nanos.len() == 9 && is_number(seconds) && is_number(nanos)).then_some((seconds, nanos))
+        });
+        match is_time {
+            Some((seconds, nanos)) => {
+                let nanos = nanos.trim_end_matches('0');
+                let dot = if nanos.is_empty() { "" } else { "." };
+                shown.push_str(&format!("{seconds}{dot}{nanos}s"));
+                shown.push_str(&word[digits.len()..]);
+            }
+            None => shown.push_str(word),
+        }
+    }
+    shown
+}
+
+/// A line of so many characters at most. What is left out of a longer one was in its middle: texts
+/// say at their end what is new.
 pub(super) fn cut(line: &str, columns: usize) -> String {
-    if line.chars().count() <= columns {
+    let count = line.chars().count();
+    if count <= columns {
         return line.to_owned();
     }
-    let mut cut: String = line.chars().take(columns - 1).collect();
+    let (head, tail) = (columns - columns / 3 - 1, columns / 3);
+    let mut cut: String = line.chars().take(head).collect();
     cut.push('…');
+    cut.extend(line.chars().skip(count - tail));
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_no_zeros_at_their_end() {
+        let line =
+            short("0.105000000s a, 25 B in 1 datagram(s), arrives 60.000000000s: 10.0.0.1:7 s.");
+        assert_eq!(line, "0.105s a, 25 B, arrives 60s: 10.0.0.1:7 s.");
+    }
+
+    #[test]
+    fn long_lines_lose_their_middle() {
+        assert_eq!(cut("0123456789", 10), "0123456789");
+        assert_eq!(cut("0123456789ä", 9), "01234…89ä");
+    }
 }

@@ -87,6 +87,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod blame;
 mod boot;
 mod buggify;
 mod bus;
@@ -126,6 +127,7 @@ mod trace;
 mod wait;
 mod world;
 
+pub use blame::{Blame, BlameConfig, BlamePoint, Turn, blame};
 pub use boot::Boot;
 pub use buggify::BuggifyLabel;
 pub use bus::BusLink;

@@ -51,6 +51,10 @@ impl Budget {
         self
     }
 
+    pub(crate) const fn runs_max(&self) -> u64 {
+        self.runs_max
+    }
+
     pub(crate) fn is_over(&mut self) -> bool {
         self.stop.as_mut().is_some_and(|stop| stop())
     }
@@ -233,10 +237,11 @@ fn go_round(search: &mut Search<'_>) {
 /// Tries what takes much away with one run.
 fn coarse(search: &mut Search<'_>) {
     let scenarios_own = |choice: &Choice| &*choice.site == SCENARIO;
+    faults::omit(search);
+    faults::begin_earlier(search);
     // How many nodes there are, say.
     quiet_by(search, |choice| scenarios_own(choice).then(|| key(choice)));
     lower(search, |choice| scenarios_own(choice) && choice.count == 0);
-    faults::omit(search);
     quiet_by(search, site);
     quiet_by(search, |choice| choice.entity);
     quiet_by(search, site_and_entity);
@@ -249,6 +254,7 @@ fn round(search: &mut Search<'_>) {
     lower(search, |_| true);
     delete(search, |choice| choice.entity);
     delete(search, site_and_entity);
+    delete(search, site);
     reorder(search);
     exchange::nodes(search);
     search.let_rest_be_quiet();

@@ -39,7 +39,8 @@ impl Story {
     /// to tell.
     #[must_use]
     pub fn of(scenario: &str, run: &Run) -> Self {
-        let mut head = vec![headline(scenario, run), nodes(run)];
+        let mut head = headline(scenario, run);
+        head.push(nodes(run));
         head.extend(limited(wrongs(run), WRONGS_MAX, "more that went wrong"));
         head.extend(limited(numbers(run), NUMBERS_MAX, "more choices"));
         let tail = failure(run);
@@ -66,11 +67,16 @@ impl fmt::Display for Story {
     }
 }
 
-fn headline(scenario: &str, run: &Run) -> String {
+fn headline(scenario: &str, run: &Run) -> Vec<String> {
     let (at, events) = (run.summary.at, run.summary.events);
     match run.class() {
-        Some(class) => format!("`{scenario}` fails at {at}, after {events} events: {class}"),
-        None => format!("`{scenario}` does not fail: it ends at {at}, after {events} events"),
+        Some(class) => vec![
+            format!("`{scenario}` fails at {at}, after {events} events:"),
+            format!("  {class}"),
+        ],
+        None => vec![format!(
+            "`{scenario}` does not fail: it ends at {at}, after {events} events"
+        )],
     }
 }
 

@@ -1,7 +1,10 @@
 //! Leaves faults out, each with the one that ends it.
 
-use super::passes::minimise;
+use std::collections::BTreeSet;
+
+use super::passes::{SCENARIO, minimise};
 use super::search::Search;
+use crate::choice::Choice;
 use crate::fault::{Fault, NumberedFault};
 
 /// Leaves out as many faults as it can.
@@ -10,6 +13,38 @@ pub(super) fn omit(search: &mut Search<'_>) {
     minimise(search, groups, |search, chunk| {
         search.attempt_without(chunk.iter().flatten().copied())
     });
+}
+
+/// Has the faults that are left be the first ones, with the choices that were made for them: where a
+/// scenario draws fault by fault, those before are gone but for the time that they took.
+pub(super) fn begin_earlier(search: &mut Search<'_>) {
+    let kept: BTreeSet<u64> = search.best().faults.iter().map(|it| it.number).collect();
+    let (Some(&first), Some(&last)) = (kept.first(), kept.last()) else {
+        return;
+    };
+    let own = search.loud().filter(|choice| &*choice.site == SCENARIO);
+    let Some(by) = own.map(|choice| choice.count).max().filter(|_| first > 0) else {
+        return;
+    };
+    let omitted: Vec<u64> = (0..=last)
+        .filter(|number| !kept.contains(&(number + first)))
+        .collect();
+    let choices: Vec<Choice> = search.log().choices().to_vec();
+    // What one fault was drawn with has one count, unless there was more to draw.
+    for by in (0..=by).rev().take(TRIED_MAX) {
+        let moved = choices.iter().filter_map(|choice| {
+            let mut choice = choice.clone();
+            if &*choice.site == SCENARIO {
+                choice.count = choice.count.checked_sub(by)?;
+            }
+            Some(choice)
+        });
+        let moved: Vec<Choice> = moved.collect();
+        let candidate = search.log().clone().with_choices(moved);
+        if search.attempt_log(candidate.omitting(omitted.iter().copied())) {
+            return;
+        }
+    }
 }
 
 /// Faults by their numbers: each with its end, if it has one, since what is never ended would be
@@ -139,6 +174,9 @@ fn ends(end: &Fault, fault: &Fault) -> bool {
     };
     *end == undone
 }
+
+/// Places to which the choices may be moved.
+const TRIED_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {

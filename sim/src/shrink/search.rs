@@ -143,6 +143,11 @@ impl<'a> Search<'a> {
         self.attempt(self.log.clone().omitting(omitted), Keep::Smaller)
     }
 
+    /// Tries another run.
+    pub(super) fn attempt_log(&mut self, candidate: ChoiceLog) -> bool {
+        self.attempt(candidate, Keep::Smaller)
+    }
+
     fn attempt(&mut self, candidate: ChoiceLog, keep: Keep) -> bool {
         if !self.tried.insert(hash(&candidate)) || !self.may_run() {
             return false;

@@ -5,6 +5,8 @@
 
 use core::fmt;
 
+use stillpoint::Timestamp;
+
 use crate::choice::Choice;
 use crate::drive::Run;
 use crate::trace::{TraceEvent, TraceKind};
@@ -91,35 +93,71 @@ fn nodes(run: &Run) -> String {
     format!("nodes: {}{idle}", shown.join(", "))
 }
 
-/// Faults, and what went wrong on the way, in the order of time.
+/// Faults, and what went wrong on the way, in the order of time. If that is much, without what only
+/// followed: nobody has decided it.
 fn wrongs(run: &Run) -> Vec<String> {
-    let mut wrongs: Vec<(u64, String)> = Vec::new();
+    let mut wrongs: Vec<Wrong> = Vec::new();
     for fault in &run.faults {
         let words = fault_in_words(&fault.fault, &run.nodes);
-        let told = format!("  {} fault {}: {words}", fault.at, fault.number);
-        wrongs.push((fault.at.as_nanos(), told));
+        wrongs.push(Wrong {
+            at: fault.at,
+            followed: false,
+            lines: vec![format!("  {} fault {}: {words}", fault.at, fault.number)],
+        });
     }
     for (index, event) in run.events.iter().map(|(event, _)| event).enumerate() {
+        if event.kind == TraceKind::Fault {
+            continue; // It is told already, unless everything was healed.
+        }
         let decided: Vec<&Choice> = loud_at(run, index).collect();
         if let Some(words) = mishap(run, index, &decided) {
-            let told = format!("  {} {words}", event.at);
-            wrongs.push((event.at.as_nanos(), told));
+            let mut lines = vec![format!("  {} {words}", event.at)];
             let by = decided.iter().map(|choice| {
                 let (site, who) = (&choice.site, name_of(run, choice));
-                let told = format!("      by `{site}` of {who}, draw {}", choice.count);
-                (event.at.as_nanos(), told)
+                format!("      by `{site}` of {who}, draw {}", choice.count)
             });
-            wrongs.extend(by.take(2));
+            lines.extend(by.take(2));
+            wrongs.push(Wrong {
+                at: event.at,
+                followed: decided.is_empty(),
+                lines,
+            });
         }
     }
-    wrongs.sort_by_key(|&(at, _)| at);
-    let told = wrongs.into_iter().map(|(_, told)| told);
-    let title = if told.len() == 0 {
-        "what went wrong on the way: nothing"
-    } else {
-        "what went wrong on the way:"
+    wrongs.sort_by_key(|wrong| wrong.at);
+    let told = |wrongs: &[Wrong]| {
+        let lines: Vec<String> = wrongs
+            .iter()
+            .flat_map(|wrong| wrong.lines.clone())
+            .collect();
+        fold(&lines)
     };
-    core::iter::once(title.to_owned()).chain(told).collect()
+    let mut lines = told(&wrongs);
+    if lines.len() >= WRONGS_MAX {
+        let all = wrongs.len();
+        wrongs.retain(|wrong| !wrong.followed);
+        lines = told(&wrongs);
+        let followed = all - wrongs.len();
+        if followed > 0 {
+            lines.push(format!(
+                "  and {followed} datagrams or the like that were dropped after that"
+            ));
+        }
+    }
+    let title = match lines[..] {
+        [] => "what went wrong on the way: nothing",
+        [_, ..] => "what went wrong on the way:",
+    };
+    lines.insert(0, title.to_owned());
+    lines
+}
+
+/// Something that went wrong.
+struct Wrong {
+    at: Timestamp,
+    /// Whether it only followed from something else.
+    followed: bool,
+    lines: Vec<String>,
 }
 
 /// The choices that were made at an event, those of the scenario aside, and are not quiet.

@@ -23,7 +23,7 @@ pub(super) fn begin_earlier(search: &mut Search<'_>) {
         return;
     };
     let own = search.loud().filter(|choice| &*choice.site == SCENARIO);
-    let Some(by) = own.map(|choice| choice.count).max().filter(|_| first > 0) else {
+    let Some(by) = own.map(|choice| choice.count).min().filter(|_| first > 0) else {
         return;
     };
     let omitted: Vec<u64> = (0..=last)

@@ -62,7 +62,7 @@ pub(super) fn mishap(run: &Run, index: usize, decided: &[&Choice]) -> Option<Str
         || {
             let to = line.split(" to ").nth(1).unwrap_or_default();
             format!(
-                "from `{node}` to {}",
+                "at `{node}`, bound for {}",
                 to.split([',', ' ']).next().unwrap_or_default()
             )
         },

@@ -11,7 +11,7 @@ use crate::choice::{ChoiceLog, Director, Drift, Driver};
 use crate::draws::CountDraws;
 use crate::failure::{Failure, FailureClass};
 use crate::fault::NumberedFault;
-use crate::trace::TraceEvent;
+use crate::trace::{TraceEvent, TraceLog};
 use crate::world::World;
 
 /// How closely a run is looked at. What happens in it is the same, however closely.
@@ -43,6 +43,8 @@ pub struct Run {
     pub nodes: Vec<NodeInShort>,
     /// The labels of [`World::sometimes`], and whether they were reached.
     pub labels: Vec<(String, bool)>,
+    /// All that happened, with what led to it. None unless [watched](Watch::Trace).
+    pub trace: Option<TraceLog>,
     /// All events, and each as a line. Empty unless [watched](Watch::Trace).
     pub events: Vec<(TraceEvent, String)>,
     /// How many choices had been made at each event. Empty unless [watched](Watch::Trace).
@@ -100,15 +102,21 @@ fn drive_within<A: App>(
         world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
     }
     let failure = run(&mut world, &scenario).err();
-    let (mut events, mut marks, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut trace, mut marks, mut names) = (None, Vec::new(), BTreeMap::new());
     if watch >= Watch::Trace {
-        let recorded = world.take_trace().into_iter();
-        events = recorded
-            .map(|event| (event, world.describe(&event)))
-            .collect();
         marks = world.take_marks();
         names = world.entity_names();
+        let mut log = world.take_log();
+        if let Some(failure) = &failure {
+            log.note_failure(failure);
+        }
+        trace = Some(log);
     }
+    let events = trace.iter().flat_map(|log| {
+        let lines = log.lines().into_iter();
+        log.events().map(|logged| logged.event).zip(lines)
+    });
+    let events = events.collect();
     let labels = world.labels();
     let labels = labels.map(|(label, reached)| (label.to_owned(), reached));
     let labels = labels.collect();
@@ -125,6 +133,7 @@ fn drive_within<A: App>(
         faults,
         nodes,
         labels,
+        trace,
         events,
         marks,
         names,

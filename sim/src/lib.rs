@@ -105,6 +105,7 @@ mod draws;
 mod drive;
 mod failure;
 mod fault;
+mod few;
 mod folder;
 mod gateway;
 pub mod guide;
@@ -117,6 +118,7 @@ mod link;
 mod names;
 mod network;
 mod node;
+mod picture;
 mod replay;
 mod room;
 mod schedule;
@@ -163,7 +165,10 @@ pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
 pub use shrink::{Budget, Drawer, Extent, NothingFails, Replay, Shrunk, shrink};
 pub use story::Story;
-pub use trace::{TraceEvent, TraceHash, TraceKind};
+pub use trace::{
+    LeftOut, LogEvent, Role, TraceDetail, TraceDifference, TraceEvent, TraceFilter, TraceHash,
+    TraceKind, TraceLog, TraceLogError,
+};
 pub use wait::{Party, Wait, WaitFor};
 pub use world::{Core, Ended, NodeController, Reported, SpawnFailure, UpcomingInput, World};
 

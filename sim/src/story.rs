@@ -11,11 +11,9 @@ use crate::choice::Choice;
 use crate::drive::Run;
 use crate::trace::{TraceEvent, TraceKind};
 
-mod causes;
 mod fold;
 mod words;
 
-use causes::chain;
 use fold::fold;
 pub(crate) use words::name_nodes;
 use words::{cut, fault_in_words, mishap, name_of, short};
@@ -126,11 +124,18 @@ fn wrongs(run: &Run) -> Vec<String> {
     }
     wrongs.sort_by_key(|wrong| wrong.at);
     let told = |wrongs: &[Wrong]| {
-        let lines: Vec<String> = wrongs
-            .iter()
-            .flat_map(|wrong| wrong.lines.clone())
-            .collect();
-        fold(&lines)
+        let mut lines = Vec::new();
+        // What was decided is told one by one.
+        for alike in wrongs.chunk_by(|one, other| one.followed == other.followed) {
+            let these = alike.iter().flat_map(|wrong| wrong.lines.clone());
+            let these: Vec<String> = these.collect();
+            if alike[0].followed {
+                lines.extend(fold(&these));
+            } else {
+                lines.extend(these);
+            }
+        }
+        lines
     };
     let mut lines = told(&wrongs);
     if lines.len() >= WRONGS_MAX {
@@ -139,9 +144,9 @@ fn wrongs(run: &Run) -> Vec<String> {
         lines = told(&wrongs);
         let followed = all - wrongs.len();
         if followed > 0 {
-            lines.push(format!(
-                "  and {followed} datagrams or the like that were dropped after that"
-            ));
+            let more =
+                format!("  and {followed} times something was dropped, or waited, after that");
+            lines.push(more);
         }
     }
     let title = match lines[..] {
@@ -213,10 +218,12 @@ fn events(run: &Run, room: usize) -> Vec<String> {
     };
     let weights: Vec<u8> = (0..run.events.len()).map(weight).collect();
     // As much as there is room for, once it is folded.
-    for least in 0..=3 {
+    for least in 0..=2 {
         let shown = told(run, |index| weights[index] >= least);
-        if shown.len() <= room || least == 3 {
-            let mut lines = vec!["what happened:".to_owned()];
+        if shown.len() <= room || least == 2 {
+            let mut lines = vec![
+                "what happened (>: one led to the other, and the last to the failure):".to_owned(),
+            ];
             let from = shown.len().saturating_sub(room.saturating_sub(1));
             if shown.len() <= room {
                 lines.extend(shown);
@@ -233,8 +240,28 @@ fn events(run: &Run, room: usize) -> Vec<String> {
 fn told(run: &Run, is_shown: impl Fn(usize) -> bool) -> Vec<String> {
     let events = run.events.iter().enumerate();
     let shown = events.filter(|(index, _)| is_shown(*index));
-    let lines: Vec<String> = shown.map(|(_, (_, line))| format!("  {line}")).collect();
+    let led = chain(run);
+    let shown = shown.map(|(index, (_, line))| {
+        let mark = if led[index] { '>' } else { ' ' };
+        format!("{mark} {line}")
+    });
+    let lines: Vec<String> = shown.collect();
     fold(&lines)
+}
+
+/// For each event, whether it led to the failure.
+fn chain(run: &Run) -> Vec<bool> {
+    let mut led = vec![false; run.events.len()];
+    let Some(log) = &run.trace else {
+        return led;
+    };
+    let failed = log.failure().map(|(_, after)| after);
+    if let Some(last) = failed.or_else(|| log.len().checked_sub(1)) {
+        for index in log.causes(last) {
+            led[index] = true;
+        }
+    }
+    led
 }
 
 /// What happens in every run: sockets are opened, tasks begin.

@@ -28,7 +28,7 @@ pub(super) fn draw(search: &mut Search<'_>, attempt: u64) -> bool {
     let mut found = false;
     for _ in 0..DRAWN_MAX {
         let seed = source.u64();
-        let share = SHARES[source.below(SHARES.len() as u64) as usize];
+        let share = SHARES[usize::from(source.chance(0.5)) + usize::from(source.chance(0.5))];
         let lowered = kept.iter().map(|it| lowered(it, share, &mut source));
         let choices: Vec<Choice> = lowered.collect();
         let candidate = ChoiceLog::new(seed, Rest::Seed)

@@ -71,108 +71,93 @@ fn groups(faults: &[NumberedFault]) -> Vec<Vec<u64>> {
 
 /// Whether one fault ends another.
 fn ends(end: &Fault, fault: &Fault) -> bool {
-    let undone = match fault {
+    match (fault, end) {
+        // The next of its kind takes a node on from there.
+        (Fault::Roam { node, .. }, Fault::Roam { node: again, .. }) => node == again,
+        (Fault::Readdress { gateway, .. }, Fault::Readdress { gateway: again, .. }) => {
+            gateway == again
+        }
+        _ => undone(fault).is_some_and(|undone| undone == *end),
+    }
+}
+
+/// What ends a fault. `None` if it ends by itself, or never; or it is the end of another.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not for this part is for another"
+)]
+fn undone(fault: &Fault) -> Option<Fault> {
+    Some(match fault {
         Fault::Crash(node) => Fault::Restart(*node),
         Fault::Pause(node) => Fault::Resume(*node),
-        Fault::Cut { from, to } => Fault::Mend {
-            from: *from,
-            to: *to,
-        },
+        &Fault::Cut { from, to } => Fault::Mend { from, to },
         Fault::Partition { one, other } => Fault::Rejoin {
             one: one.clone(),
             other: other.clone(),
         },
-        Fault::LateTimers {
-            who,
-            lateness: Some(_),
-        } => Fault::LateTimers {
-            who: who.clone(),
-            lateness: None,
-        },
-        Fault::SlowInputs { who, cost: Some(_) } => Fault::SlowInputs {
-            who: who.clone(),
-            cost: None,
-        },
-        Fault::SetLink {
-            from,
-            to,
-            link: Some(_),
-        } => Fault::SetLink {
-            from: *from,
-            to: *to,
-            link: None,
-        },
+        &Fault::SetLink { from, to, ref link } => {
+            link.as_ref()?;
+            let link = None;
+            Fault::SetLink { from, to, link }
+        }
+        Fault::LateTimers { who, lateness } => {
+            lateness.as_ref()?;
+            let (who, lateness) = (who.clone(), None);
+            Fault::LateTimers { who, lateness }
+        }
+        Fault::SlowInputs { who, cost } => {
+            cost.as_ref()?;
+            let (who, cost) = (who.clone(), None);
+            Fault::SlowInputs { who, cost }
+        }
+        other => return undone_refusal(other),
+    })
+}
+
+/// The same for what the system of a node refuses.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the others end by themselves, or never"
+)]
+fn undone_refusal(fault: &Fault) -> Option<Fault> {
+    Some(match *fault {
         Fault::SendErrors {
             node,
             error,
             chance,
-        } if *chance > 0.0 => Fault::SendErrors {
-            node: *node,
-            error: *error,
+        } if chance > 0.0 => Fault::SendErrors {
+            node,
+            error,
             chance: 0.0,
         },
         Fault::BindErrors {
             node,
             error,
             chance,
-        } if *chance > 0.0 => Fault::BindErrors {
-            node: *node,
-            error: *error,
+        } if chance > 0.0 => Fault::BindErrors {
+            node,
+            error,
             chance: 0.0,
         },
-        Fault::DescriptorsMax { node, max: Some(_) } => Fault::DescriptorsMax {
-            node: *node,
-            max: None,
-        },
-        Fault::BusQueue {
-            node,
-            queue_max: Some(_),
-        } => Fault::BusQueue {
-            node: *node,
-            queue_max: None,
-        },
-        Fault::SlowReaders {
-            node,
-            delay: Some(_),
-        } => Fault::SlowReaders {
-            node: *node,
-            delay: None,
-        },
-        Fault::Buggify { labels, calls } if *labels > 0.0 || *calls > 0.0 => Fault::Buggify {
+        Fault::DescriptorsMax { node, max } => {
+            let _some = max?;
+            Fault::DescriptorsMax { node, max: None }
+        }
+        Fault::BusQueue { node, queue_max } => {
+            let _some = queue_max?;
+            let queue_max = None;
+            Fault::BusQueue { node, queue_max }
+        }
+        Fault::SlowReaders { node, ref delay } => {
+            delay.as_ref()?;
+            Fault::SlowReaders { node, delay: None }
+        }
+        Fault::Buggify { labels, calls } if labels > 0.0 || calls > 0.0 => Fault::Buggify {
             labels: 0.0,
             calls: 0.0,
         },
-        // The next of its kind takes a node on from there.
-        Fault::Roam { node, .. } => {
-            return matches!(end, Fault::Roam { node: again, .. } if again == node);
-        }
-        Fault::Readdress { gateway, .. } => {
-            return matches!(end, Fault::Readdress { gateway: again, .. } if again == gateway);
-        }
-        // They end by themselves, or never; or they are the end of another.
-        Fault::PowerCycle
-        | Fault::Restart(_)
-        | Fault::Resume(_)
-        | Fault::StallWorker { .. }
-        | Fault::KillWorker { .. }
-        | Fault::JumpClock { .. }
-        | Fault::SetBackClock { .. }
-        | Fault::LateTimers { .. }
-        | Fault::SlowInputs { .. }
-        | Fault::Clog { .. }
-        | Fault::Mend { .. }
-        | Fault::Rejoin { .. }
-        | Fault::SetLink { .. }
-        | Fault::SendErrors { .. }
-        | Fault::BindErrors { .. }
-        | Fault::DescriptorsMax { .. }
-        | Fault::BusQueue { .. }
-        | Fault::ResetStreams { .. }
-        | Fault::SlowReaders { .. }
-        | Fault::Rebind(_)
-        | Fault::Buggify { .. } => return false,
-    };
-    *end == undone
+        _ => return None,
+    })
 }
 
 /// Places to which the choices may be moved.

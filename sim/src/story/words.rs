@@ -49,6 +49,10 @@ pub(super) fn name_of(run: &Run, choice: &Choice) -> String {
 
 /// What went wrong at an event, or was decided there other than the quiet way. `None` if nothing
 /// was.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of most events there is nothing to tell"
+)]
 pub(super) fn mishap(run: &Run, index: usize, decided: &[&Choice]) -> Option<String> {
     let (event, line) = &run.events[index];
     let node = run.nodes.get(event.node.index());

@@ -41,13 +41,12 @@ impl<A: App> World<A> {
     /// The names of all nodes, in the order in which they were made, and how many inputs the workers
     /// of each were given.
     pub(crate) fn nodes_in_short(&self) -> Vec<NodeInShort> {
-        let names = self.nodes.keys();
-        let mut nodes: Vec<NodeInShort> = names
-            .map(|name| NodeInShort {
-                name: name.to_string(),
-                inputs: 0,
-            })
-            .collect();
+        let hosts = self.outside.network.hosts.iter();
+        let nodes = hosts.map(|host| NodeInShort {
+            name: host.name.to_string(),
+            inputs: 0,
+        });
+        let mut nodes: Vec<NodeInShort> = nodes.collect();
         for seat in &self.seats {
             nodes[seat.node as usize].inputs += seat.inputs;
         }
@@ -61,7 +60,8 @@ impl<A: App> World<A> {
             names.insert(Entity::named(name), format!("the scenario's `{name}`"));
         }
         let entities = &self.outside.network.entities;
-        let nodes = || self.nodes.keys().zip(entities);
+        let hosts = &self.outside.network.hosts;
+        let nodes = || hosts.iter().map(|host| &host.name).zip(entities);
         for (from, &node) in nodes() {
             names.insert(node, format!("node `{from}`"));
             if entities.len() > NAMED_PAIRS_MAX {
@@ -86,7 +86,7 @@ impl<A: App> World<A> {
         let own = node.part(u64::from(index));
         let worker = format!("worker {index} of `{name}`");
         names.insert(controls(node, index), format!("what {worker} is told"));
-        for &other in &self.outside.desks[number as usize].seats {
+        for &other in self.outside.desks[number as usize].seats.iter() {
             let to = self.seats[other as usize].index;
             let path = BusPath {
                 node: number,

@@ -1,5 +1,6 @@
 //! The application, its wire format, and the scenario.
 #![allow(unreachable_pub, reason = "a module of a test program")]
+#![allow(dead_code, reason = "each of the test programs needs some of it")]
 
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -75,7 +75,8 @@ pub use mischief::{Decide, Mischief};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use recorder::{
     Difference, Ending, RecordRing, RecordSink, Recordable, RecordedApp, RecordedBytes, Recorder,
-    RecorderMaker, RecorderStats, Recording, RecordingError, Replay, ReplayError, Replayed, Taken,
+    RecorderMaker, RecorderStats, Recording, RecordingError, ReplayError, Replayed, Replayer,
+    Taken,
 };
 pub use room::StreamRoom;
 pub use slots::Key;

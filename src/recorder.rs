@@ -42,7 +42,7 @@ use input::{Codec, NETWORK};
 use notes::Notes;
 use output::{Shortener, item};
 pub use recording::{Ending, Recording, RecordingError};
-pub use replay::{Difference, Replay, ReplayError, Replayed};
+pub use replay::{Difference, ReplayError, Replayed, Replayer};
 pub use ring::{RecordRing, RecordSink, Taken};
 
 /// Writes down what a worker is given and what it gives out.

@@ -59,11 +59,10 @@ pub trait App: Debug + 'static {
 ///     type Report = ();
 ///     type Spawn = core::net::SocketAddr;
 /// }
-///
 /// impl Task for Echo {
 ///     type App = EchoApp;
 ///
-///     fn handle_input(&mut self, _now: Timestamp, input: Input<EchoApp>) {
+///     fn handle_input(&mut self, _: Timestamp, input: Input<EchoApp>) {
 ///         match input {
 ///             Input::Started(_) => self.outbox.open_udp(UdpOpen::new(Token(0), self.bind)),
 ///             Input::Network(NetworkEvent::Datagrams { socket, run }) => {
@@ -106,6 +105,11 @@ pub trait Task {
     /// A task that was just given a timeout must want the next one later than that, or none: else
     /// it would spin. That is a panic in the task.
     fn poll_timeout(&self) -> Option<Deadline> {
+        None
+    }
+
+    /// What a debugger may see of it: itself if it derives `Debug`, say. Only simulations ask.
+    fn inspect(&self) -> Option<&dyn Debug> {
         None
     }
 }

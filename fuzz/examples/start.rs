@@ -9,7 +9,8 @@ fn main() -> std::io::Result<()> {
         eprintln!("Give the folder to write to: cargo run --example start -- corpus");
         std::process::exit(2);
     };
-    let of_seeds = |bytes: fn(u64) -> Option<Vec<u8>>, seeds| (0..seeds).filter_map(bytes).collect();
+    let of_seeds =
+        |bytes: fn(u64) -> Option<Vec<u8>>, seeds| (0..seeds).filter_map(bytes).collect();
     let starts: [(&str, Vec<Vec<u8>>); 4] = [
         ("files", files::whole()),
         ("streams", of_seeds(streams::bytes_of_seed, 10)),

@@ -19,9 +19,15 @@ pub fn run_bytes(bytes: &[u8]) {
         step(&mut script, &pool, &mut buffers);
         for (buffer, model) in &buffers {
             assert_eq!(&buffer[..], &model[..]);
-            assert_eq!((buffer.len(), buffer.is_empty()), (model.len(), model.is_empty()));
+            assert_eq!(
+                (buffer.len(), buffer.is_empty()),
+                (model.len(), model.is_empty())
+            );
             let room = buffer.headroom() + buffer.len() + buffer.tailroom();
-            assert!(room <= buffer.memory().max(room), "no more room than memory");
+            assert!(
+                room <= buffer.memory().max(room),
+                "no more room than memory"
+            );
         }
         assert!(pool.live() <= buffers.len(), "no more memory than buffers");
     }

@@ -27,7 +27,9 @@ pub fn whole() -> Vec<Vec<u8>> {
         Choice::new("scenario", Entity::named("die"), 0, (6, 5)),
         Choice::new("task", Entity::new(u64::MAX), 1, (0, 7)),
     ];
-    let log = ChoiceLog::new(42, Rest::Quiet).with_choices(choices).omitting([1]);
+    let log = ChoiceLog::new(42, Rest::Quiet)
+        .with_choices(choices)
+        .omitting([1]);
     let log = log.to_json();
     let failure = format!(
         "{{\"format\": 1, \"scenario\": \"dice\", \"seed\": \"0x2a\", \"kind\": \"scenario\", \
@@ -37,5 +39,7 @@ pub fn whole() -> Vec<Vec<u8>> {
     );
     let latencies = "# ms\n12.5\n13\n".to_owned();
     let timed = "0 12.5\n0.5 13\n1 12\n".to_owned();
-    [log, failure, latencies, timed].map(String::into_bytes).to_vec()
+    [log, failure, latencies, timed]
+        .map(String::into_bytes)
+        .to_vec()
 }

@@ -63,7 +63,11 @@ fn look(kind: DeviceKind, packet: &[u8]) {
     if let Ok(headers) = PacketHeaders::parse(kind, packet) {
         assert!(headers.network <= headers.transport && headers.transport <= headers.end);
         assert!(headers.end <= packet.len());
-        assert!(headers.ports(packet).is_none_or(|_| headers.end >= headers.transport + 4));
+        assert!(
+            headers
+                .ports(packet)
+                .is_none_or(|_| headers.end >= headers.transport + 4)
+        );
     }
 }
 
@@ -79,7 +83,9 @@ fn join(kind: DeviceKind, packets: &[Buffer]) {
     assert_eq!(usize::from(join.segments()), joined + 1);
     let pool = BufferPool::new();
     let large = join.finish();
-    let apart = large.into_singles(kind, &pool).expect("what was joined can be cut");
+    let apart = large
+        .into_singles(kind, &pool)
+        .expect("what was joined can be cut");
     let apart: Vec<Buffer> = apart.collect();
     assert_eq!(apart.len(), joined + 1);
     for (one, other) in apart.iter().zip(packets) {

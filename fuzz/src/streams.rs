@@ -15,7 +15,7 @@ use conversation::Conversation;
 use talker::{Script, Talk, ms};
 
 /// Events of one run.
-const EVENTS_MAX: u64 = 100_000;
+const EVENTS_MAX: u64 = 10_000;
 
 /// Holds the conversation.
 pub fn run_bytes(bytes: &[u8]) {
@@ -39,16 +39,20 @@ fn talk(world: &mut World<Talk>) -> Result<(), Failure> {
 /// The bytes of a seed's run: a start for a corpus.
 #[must_use]
 pub fn bytes_of_seed(seed: u64) -> Option<Vec<u8>> {
-    drive(Driver::Seed(seed), Watch::Outcome, talk).choices.to_bytes()
+    drive(Driver::Seed(seed), Watch::Outcome, talk)
+        .choices
+        .to_bytes()
 }
 
 /// How much somebody says, and how it is read.
 fn script(world: &mut World<Talk>, voice: u8) -> Script {
-    let writes = (0..world.draw("writes", 0..=7)).map(|_| world.draw("bytes", 1..=20_000));
-    let writes = writes.filter_map(|bytes| usize::try_from(bytes).ok()).collect();
+    let writes = (0..world.draw("writes", 0..=3)).map(|_| world.draw("bytes", 1..=5_000));
+    let writes = writes
+        .filter_map(|bytes| usize::try_from(bytes).ok())
+        .collect();
     let pauses = (0..world.draw("pauses", 0..=3))
         .map(|_| {
-            let after = world.draw("read before a pause", 0..=30_000);
+            let after = world.draw("read before a pause", 0..=8_000);
             let pause = ms(world.draw("pause in ms", 1..=5_000));
             (usize::try_from(after).unwrap_or_default(), pause)
         })

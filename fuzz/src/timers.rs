@@ -51,11 +51,7 @@ impl Task for Clock {
         }
     }
 
-    fn poll_output(
-        &mut self,
-        _: Timestamp,
-        _: &mut TransmitBuffer<'_>,
-    ) -> Option<Output<Clocks>> {
+    fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Clocks>> {
         None
     }
 
@@ -110,7 +106,9 @@ pub fn run_bytes(bytes: &[u8]) {
                 let offset = script.word() as u64;
                 let wanted = (offset > 0).then(|| (now + offset).saturating_sub(1 << 14));
                 let input = Input::Command(wanted);
-                group.handle_input(at, task, input, &mut Silent).expect("it lives");
+                group
+                    .handle_input(at, task, input, &mut Silent)
+                    .expect("it lives");
                 model.insert(task, wanted);
             }
             _ => now += which as u64 * script.byte() as u64,
@@ -132,10 +130,16 @@ fn check(model: &mut BTreeMap<TaskId, Option<u64>>, now: u64, given: u32, rung: 
     assert_eq!(rung.len(), due.min(BATCH_MAX as usize));
     let mut before = 0;
     for id in rung {
-        let at = model.insert(*id, None).flatten().expect("it had a deadline");
+        let at = model
+            .insert(*id, None)
+            .flatten()
+            .expect("it had a deadline");
         assert!(before <= at && at <= now, "the most overdue first");
         before = at;
     }
     let next = model.values().flatten().min();
-    assert!(next.is_none_or(|&next| next >= before), "one was passed over");
+    assert!(
+        next.is_none_or(|&next| next >= before),
+        "one was passed over"
+    );
 }

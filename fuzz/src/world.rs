@@ -41,7 +41,9 @@ pub fn run_bytes(bytes: &[u8]) {
 /// The bytes of a seed's run: a start for a corpus.
 #[must_use]
 pub fn bytes_of_seed(seed: u64) -> Option<Vec<u8>> {
-    drive(Driver::Seed(seed), Watch::Outcome, stormy).choices.to_bytes()
+    drive(Driver::Seed(seed), Watch::Outcome, stormy)
+        .choices
+        .to_bytes()
 }
 
 /// The couriers' scenario, with faults on top of all kinds that a protocol without memory on disk

@@ -48,6 +48,7 @@ mod names;
 mod outside;
 mod packets;
 mod properties;
+mod recording;
 mod records;
 mod run;
 mod scheduling;
@@ -102,6 +103,9 @@ pub struct World<A: App> {
     before_input: Vec<Box<BeforeInput>>,
     /// If workers are recorded.
     records: Option<Box<Records<A>>>,
+    /// Whether something is to be seen to before each event, and before each input.
+    careful: bool,
+    hooked: bool,
     entropy: Entropy,
     scenario: LazySite,
     /// By name: how often the scenario has drawn.
@@ -113,6 +117,8 @@ pub struct World<A: App> {
     mischief: Buggify,
     events: u64,
     events_max: u64,
+    /// What `events_max` may be at most, whatever the scenario says.
+    events_limit: u64,
 }
 
 /// What a node is, and what its workers are made with.
@@ -187,6 +193,8 @@ impl<A: App> World<A> {
             converged: 0,
             before_input: Vec::new(),
             records: None,
+            careful: false,
+            hooked: false,
             scenario: LazySite::new(&entropy, "scenario"),
             drawn: IndexMap::default(),
             config,
@@ -195,6 +203,7 @@ impl<A: App> World<A> {
             mischief,
             events: 0,
             events_max: Self::EVENTS_MAX,
+            events_limit: u64::MAX,
             entropy,
         }
     }
@@ -323,12 +332,13 @@ impl<A: App> World<A> {
 
     /// Sets how many events may happen in all.
     pub fn set_events_max(&mut self, events_max: u64) {
-        self.events_max = events_max;
+        self.events_max = events_max.min(self.events_limit);
     }
 
-    /// Keeps every event of the trace from now on, for [`World::take_trace`].
-    pub fn record_trace(&mut self) {
-        self.outside.trace.record();
+    /// Sets how many events may happen in all, whatever the scenario says.
+    pub(crate) fn limit_events(&mut self, events_limit: u64) {
+        self.events_limit = events_limit;
+        self.set_events_max(self.events_max);
     }
 
     /// A number for the scenario itself, both ends included. Follows from the seed, the name, and

@@ -66,7 +66,7 @@ fn recordings(world: &mut World<Wild>, nodes: [NodeId; 2]) -> Vec<Recording> {
     let all = nodes
         .iter()
         .flat_map(|&node| (0..3).map(move |worker| (node, worker)));
-    let recording = |(node, worker)| world.recording(node, worker).unwrap();
+    let recording = |(node, worker)| world.worker_recording(node, worker).unwrap();
     all.map(recording).collect()
 }
 
@@ -76,7 +76,7 @@ fn whatever_happened_to_a_worker_happens_to_it_again() {
     let mut lines = String::new();
     for seed in 0..4 {
         let mut world = World::new(seed);
-        world.record(usize::MAX);
+        world.record_workers(usize::MAX);
         let nodes = build(&mut world);
         run(&mut world, nodes);
         for recording in recordings(&mut world, nodes) {
@@ -123,7 +123,7 @@ fn recording_changes_nothing_of_what_happens() {
         let hashes = [false, true].map(|recorded| {
             let mut world = World::new(seed);
             if recorded {
-                world.record(4_096);
+                world.record_workers(4_096);
             }
             let nodes = build(&mut world);
             run(&mut world, nodes);
@@ -132,7 +132,7 @@ fn recording_changes_nothing_of_what_happens() {
         assert_eq!(hashes[0], hashes[1], "seed {seed}");
     }
     let checked = self_check(3, |world| {
-        world.record(usize::MAX);
+        world.record_workers(usize::MAX);
         let nodes = build(world);
         run(world, nodes);
         Ok(())
@@ -143,10 +143,10 @@ fn recording_changes_nothing_of_what_happens() {
 #[test]
 fn a_ring_that_lost_its_beginning_can_be_read_and_says_why_it_is_not_replayed() {
     let mut world = World::new(1);
-    world.record(8_192);
+    world.record_workers(8_192);
     let nodes = build(&mut world);
     run(&mut world, nodes);
-    let recording = world.recording(nodes[0], 0).unwrap();
+    let recording = world.worker_recording(nodes[0], 0).unwrap();
     assert!(recording.missing() > 0 && recording.inputs() > 10);
     let missing = recording.missing();
     let first = recording.lines().next().unwrap();
@@ -160,9 +160,9 @@ fn a_ring_that_lost_its_beginning_can_be_read_and_says_why_it_is_not_replayed() 
 fn only_workers_that_are_made_while_there_is_a_recorder_have_one() {
     let mut world = World::new(1);
     let nodes = build(&mut world);
-    world.record(usize::MAX);
+    world.record_workers(usize::MAX);
     run(&mut world, nodes);
-    assert!(world.recording(nodes[0], 0).is_none());
+    assert!(world.worker_recording(nodes[0], 0).is_none());
     let late = world.node("late", [192, 0, 2, 3]).spawner(spawn);
-    assert_eq!(world.recording(late, 0).unwrap().inputs(), 0);
+    assert_eq!(world.worker_recording(late, 0).unwrap().inputs(), 0);
 }

@@ -110,21 +110,21 @@ impl Recording {
         &self,
         make: impl FnOnce(WorkerConfig) -> Worker<A>,
     ) -> Result<Replayed<A>, ReplayError> {
-        let mut replay = Replay::new(self, make);
+        let mut replay = Replayer::new(self, make);
         while replay.step()?.is_some() {}
         Ok(replay.into_replayed())
     }
 }
 
 /// A replay that goes on when it is asked to, for looks at the worker in between.
-pub struct Replay<'a, A: RecordedApp> {
+pub struct Replayer<'a, A: RecordedApp> {
     entries: Box<dyn Iterator<Item = Entry<'a>> + 'a>,
     worker: Worker<A>,
     inputs: u64,
     check: Check<'a>,
 }
 
-impl<'a, A: RecordedApp> Replay<'a, A> {
+impl<'a, A: RecordedApp> Replayer<'a, A> {
     /// A replay that has given nothing yet.
     pub fn new(recording: &'a Recording, make: impl FnOnce(WorkerConfig) -> Worker<A>) -> Self {
         let (mut config, noted) = recording.read_head();
@@ -191,9 +191,9 @@ impl<'a, A: RecordedApp> Replay<'a, A> {
     }
 }
 
-impl<A: RecordedApp> fmt::Debug for Replay<'_, A> {
+impl<A: RecordedApp> fmt::Debug for Replayer<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replay")
+        f.debug_struct("Replayer")
             .field("inputs", &self.inputs)
             .field("worker", &self.worker)
             .finish_non_exhaustive()

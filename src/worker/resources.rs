@@ -148,6 +148,11 @@ impl ResourceTable {
         self.entries.get(id.key())?.owner()
     }
 
+    /// The same of whatever has this key.
+    pub(super) fn owner_of_key(&self, key: Key) -> Option<TaskId> {
+        self.entries.get(key)?.owner()
+    }
+
     /// The same for a socket.
     #[inline]
     pub(super) fn socket_owner(&self, socket: SocketId) -> Option<TaskId> {

@@ -1,6 +1,7 @@
 //! A socket as its worker sees it: what it speaks, where it sends from, and what waits at it.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::num::NonZeroU16;
 
 use stillpoint::{DatagramRun, Dscp, SocketId, Timestamp, Token, UdpBuffers, UdpOpen, V6Only};
 
@@ -171,10 +172,10 @@ impl Socket {
     }
 
     /// The IPv4 address and port that it is bound to, if it is as most are.
-    pub(super) const fn plainly_bound(&self) -> Option<SocketAddrV4> {
-        match self.local.ip {
+    pub(super) fn plainly_bound(&self) -> Option<(Ipv4Addr, NonZeroU16)> {
+        match self.local.ip() {
             IpAddr::V4(ip) if self.special.is_none() => {
-                Some(SocketAddrV4::new(ip, self.local.port))
+                NonZeroU16::new(self.local.port()).map(|port| (ip, port))
             }
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         }

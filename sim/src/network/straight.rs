@@ -1,6 +1,7 @@
 //! The straight way: what most datagrams meet, from the only socket of a node to that of another.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::num::NonZeroU16;
 
 use stillpoint::{Dscp, InterfaceIndex, SocketId, Transmit};
 
@@ -14,7 +15,7 @@ pub(super) struct Lone {
     socket: SocketId,
     /// The IPv4 address that it is bound to, or all of them.
     ip: Ipv4Addr,
-    port: u16,
+    port: NonZeroU16,
 }
 
 /// The way of a transmit from this address to that node and interface.
@@ -70,7 +71,7 @@ impl Network {
         let (Some(lone), SocketAddr::V4(target)) = (&self.lone[node as usize], target) else {
             return None;
         };
-        let fits = lone.port == target.port()
+        let fits = lone.port.get() == target.port()
             && (lone.ip == *target.ip() || lone.ip == Ipv4Addr::UNSPECIFIED);
         fits.then_some((lone.worker, lone.socket))
     }
@@ -81,11 +82,11 @@ impl Network {
             [only] => {
                 let open = self.socket(only.worker, only.socket);
                 let plain = open.and_then(Socket::plainly_bound);
-                plain.map(|local| Lone {
+                plain.map(|(ip, port)| Lone {
                     worker: only.worker,
                     socket: only.socket,
-                    ip: *local.ip(),
-                    port: local.port(),
+                    ip,
+                    port,
                 })
             }
             _ => None,

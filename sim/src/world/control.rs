@@ -44,7 +44,8 @@ impl<A: App> World<A> {
         if seat.worker.is_none() {
             return; // It was counted when the worker went.
         }
-        seat.backlog.controls.push_back(input);
+        let cause = self.outside.trace.root();
+        seat.backlog.controls.push_back((cause, input));
         if !seat.controls.attended {
             self.control_turn(number);
         }
@@ -62,7 +63,8 @@ impl<A: App> World<A> {
         if seat.held || !worker.takes_control() {
             return;
         }
-        if let Some(input) = seat.backlog.controls.pop_front() {
+        if let Some((cause, input)) = seat.backlog.controls.pop_front() {
+            self.outside.trace.follow(cause);
             seat.controls.underway -= 1;
             self.give(number, input);
         }

@@ -27,6 +27,10 @@ pub(super) trait Given<A: App>: Sized {
         sink: &mut Sink<'_, A>,
     );
 
+    fn is_timeout(&self) -> bool {
+        false
+    }
+
     /// The same as an input, which can wait.
     fn into_input(self) -> WorkerInput<A>;
 }
@@ -87,6 +91,10 @@ impl<A: App> Given<A> for WorkerInput<A> {
         recorder.handle_input(worker, now, self, sink);
     }
 
+    fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout)
+    }
+
     fn into_input(self) -> Self {
         self
     }
@@ -109,7 +117,8 @@ impl<A: App> World<A> {
     fn give_with_care(&mut self, number: u32, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
-            seat.backlog.inputs.push_back(input);
+            let cause = self.outside.trace.root();
+            seat.backlog.inputs.push_back((cause, input));
         } else {
             self.give_timed(number, input);
         }
@@ -126,8 +135,9 @@ impl<A: App> World<A> {
             node: seat.node,
             worker: seat.index,
         };
-        if !self.before_input.is_empty() {
+        if self.hooked {
             upcoming::tell(&mut self.before_input, place, now, worker, seat.inputs);
+            self.outside.trace.begin_turn(worker, given.is_timeout());
         }
         given.record(&mut self.outside, place);
         let mut sink = Sink {

@@ -50,11 +50,6 @@ impl<A: App> World<A> {
         self.outside.trace.last()
     }
 
-    /// All events since [`World::record_trace`], and records no more.
-    pub fn take_trace(&mut self) -> Vec<TraceEvent> {
-        self.outside.trace.take_recorded()
-    }
-
     /// An event as text, with the name of its node.
     #[must_use]
     pub fn describe(&self, event: &TraceEvent) -> String {

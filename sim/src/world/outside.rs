@@ -202,6 +202,7 @@ impl<A: App> Outside<A> {
 
     /// Notes a failure. The first one counts.
     pub(super) fn fail(&mut self, failure: Failure) {
+        self.trace.note_failure();
         self.failed.get_or_insert(failure);
     }
 }

@@ -282,12 +282,13 @@ impl<A: App> World<A> {
         }
     }
 
-    fn properties(&mut self) -> &mut Properties<A> {
+    pub(super) fn properties(&mut self) -> &mut Properties<A> {
         self.properties.get_or_insert_default()
     }
 
     /// Something has happened: asks about all that is to be asked.
     pub(super) fn look_at_properties(&mut self) {
+        self.forget_cause();
         if self.outside.failed.is_some() {
             return;
         }

@@ -31,15 +31,15 @@ impl<A: App> World<A> {
     /// # use stillpoint_sim::{NodeId, World};
     /// # fn spawn<A: RecordedApp>(_: A::Spawn, spawner: Spawner<'_, A>) -> Spawned { spawner.refuse("") }
     /// # fn scenario<A: RecordedApp>(world: &mut World<A>) {
-    /// world.record(usize::MAX);
+    /// world.record_workers(usize::MAX);
     /// let server = world.node("server", [192, 0, 2, 1]).spawner(spawn);
     /// world.run_until_idle();
-    /// let recording = world.recording(server, 0).expect("it is recorded");
+    /// let recording = world.worker_recording(server, 0).expect("it is recorded");
     /// let replayed = recording.replay(|config| Worker::new(config, spawn));
     /// assert!(replayed.is_ok());
     /// # }
     /// ```
-    pub fn record(&mut self, bytes_max: usize)
+    pub fn record_workers(&mut self, bytes_max: usize)
     where
         A: RecordedApp,
     {
@@ -52,7 +52,7 @@ impl<A: App> World<A> {
 
     /// What was recorded of the worker that has this index now, or had it last. `None` if it is
     /// not recorded.
-    pub fn recording(&mut self, node: NodeId, worker: u16) -> Option<Recording> {
+    pub fn worker_recording(&mut self, node: NodeId, worker: u16) -> Option<Recording> {
         let mut seats = self.seats.iter();
         let found = seats.rposition(|seat| seat.node == node.number() && seat.index == worker);
         let seat = u32::try_from(found?).ok()?;

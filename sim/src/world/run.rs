@@ -148,7 +148,7 @@ impl<A: App> World<A> {
     /// Datagrams arrive.
     #[inline(always)]
     fn land_at(&mut self, at: Timestamp, flight: Box<Flight>) -> Result<Step, Failure> {
-        if self.priorities.is_some() {
+        if self.careful {
             return self.happen_at(at, Event::Flight(flight));
         }
         if self.begin(at) {
@@ -164,10 +164,10 @@ impl<A: App> World<A> {
     #[inline(never)]
     fn happen_at(&mut self, at: Timestamp, event: Event<A>) -> Result<Step, Failure> {
         if self.begin(at) {
-            let event = if self.priorities.is_none() {
-                Some(event)
-            } else {
+            let event = if self.careful {
                 self.in_its_turn(event)
+            } else {
+                Some(event)
             };
             if let Some(event) = event {
                 self.happen(event);
@@ -183,7 +183,13 @@ impl<A: App> World<A> {
     #[cold]
     fn in_its_turn(&mut self, event: Event<A>) -> Option<Event<A>> {
         let due = Due::Event(event);
-        match (self.preempt(&due), due) {
+        self.follow_cause(&due);
+        let turn = if self.priorities.is_none() {
+            Turn::Now
+        } else {
+            self.preempt(&due)
+        };
+        match (turn, due) {
             (Turn::Now, Due::Event(event)) => Some(event),
             _ => None,
         }
@@ -192,6 +198,7 @@ impl<A: App> World<A> {
     /// Gives a worker, or an end of a connection, the deadline that has passed.
     fn deadline_passes(&mut self, at: Timestamp, due: &Due<Event<A>>) -> Result<Step, Failure> {
         if self.begin(at) {
+            self.follow_cause(due);
             if self.priorities.is_none() || self.preempt(due) == Turn::Now {
                 match *due {
                     Due::Deadline { worker } => self.take_turn(worker),

@@ -16,7 +16,7 @@ use crate::network::Held;
 use crate::node::NodeId;
 use crate::room::make_room;
 use crate::tcp::Endpoint;
-use crate::trace::{Place, TraceKind};
+use crate::trace::{Cause, Place, TraceKind};
 
 /// When a worker joins the others of its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,7 @@ impl<A: App> World<A> {
         let seat = Seat::new((known.make)(config), node, index, self.outside.now);
         make_room(&mut self.seats);
         self.seats.push(seat);
+        self.seats[number as usize].watched = self.outside.trace.is_recording();
         self.time_seat(number);
         let desk = &mut self.outside.desks[node as usize];
         let others = desk.seats.clone();
@@ -145,7 +146,9 @@ impl<A: App> World<A> {
     /// Has a worker know another before anything happens: that is no event.
     fn introduce(&mut self, number: u32, other: u16) {
         self.outside.introducing = true;
+        let scope = self.outside.trace.scope();
         self.give(number, WorkerInput::PeerJoined(other));
+        self.outside.trace.go_back(scope);
         self.outside.introducing = false;
     }
 
@@ -155,7 +158,8 @@ impl<A: App> World<A> {
         seat.held = false;
         if !self.finish_current(number) {
             let seat = &mut self.seats[number as usize];
-            if let Some(input) = seat.backlog.inputs.pop_front() {
+            if let Some((cause, input)) = seat.backlog.inputs.pop_front() {
+                self.outside.trace.follow(cause);
                 if let WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) = &input {
                     self.outside.network.free_room((number, *socket), run);
                 }
@@ -202,6 +206,7 @@ impl<A: App> World<A> {
     /// Sees to what waits for a worker that has worked on.
     #[cold]
     pub(super) fn look_after(&mut self, number: u32) {
+        let noted = self.note_turn(number);
         let seat = &self.seats[number as usize];
         let Some(worker) = &seat.worker else {
             return;
@@ -214,7 +219,7 @@ impl<A: App> World<A> {
             self.wake_senders(number);
         }
         let seat = &mut self.seats[number as usize];
-        seat.watched = seat.is_to_be_watched();
+        seat.watched = noted || seat.is_to_be_watched();
     }
 
     /// Has a worker be gone once it has stopped.
@@ -280,7 +285,7 @@ impl<A: App> World<A> {
             .take()
             .and_then(|mut timing| timing.take_current())
         {
-            backlog.inputs.push_front(input);
+            backlog.inputs.push_front((Cause::NONE, input));
         }
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
@@ -291,7 +296,7 @@ impl<A: App> World<A> {
         summary.bus.lost += within + from_others;
         summary.failure = failure;
         self.outside.lose_messages(within + from_others);
-        for input in core::mem::take(&mut backlog.inputs) {
+        for (_, input) in core::mem::take(&mut backlog.inputs) {
             self.miss(number, input);
         }
         self.outside.close_all(node, number);

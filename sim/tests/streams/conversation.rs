@@ -22,6 +22,14 @@ pub(crate) fn both_closed(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool 
     })
 }
 
+/// Whether a system has given up what it still had to send for a task that had closed before: it is
+/// gone, and all that it has sent was lost.
+fn gave_up_alone(world: &World<Talk>, failure: &Failure) -> bool {
+    const RETRANSMISSIONS: u64 = 15;
+    world.counters().segments.lost > RETRANSMISSIONS
+        && failure.to_string().contains("(nobody is there)")
+}
+
 /// Whether an end has heard nothing of the other for so long that its system gave it up.
 fn gave_up(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
     [nodes.0, nodes.1].into_iter().any(|node| {
@@ -50,7 +58,8 @@ impl Conversation {
         match over {
             // Whoever gives up says so by a reset, which may be lost like anything else. The other,
             // with nothing to send and no keepalive, then waits for ever.
-            Err(Failure::Deadlock { .. }) if gave_up(world, nodes) => {}
+            Err(failure @ Failure::Deadlock { .. })
+                if gave_up(world, nodes) || gave_up_alone(world, &failure) => {}
             over => over?,
         }
         if only(world, nodes.0).failed.is_none() {

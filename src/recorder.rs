@@ -142,12 +142,11 @@ impl<A: App> Recorder<A> {
         outputs: &mut impl WorkerOutputs<A>,
     ) {
         let start = self.tape.begin(now);
-        match &input {
-            WorkerInput::Network(event) => {
-                self.tape.block.push(NETWORK);
-                Recordable::write(event, &mut self.tape.block);
-            }
-            other => (self.codec.input)(other, &mut self.tape.block),
+        if let WorkerInput::Network(event) = &input {
+            self.tape.block.push(NETWORK);
+            Recordable::write(event, &mut self.tape.block);
+        } else {
+            (self.codec.input)(&input, &mut self.tape.block);
         }
         self.tape.input_ends(start);
         worker.handle_input(now, input, &mut self.observe(outputs));

@@ -165,6 +165,33 @@ mod tests {
         }
     }
 
+    /// A fuzzer does more of the same. `ROUNDS=1000000 cargo test` does, too.
+    #[test]
+    fn seeds_with_a_few_other_bytes_are_read_without_a_panic() {
+        let rounds = std::env::var("ROUNDS").map_or(5_000, |rounds| rounds.parse().unwrap());
+        let site = Entropy::from_seed(1).site("mutations");
+        let mut draws = site.source(stillpoint::Entity::new(0));
+        let seeds = [seed(false), seed(true)];
+        for round in 0..rounds {
+            let mut bytes = seeds[usize::from(round % 8 != 0)].clone();
+            for _ in 0..=draws.below(4) {
+                let at = draws.below(bytes.len() as u64) as usize;
+                match draws.below(4) {
+                    0 => bytes[at] = draws.u64() as u8,
+                    1 => bytes[at] = draws.below(12) as u8,
+                    2 => bytes.truncate(at.max(1)),
+                    _ => {
+                        let from = draws.below(bytes.len() as u64) as usize;
+                        let end = bytes.len().min(from + draws.below(40) as usize);
+                        let copied = bytes[from..end].to_vec();
+                        bytes.splice(at..at, copied);
+                    }
+                }
+            }
+            run_bytes(&bytes);
+        }
+    }
+
     /// `UPDATE=1 cargo test` writes the corpus anew.
     #[test]
     fn the_corpus_is_what_seeds_says() {

@@ -107,11 +107,14 @@ wrapped! {
     [] CommandId,
 }
 
+/// How one type is written.
+type Write<T> = fn(&T, &mut Vec<u8>);
+
 /// How the types of an application are written. A value, so that whoever records need not know
 /// that they can be.
 pub(super) struct Codec<A: App> {
-    pub(super) input: fn(&WorkerInput<A>, &mut Vec<u8>),
-    pub(super) item: fn(&BusItem<A::Channel, A::Message>, &mut Vec<u8>),
+    pub(super) input: Write<WorkerInput<A>>,
+    pub(super) item: Write<BusItem<A::Channel, A::Message>>,
 }
 
 impl<A: RecordedApp> Codec<A> {

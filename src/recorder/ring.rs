@@ -21,6 +21,9 @@ pub trait RecordSink {
     fn take(&mut self, block: &mut Vec<u8>, turns: u64) -> Taken;
 }
 
+/// The most that an empty block has memory for.
+const BLOCK_BYTES_MAX: usize = 128 << 10;
+
 /// What became of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "it is kept or it is not")]
@@ -161,7 +164,7 @@ impl RecordSink for RecordRing {
         if block.capacity() == 0 {
             let mut next = free.unwrap_or_default();
             next.clear();
-            next.reserve_exact(capacity.min(2 * 64 << 10));
+            next.reserve_exact(capacity.min(BLOCK_BYTES_MAX));
             *block = next;
         }
         Taken::Kept

@@ -51,11 +51,12 @@ const CASES: [(&str, Measure); 6] = [
     }),
 ];
 
-/// What the flight recorder costs: one server beside itself, recorded to a ring and to a file.
+/// What the flight recorder costs: one server beside itself, recorded to a ring and to a file. The
+/// ring is one that such a round fills several times, so that new memory is not what is measured.
 fn recorders(rounds: usize, filter: &str) {
     let folder = std::env::temp_dir().join(format!("stillpoint-udp-echo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for recordings");
-    let ring = || Server::recorded(RecorderConfig::ring(16 << 20));
+    let ring = || Server::recorded(RecorderConfig::ring(1 << 20));
     let files = {
         let folder = folder.clone();
         move || {

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::record_file::{self, FileSink};
+use super::doorbell::Doorbell;
+use super::record_file::{self, Announcer, FileSink, FileState, Nudge};
 use crate::recorder::{RecordRing, Recorder, RecorderMaker, RecorderStats};
 use crate::task::App;
 use crate::time::Timestamp;
@@ -40,8 +41,8 @@ pub struct RecorderConfig {
     pub folder: Option<PathBuf>,
     /// Files that a ring is written to because of failures, for each worker: the first ones.
     pub dumps_max: u32,
-    /// How long a record may wait in the worker until it is handed over. What is lost when the
-    /// process ends without a word is younger than that.
+    /// How long a record may wait in the worker until it is written to a file. What is lost when
+    /// the process ends without a word is younger than that.
     pub delay_max: Duration,
 }
 
@@ -193,11 +194,12 @@ impl<A: App> Hosted<A> {
     pub(super) fn new(
         mut config: WorkerConfig,
         records: Option<&Records<A>>,
+        bell: &Arc<Doorbell>,
         make: impl FnOnce(WorkerConfig) -> Worker<A>,
     ) -> Result<Self, String> {
         let flight = match records {
             None => None,
-            Some(records) => Some(Box::new(Flight::new(&mut config, records)?)),
+            Some(records) => Some(Box::new(Flight::new(&mut config, records, bell)?)),
         };
         let worker = make(config);
         Ok(Self { worker, flight })
@@ -219,23 +221,17 @@ impl<A: App> Hosted<A> {
         }
     }
 
-    /// When its records want to be handed over.
-    #[inline]
-    pub(super) fn flush_at(&self) -> Option<Timestamp> {
-        self.flight.as_ref()?.flush_at
-    }
-
     /// Whether somebody waits for its records.
     #[inline]
     pub(super) fn is_asked(&self) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.is_asked())
     }
 
-    /// A batch of inputs is over: hands its records over, if it is time.
+    /// A batch of inputs is over: hands its records over, if somebody waits for them.
     #[inline]
-    pub(super) fn end_batch(&mut self, now: Timestamp) {
+    pub(super) fn end_batch(&mut self) {
         if let Some(flight) = &mut self.flight {
-            flight.end_batch(now);
+            flight.end_batch();
         }
     }
 
@@ -257,21 +253,25 @@ impl<A: App> Deref for Hosted<A> {
 
 /// The recorder of a worker, and where its records go.
 struct Flight<A: App> {
+    /// Dropped before the recorder, which waits until everything is written: as long as something
+    /// may be announced, more may come.
+    to: To,
     recorder: Recorder<A>,
     index: u16,
-    delay_max: Duration,
-    /// When what waits is handed over.
-    flush_at: Option<Timestamp>,
-    to: To,
+    asked: Arc<Asked>,
+    /// What was asked for and is given.
+    given: u64,
 }
 
 enum To {
-    File(record_file::FileState),
+    File {
+        state: FileState,
+        announcer: Announcer,
+        /// Whether the thread that writes knows that something waits.
+        announced: bool,
+    },
     Ring {
         ring: RecordRing,
-        asked: Arc<Asked>,
-        /// What was asked for and is given.
-        given: u64,
         rings: Arc<Rings>,
         /// Where dumps go, and how many there may be still.
         folder: Option<PathBuf>,
@@ -283,26 +283,38 @@ enum To {
 }
 
 impl<A: App> Flight<A> {
-    fn new(worker: &mut WorkerConfig, records: &Records<A>) -> Result<Self, String> {
+    fn new(
+        worker: &mut WorkerConfig,
+        records: &Records<A>,
+        bell: &Arc<Doorbell>,
+    ) -> Result<Self, String> {
         let index = worker.index;
         let config = &records.config;
         let folder = config.folder.clone();
+        let asked = Arc::<Asked>::default();
         let (recorder, to) = match config.to {
             RecordTo::Files { queue_bytes_max } => {
                 let folder = folder.ok_or("no folder for its recording")?;
-                let (sink, state) = FileSink::create(&folder, index, queue_bytes_max)?;
+                let nudge = Nudge {
+                    asked: Arc::clone(&asked),
+                    bell: Arc::clone(bell),
+                    delay_max: config.delay_max,
+                };
+                let sink = FileSink::create(&folder, index, queue_bytes_max, nudge)?;
+                let to = To::File {
+                    state: sink.state(),
+                    announcer: sink.announcer(),
+                    announced: false,
+                };
                 let sink = Box::new(sink);
-                (records.maker.recorder(worker, sink), To::File(state))
+                (records.maker.recorder(worker, sink), to)
             }
             RecordTo::Ring { bytes_max } => {
                 let ring = RecordRing::new(bytes_max);
-                let asked = Arc::<Asked>::default();
                 records.rings.add(index, ring.clone(), Arc::clone(&asked));
                 let sink = Box::new(ring.clone());
                 let to = To::Ring {
                     ring,
-                    asked,
-                    given: 0,
                     rings: Arc::clone(&records.rings),
                     folder,
                     dumps_left: config.dumps_max,
@@ -313,43 +325,44 @@ impl<A: App> Flight<A> {
             }
         };
         Ok(Self {
+            to,
             recorder,
             index,
-            delay_max: config.delay_max,
-            flush_at: None,
-            to,
+            asked,
+            given: 0,
         })
     }
 
     fn is_asked(&self) -> bool {
-        match &self.to {
-            To::File(_) => false,
-            To::Ring { asked, given, .. } => asked.wanted.load(Ordering::SeqCst) != *given,
-        }
+        self.asked.wanted.load(Ordering::SeqCst) != self.given
     }
 
-    fn end_batch(&mut self, now: Timestamp) {
-        if self.recorder.is_flushed() {
-            self.flush_at = None;
-        } else {
-            let due = *self.flush_at.get_or_insert(now.after(self.delay_max));
-            if due <= now {
-                self.recorder.flush();
-                self.flush_at = None;
-            }
-        }
+    fn end_batch(&mut self) {
         if self.is_asked() {
             self.give();
         }
-        self.dump_failures();
+        match &mut self.to {
+            To::File {
+                announcer,
+                announced,
+                ..
+            } => {
+                if !*announced && !self.recorder.is_flushed() {
+                    *announced = true;
+                    announcer.announce();
+                }
+            }
+            To::Ring { .. } => self.dump_failures(),
+        }
     }
 
     #[cold]
     fn give(&mut self) {
         self.recorder.flush();
-        if let To::Ring { asked, given, .. } = &mut self.to {
-            *given = asked.wanted.load(Ordering::SeqCst);
-            asked.give(*given);
+        self.given = self.asked.wanted.load(Ordering::SeqCst);
+        self.asked.give(self.given);
+        if let To::File { announced, .. } = &mut self.to {
+            *announced = false;
         }
     }
 
@@ -391,18 +404,23 @@ impl<A: App> Flight<A> {
         if failed {
             self.dump();
         }
-        let Self { recorder, to, .. } = self;
+        let Self {
+            to,
+            recorder,
+            asked,
+            ..
+        } = self;
         let stats = recorder.stats();
         // What waits is written before anybody hears that the worker has stopped.
-        drop(recorder);
         let failure = match to {
-            To::File(state) => state.failure(),
-            To::Ring {
-                asked,
-                rings,
-                writers,
-                ..
+            To::File {
+                state, announcer, ..
             } => {
+                drop(announcer);
+                drop(recorder);
+                state.failure()
+            }
+            To::Ring { rings, writers, .. } => {
                 for writer in writers {
                     drop(writer.join());
                 }

@@ -1,27 +1,58 @@
 //! Recordings in files, and the threads that write them.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::record::name;
+use super::clock::SystemClock;
+use super::doorbell::Doorbell;
+use super::record::{Asked, name};
 use crate::recorder::{RecordSink, Taken};
+use crate::time::{Clock, Timestamp};
 
 /// Takes a worker's records to a file, through a thread.
 pub(super) struct FileSink {
     /// `None` once nothing more comes.
-    full: Option<Sender<Vec<u8>>>,
+    full: Option<Sender<Job>>,
     free: Receiver<Vec<u8>>,
     /// Blocks that there are, and may be.
     blocks: usize,
     blocks_max: usize,
     state: FileState,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What a worker has for the thread that writes.
+enum Job {
+    Write(Vec<u8>),
+    /// Something waits in the worker: it is to be asked for it after a while.
+    Announced,
+}
+
+/// Tells the thread that writes of what waits in the worker.
+pub(super) struct Announcer(Option<Sender<Job>>);
+
+impl Announcer {
+    #[cold]
+    pub(super) fn announce(&self) {
+        if let Some(full) = &self.0 {
+            // Without room for that, blocks come anyway.
+            drop(full.try_send(Job::Announced));
+        }
+    }
+}
+
+/// Asks a worker for what waits in it.
+pub(super) struct Nudge {
+    pub(super) asked: Arc<Asked>,
+    pub(super) bell: Arc<Doorbell>,
+    pub(super) delay_max: Duration,
 }
 
 /// How the writing goes, as the worker and the thread share it.
@@ -55,13 +86,14 @@ impl FileSink {
         folder: &Path,
         worker: u16,
         queue_bytes_max: usize,
-    ) -> Result<(Self, FileState), String> {
+        nudge: Nudge,
+    ) -> Result<Self, String> {
         let shown = folder.display();
         let file =
             create(folder, worker).map_err(|error| format!("recording in {shown}: {error}"))?;
         let blocks_max = (queue_bytes_max / BLOCK_BYTES).max(2);
-        // Never full: there are no more blocks.
-        let (full, full_end) = bounded(blocks_max + 1);
+        // Never full: there are no more blocks, and one thing to announce.
+        let (full, full_end) = bounded(blocks_max + 2);
         let (free_end, free) = bounded(blocks_max + 1);
         let state = FileState::default();
         let writer = Writer {
@@ -69,23 +101,32 @@ impl FileSink {
             full: full_end,
             free: free_end,
             state: state.clone(),
+            nudge,
         };
         let thread = thread(worker).spawn(move || writer.run());
         let thread = thread.map_err(|error| format!("recording: no thread: {error}"))?;
-        let sink = Self {
+        Ok(Self {
             full: Some(full),
             free,
             blocks: 1,
             blocks_max,
-            state: state.clone(),
+            state,
             thread: Some(thread),
-        };
-        Ok((sink, state))
+        })
+    }
+
+    pub(super) fn state(&self) -> FileState {
+        self.state.clone()
+    }
+
+    /// To be dropped before the sink, which waits for everybody who may have more.
+    pub(super) fn announcer(&self) -> Announcer {
+        Announcer(self.full.clone())
     }
 
     fn send(&self, block: Vec<u8>) {
         if let Some(full) = &self.full {
-            drop(full.try_send(block));
+            drop(full.try_send(Job::Write(block)));
         }
     }
 }
@@ -136,21 +177,43 @@ impl Drop for FileSink {
 
 struct Writer {
     file: File,
-    full: Receiver<Vec<u8>>,
+    full: Receiver<Job>,
     free: Sender<Vec<u8>>,
     state: FileState,
+    nudge: Nudge,
 }
 
 impl Writer {
     fn run(mut self) {
-        for block in &self.full {
-            if !self.state.0.failed.load(Ordering::Relaxed)
-                && let Err(error) = self.file.write_all(&block)
-            {
-                self.state.fail(format!("recording: {error}"));
+        let clock = SystemClock::new();
+        // When the worker is to be asked for what waits in it.
+        let mut ask_at = None;
+        loop {
+            let job = match ask_at {
+                None => self.full.recv().map_err(RecvTimeoutError::from),
+                Some(at) => self.full.recv_timeout(Timestamp::since(at, clock.now())),
+            };
+            match job {
+                Ok(Job::Write(block)) => self.write(block),
+                Ok(Job::Announced) => ask_at = Some(clock.now().after(self.nudge.delay_max)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            drop(self.free.try_send(block));
+            if ask_at.is_some_and(|at| at <= clock.now()) {
+                ask_at = None;
+                self.nudge.asked.ask();
+                self.nudge.bell.ring();
+            }
         }
+    }
+
+    fn write(&mut self, block: Vec<u8>) {
+        if !self.state.0.failed.load(Ordering::Relaxed)
+            && let Err(error) = self.file.write_all(&block)
+        {
+            self.state.fail(format!("recording: {error}"));
+        }
+        drop(self.free.try_send(block));
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) fn run<A: App, B: Backend>(
         }
         backend.flush()?;
         lines.flush();
-        worker.end_batch(now);
+        worker.end_batch();
     }
     Ok(())
 }
@@ -85,7 +85,6 @@ fn wait_until<A: App, B: Backend>(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let deadline = worker.poll_timeout().map(|deadline| deadline.at);
-    let deadline = deadline.into_iter().chain(worker.flush_at()).min();
     let is_quiet = || lines.are_quiet() && !worker.is_asked();
     if deadline.is_some_and(|at| at <= now) || !lines.bell.sleep(is_quiet) {
         // What the last batch left is not announced again.

@@ -66,7 +66,7 @@ impl<A: App> Thread<A> {
         let buffers = BufferPool::new();
         let config = self.config.worker(self.index, buffers.clone());
         let hosted = |config| Worker::new(config, spawn);
-        let worker = match Hosted::new(config, records.as_ref(), hosted) {
+        let worker = match Hosted::new(config, records.as_ref(), &self.lines.bell, hosted) {
             Ok(worker) => worker,
             Err(error) => return drop(self.ready.send(Err(NotReady::Recorder(error)))),
         };

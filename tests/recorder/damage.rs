@@ -1,9 +1,12 @@
 //! Recordings that are cut off, damaged, or none at all; tasks that have changed.
 
 use proptest::prelude::*;
-use stillpoint::{Ending, Recording, RecordingError, ReplayError, Spawner, Worker};
+use stillpoint::{
+    Ending, RecordRing, RecordSink, Recording, RecordingError, ReplayError, Replayer, Spawner,
+    Taken, Worker,
+};
 
-use super::echo::{Echo, Server, make, recorded, recording};
+use super::echo::{Driver, Echo, Server, make, record, recorded, recording};
 
 #[test]
 fn a_worker_replays_to_its_end() {
@@ -187,6 +190,72 @@ fn lines_say_what_was_given_and_what_followed() {
         "{lines:#?}"
     );
     assert!(lines.contains(&"the worker has stopped".to_owned()));
+}
+
+/// Has room for every third block.
+struct Narrow {
+    ring: RecordRing,
+    blocks: u32,
+}
+
+impl RecordSink for Narrow {
+    fn block_bytes(&self) -> usize {
+        512
+    }
+
+    fn begin(&mut self, head: Vec<u8>) {
+        self.ring.begin(head);
+    }
+
+    fn take(&mut self, block: &mut Vec<u8>, turns: u64) -> Taken {
+        self.blocks += 1;
+        if self.blocks % 3 == 1 {
+            return self.ring.take(block, turns);
+        }
+        Taken::Dropped
+    }
+}
+
+#[test]
+fn what_found_no_room_is_counted_and_a_replay_comes_as_far_as_that() {
+    let (ring, blocks) = (RecordRing::new(usize::MAX), 0);
+    let narrow = Narrow {
+        ring: ring.clone(),
+        blocks,
+    };
+    let stats = record(100, Box::new(narrow), &mut Driver::default());
+    let recording = Recording::from_bytes(ring.to_bytes()).unwrap();
+    assert!(stats.dropped > 50 && recording.inputs() > 25);
+    assert_eq!(recording.inputs(), stats.inputs - stats.dropped);
+    // What was dropped last has nothing behind it that could say so.
+    assert!(recording.missing() > 40 && recording.missing() <= stats.dropped);
+    let error = recording.replay(make).map(drop).unwrap_err();
+    let ReplayError::Missing { inputs, missing } = error else {
+        panic!("{error}");
+    };
+    assert!(inputs > 0 && missing > 0 && missing < recording.missing());
+}
+
+#[test]
+fn an_input_that_a_panic_of_the_driver_broke_off_is_the_last_that_can_be_given_again() {
+    let ring = RecordRing::new(usize::MAX);
+    record(20, Box::new(ring.clone()), &mut Driver::panicking(14));
+    let recording = Recording::from_bytes(ring.to_bytes()).unwrap();
+    let broken: Vec<String> = recording
+        .lines()
+        .filter(|line| line.contains("broken off"))
+        .collect();
+    // Four outputs came before the datagrams, each of which has one.
+    assert!(
+        broken.len() == 1 && broken[0].starts_with("13 at "),
+        "{broken:?}"
+    );
+    let mut replayer = Replayer::new(&recording, make);
+    for number in 1..=13 {
+        assert_eq!(replayer.step(), Ok(Some(number)));
+    }
+    // A worker goes on after that with what its driver has not taken; a replay's driver has.
+    assert_eq!(replayer.worker().tasks(), 1);
 }
 
 proptest! {

@@ -2,12 +2,14 @@
 
 use core::cell::Cell;
 use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 use stillpoint::{
     App, Buffer, DatagramRun, Entropy, Input, NetworkCommand, NetworkEvent, Outbox, Output,
-    RecordRing, Recorder, Recording, SocketId, Spawned, Spawner, Task, Timestamp, Token, Transmit,
-    TransmitBuffer, UdpBuffers, UdpOpen, Worker, WorkerConfig, WorkerInput, WorkerOutput,
-    WorkerOutputs,
+    RecordRing, RecordSink, Recorder, RecorderStats, Recording, SocketId, Spawned, Spawner, Task,
+    Timestamp, Token, Transmit, TransmitBuffer, UdpBuffers, UdpOpen, Worker, WorkerConfig,
+    WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 #[derive(Debug)]
@@ -87,8 +89,20 @@ pub(crate) fn make(config: WorkerConfig) -> Worker<Echo> {
 /// Notes the socket that was opened.
 #[derive(Default)]
 pub(crate) struct Driver {
-    pub(crate) socket: Cell<Option<SocketId>>,
+    socket: Cell<Option<SocketId>>,
     memory: Vec<u8>,
+    panics_after: Option<usize>,
+    pushed: usize,
+}
+
+impl Driver {
+    /// One that panics at the first output after so many.
+    pub(crate) fn panicking(after: usize) -> Self {
+        Self {
+            panics_after: Some(after),
+            ..Self::default()
+        }
+    }
 }
 
 impl WorkerOutputs<Echo> for Driver {
@@ -97,6 +111,11 @@ impl WorkerOutputs<Echo> for Driver {
     }
 
     fn push(&mut self, output: WorkerOutput<Echo>) {
+        self.pushed += 1;
+        if self.panics_after.is_some_and(|after| self.pushed > after) {
+            self.panics_after = None;
+            std::panic::resume_unwind(Box::new("the driver"));
+        }
         if let WorkerOutput::Network(NetworkCommand::OpenUdp { socket, .. }) = output {
             self.socket.set(Some(socket));
         }
@@ -105,14 +124,25 @@ impl WorkerOutputs<Echo> for Driver {
 
 /// A recording of a server that got so many datagrams, on a ring of this size.
 pub(crate) fn recorded(datagrams: u64, bytes_max: usize) -> Vec<u8> {
-    let mut config = WorkerConfig::new(3, Entropy::from_seed(7));
     let ring = RecordRing::new(bytes_max);
-    let mut recorder = Recorder::new(&mut config, Box::new(ring.clone()));
+    record(datagrams, Box::new(ring.clone()), &mut Driver::default());
+    ring.to_bytes()
+}
+
+/// Has a server get so many datagrams, and records it.
+pub(crate) fn record(
+    datagrams: u64,
+    sink: Box<dyn RecordSink>,
+    driver: &mut Driver,
+) -> RecorderStats {
+    let mut config = WorkerConfig::new(3, Entropy::from_seed(7));
+    let mut recorder = Recorder::new(&mut config, sink);
     let mut worker = make(config);
-    let driver = &mut Driver::default();
     let address: SocketAddr = "192.0.2.1:7".parse().unwrap();
     let mut give = |now, input, driver: &mut Driver| {
-        recorder.handle_input(&mut worker, Timestamp::from_nanos(now), input, driver);
+        let now = Timestamp::from_nanos(now);
+        let given = || recorder.handle_input(&mut worker, now, input, driver);
+        drop(catch_unwind(AssertUnwindSafe(given)));
     };
     give(1, WorkerInput::Spawn(address), driver);
     let socket = driver.socket.get().unwrap();
@@ -134,7 +164,7 @@ pub(crate) fn recorded(datagrams: u64, bytes_max: usize) -> Vec<u8> {
     give(3 + datagrams, WorkerInput::Timeout, driver);
     recorder.end();
     assert_eq!(recorder.stats().inputs, datagrams + 4);
-    ring.to_bytes()
+    recorder.stats()
 }
 
 /// The same, read.

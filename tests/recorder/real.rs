@@ -185,6 +185,30 @@ fn a_small_ring_keeps_the_last_and_a_busy_server_goes_on() {
 }
 
 #[test]
+fn what_waits_is_in_the_file_after_a_while_though_the_server_goes_on() {
+    let folder = Folder::new("recorder-waits");
+    let mut recorder = RecorderConfig::files(&folder.0);
+    recorder.delay_max = Duration::from_millis(1);
+    let mut controller = start(BackendKind::default(), recorder);
+    for round in 1..4 {
+        let (_, address) = serve(&mut controller);
+        talk(address, 20);
+        let began = controller.now();
+        // Far less than a block, so nothing but time brings it there.
+        while folder
+            .recording("worker-0-0.recording")
+            .replay(make)
+            .unwrap()
+            .outputs
+            < round * 20
+        {
+            drop(controller.wait(Some(Duration::from_millis(1))));
+            assert!(controller.now().since(began) < PATIENCE, "it never comes");
+        }
+    }
+}
+
+#[test]
 fn files_are_never_written_over_and_without_a_folder_nothing_starts() {
     let folder = Folder::new("recorder-names");
     for run in 0..3 {

@@ -3,11 +3,13 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use stillpoint::{App, Entity};
 
-use crate::check::{RunSummary, guard, run};
+use crate::check::{RunSummary, Tried, guard, run, try_seed};
 use crate::choice::{ChoiceLog, Director, Drift, Driver};
+use crate::coverage::Footprint;
 use crate::draws::CountDraws;
 use crate::failure::{Failure, FailureClass};
 use crate::fault::NumberedFault;
@@ -39,8 +41,8 @@ pub struct Run {
     pub drift: Drift,
     /// The faults that were scheduled or injected.
     pub faults: Vec<NumberedFault>,
-    /// The labels of [`World::sometimes`], and whether they were reached.
-    pub labels: Vec<(String, bool)>,
+    /// What it has reached: the labels of [`World::sometimes`], and more.
+    pub footprint: Footprint,
     /// All events, and each as a line. Empty unless [watched](Watch::Trace).
     pub events: Vec<(TraceEvent, String)>,
     /// How many choices had been made at each event. Empty unless [watched](Watch::Trace).
@@ -86,9 +88,7 @@ pub fn drive<A: App>(
         marks = world.take_marks();
         names = world.entity_names();
     }
-    let labels = world.labels();
-    let labels = labels.map(|(label, reached)| (label.to_owned(), reached));
-    let labels = labels.collect();
+    let footprint = world.footprint();
     let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
     // Tasks may panic when they are dropped, too.
     let dropped = guard(|| drop(world)).err();
@@ -99,19 +99,21 @@ pub fn drive<A: App>(
         choices,
         drift,
         faults,
-        labels,
+        footprint,
         events,
         marks,
         names,
     }
 }
 
+type TrySeed = dyn Fn(u64) -> Tried + Send + Sync;
 type Drive = dyn Fn(Driver<'_>, Watch) -> Run + Send + Sync;
 
 /// A scenario with a name, whatever its application.
 pub struct Scenario {
     name: String,
     drive: Box<Drive>,
+    try_seed: Box<TrySeed>,
 }
 
 impl Scenario {
@@ -121,9 +123,12 @@ impl Scenario {
         name: impl Into<String>,
         scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Self {
+        let (name, scenario) = (name.into(), Arc::new(scenario));
+        let again = Arc::clone(&scenario);
         Self {
-            name: name.into(),
-            drive: Box::new(move |driver, watch| drive(driver, watch, &scenario)),
+            name,
+            drive: Box::new(move |driver, watch| drive(driver, watch, &*again)),
+            try_seed: Box::new(move |seed| try_seed(seed, &*scenario)),
         }
     }
 
@@ -137,6 +142,18 @@ impl Scenario {
     #[must_use]
     pub fn run(&self, driver: Driver<'_>, watch: Watch) -> Run {
         (self.drive)(driver, watch)
+    }
+
+    /// Runs it for one seed, as fast as that goes: nobody takes down what is decided.
+    pub fn run_seed(&self, seed: u64) -> (RunSummary, Result<(), Failure>) {
+        let tried = (self.try_seed)(seed);
+        (tried.summary, tried.failure.map_or(Ok(()), Err))
+    }
+
+    /// The same, with all that is known of it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn try_seed(&self, seed: u64) -> Tried {
+        (self.try_seed)(seed)
     }
 }
 
@@ -169,6 +186,15 @@ impl fmt::Debug for Scenario {
 #[derive(Debug, Default)]
 pub struct Scenarios {
     by_name: BTreeMap<String, Scenario>,
+    canaries: Vec<Canary>,
+}
+
+/// A scenario with a rare bug that is known, and in how many seeds it is to be found.
+#[derive(Debug)]
+pub(crate) struct Canary {
+    pub(crate) scenario: Scenario,
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for sweeps"))]
+    pub(crate) within: u64,
 }
 
 impl Scenarios {
@@ -190,15 +216,53 @@ impl Scenarios {
         scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Self {
         let scenario = Scenario::new(name, scenario);
-        let name = scenario.name.clone();
-        let before = self.by_name.insert(name, scenario);
-        if let Some(before) = before {
-            panic!(
-                "two scenarios of the name `{}`: give each its own",
-                before.name
-            );
-        }
+        self.assert_new(&scenario.name);
+        self.by_name.insert(scenario.name.clone(), scenario);
         self
+    }
+
+    /// The same, with a canary: a scenario that has a rare bug, which is known, and which any sweep
+    /// must find `within` so many seeds. If one does not, the sweep itself is reported broken: what
+    /// else it has not found says nothing then.
+    ///
+    /// Every sweep has one that is built in. Have one of your own for what can go wrong in what your
+    /// scenarios are built of: harnesses that look the other way, say, or invariants that are not
+    /// asked.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of this name, or `within` is 0.
+    #[must_use]
+    pub fn canary<A: App>(
+        mut self,
+        name: impl Into<String>,
+        within: u64,
+        scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        let scenario = Scenario::new(name, scenario);
+        self.assert_new(&scenario.name);
+        let name = &scenario.name;
+        assert!(within > 0, "canary `{name}` within no seeds: give it some");
+        self.canaries.push(Canary { scenario, within });
+        self
+    }
+
+    fn assert_new(&self, name: &str) {
+        assert!(
+            self.find(name).is_none(),
+            "two scenarios of the name `{name}`: give each its own"
+        );
+    }
+
+    fn find(&self, name: &str) -> Option<&Scenario> {
+        let canaries = self.canaries.iter().map(|canary| &canary.scenario);
+        let canary = || canaries.clone().find(|scenario| scenario.name == name);
+        self.by_name.get(name).or_else(canary)
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn canaries(&self) -> &[Canary] {
+        &self.canaries
     }
 
     /// The scenario of this name.
@@ -207,13 +271,13 @@ impl Scenarios {
     ///
     /// [`UnknownScenario`], which says what there is.
     pub fn get(&self, name: &str) -> Result<&Scenario, UnknownScenario> {
-        self.by_name.get(name).ok_or_else(|| UnknownScenario {
+        self.find(name).ok_or_else(|| UnknownScenario {
             name: name.to_owned(),
             known: self.by_name.keys().cloned().collect(),
         })
     }
 
-    /// All of them, by name.
+    /// All of them but for canaries, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Scenario> {
         self.by_name.values()
     }

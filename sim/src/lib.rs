@@ -91,12 +91,17 @@ mod boot;
 mod buggify;
 mod bus;
 mod calendar;
+#[cfg(feature = "cli")]
+mod campaign;
 mod check;
 mod choice;
 mod claim;
+#[cfg(feature = "cli")]
+mod cli;
 mod clock;
 mod cost;
 mod counters;
+mod coverage;
 mod device;
 mod disk;
 mod diverge;
@@ -122,17 +127,19 @@ mod schedule;
 mod tcp;
 mod trace;
 mod wait;
+mod wall;
 mod world;
 
 pub use boot::Boot;
 pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
-pub use check::{Coverage, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, sweep};
+pub use check::{Check, FoundFailure, RunSummary, Sweep, check, find_failure, run_seed, sweep};
 pub use choice::{Choice, ChoiceLog, Drift, Driver, Rest};
 pub use claim::Claim;
 pub use clock::NodeClock;
 pub use cost::{InputCost, InputKind};
 pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters, StreamBytes};
+pub use coverage::{Behaviour, Coverage, Footprint};
 pub use disk::Disk;
 pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};

@@ -236,13 +236,15 @@ impl<T: Task> TaskGroup<T> {
     /// The first deadline among the tasks. O(1).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.first_due().map(|(_, deadline)| deadline)
+    }
+
+    /// The same, and whose it is.
+    pub(crate) fn first_due(&self) -> Option<(TaskId, Deadline)> {
         let (at, slot) = self.timers.first()?;
-        let reason = self
-            .tasks
-            .key_at(slot)
-            .and_then(|key| self.tasks.get(key))?
-            .reason;
-        Some(Deadline { at, reason })
+        let key = self.tasks.key_at(slot)?;
+        let reason = self.tasks.get(key)?.reason;
+        Some((self.id(key), Deadline { at, reason }))
     }
 
     /// When the first deadline among the tasks is.

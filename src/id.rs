@@ -47,6 +47,20 @@ impl TaskId {
             key_word(self.key),
         ]
     }
+
+    /// The id that a trace has in these words.
+    #[must_use]
+    pub const fn from_words(words: [u64; 2]) -> Self {
+        let [head, key] = words;
+        Self {
+            worker: (head >> 16 & 0xffff) as u16,
+            group: (head & 0xffff) as u16,
+            key: Key {
+                slot: (key >> 32) as u32,
+                generation: (key & 0xffff_ffff) as u32,
+            },
+        }
+    }
 }
 
 impl fmt::Display for TaskId {

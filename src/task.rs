@@ -14,7 +14,6 @@ use crate::datagram::{DatagramRun, Transmit};
 use crate::device::{DeviceOpen, PacketTransmit};
 use crate::entropy::{Entity, Source};
 use crate::group::GroupOutputs;
-
 use crate::id::{RequestId, ResourceId, SocketId, StreamId, TaskId};
 use crate::mischief::Mischief;
 use crate::net::{NetworkEvent, Token};
@@ -56,11 +55,10 @@ pub trait App: Debug + 'static {
 ///     type Report = ();
 ///     type Spawn = core::net::SocketAddr;
 /// }
-///
 /// impl Task for Echo {
 ///     type App = EchoApp;
 ///
-///     fn handle_input(&mut self, _now: Timestamp, input: Input<EchoApp>) {
+///     fn handle_input(&mut self, _: Timestamp, input: Input<EchoApp>) {
 ///         match input {
 ///             Input::Started(_) => self.outbox.open_udp(UdpOpen::new(Token(0), self.bind)),
 ///             Input::Network(NetworkEvent::Datagrams { socket, run }) => {
@@ -103,6 +101,11 @@ pub trait Task {
     /// A task that was just given a timeout must want the next one later than that, or none: else
     /// it would spin. That is a panic in the task.
     fn poll_timeout(&self) -> Option<Deadline> {
+        None
+    }
+
+    /// What a debugger may see of it: itself if it derives `Debug`, say. Only simulations ask.
+    fn inspect(&self) -> Option<&dyn Debug> {
         None
     }
 }

@@ -105,7 +105,7 @@ pub struct Worker<A: App> {
     spawn: Box<SpawnFn<A>>,
     stopping: Option<Stopping>,
     /// The spawned task whose start a panic in the driver broke off, and its parent.
-    starting: Option<(TaskId, Option<TaskId>)>,
+    starting: Option<Box<(TaskId, Option<TaskId>)>>,
     /// The task whose end a panic in the driver broke off.
     ending: Option<Box<(TaskId, End)>>,
     now: Timestamp,
@@ -496,7 +496,7 @@ impl<A: App> Worker<A> {
         };
         match made {
             Ok(task) => {
-                self.starting = Some((task, parent));
+                self.starting = Some(Box::new((task, parent)));
                 if let Some(id) = id {
                     let made = Ok(task);
                     let answer = ControlOutput::Spawned { id, made };
@@ -516,7 +516,8 @@ impl<A: App> Worker<A> {
 
     /// Tells the task that was just spawned that it has started.
     fn start(&mut self, outputs: &mut impl WorkerOutputs<A>) {
-        if let Some((task, parent)) = self.starting.take() {
+        if let Some(starting) = self.starting.take() {
+            let (task, parent) = *starting;
             let mut port = port_of!(self, outputs);
             self.groups.start(self.now, task, parent, &mut port);
         }

@@ -19,6 +19,7 @@ use stillpoint::{Entity, Entropy, Site, Timestamp};
 use crate::calendar::{Calendar, Entry};
 use crate::room::make_room;
 use crate::schedule::Delays;
+use crate::trace::{Cause, Causes};
 
 pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
@@ -37,8 +38,17 @@ pub(crate) struct Agenda<E> {
     ends: Vec<Entity>,
     site: Site,
     sequence: u64,
-    /// What is late on purpose, if anything is to be.
+    /// What is seen to at each push, if anything is.
+    care: Option<Box<Care>>,
+}
+
+/// What is seen to when something is pushed, and is not otherwise.
+#[derive(Default)]
+struct Care {
+    /// What is late on purpose.
     delays: Option<Box<Delays>>,
+    /// What has led to what.
+    causes: Option<Causes>,
 }
 
 struct Waiting<E> {
@@ -101,13 +111,50 @@ impl<E> Agenda<E> {
             ends: Vec::new(),
             site: entropy.site("schedule"),
             sequence: 0,
-            delays: None,
+            care: None,
         }
     }
 
     /// Has a few of the things that are pushed from now on be late.
     pub(crate) fn set_delays(&mut self, delays: Option<Box<Delays>>) {
-        self.delays = delays;
+        if delays.is_some() || self.care.is_some() {
+            self.care.get_or_insert_default().delays = delays;
+        }
+    }
+
+    /// Notes what has led to what is pushed from now on.
+    pub(crate) fn note_causes(&mut self, causes: Causes) {
+        self.care.get_or_insert_default().causes = Some(causes);
+    }
+
+    /// Notes no more of that.
+    pub(crate) fn forget_causes(&mut self) {
+        if let Some(care) = &mut self.care {
+            care.causes = None;
+        }
+    }
+
+    /// What has led to what was popped last.
+    pub(crate) fn cause_of<T>(&mut self, popped: &Due<T>) -> Cause {
+        let causes = self.care.as_mut().and_then(|care| care.causes.as_mut());
+        causes.map_or(Cause::NONE, |causes| match *popped {
+            Due::Deadline { worker } => causes.take_worker(worker),
+            Due::End { slot } => causes.of_end(slot),
+            // The place of what was popped last is the free one that is taken next.
+            Due::Event(_) => self
+                .free
+                .last()
+                .map_or(Cause::NONE, |&slot| causes.of(slot)),
+        })
+    }
+
+    /// An end of a connection, whose deadline may have changed.
+    pub(crate) fn note_end(&mut self, slot: u32) {
+        if let Some(care) = &mut self.care
+            && let Some(causes) = &mut care.causes
+        {
+            causes.note_end(slot);
+        }
     }
 
     /// Makes room for one more worker, whose deadlines are a channel of `entity`.
@@ -118,15 +165,31 @@ impl<E> Agenda<E> {
 
     #[inline(always)]
     pub(crate) fn push(&mut self, at: Timestamp, channel: Entity, event: E) {
-        let at = match &mut self.delays {
-            None => at,
-            Some(delays) => delays.delay(at, channel),
-        };
+        if self.care.is_none() {
+            self.insert(at, channel, event);
+        } else {
+            self.push_with_care(at, channel, event);
+        }
+    }
+
+    #[cold]
+    fn push_with_care(&mut self, at: Timestamp, channel: Entity, event: E) {
+        let delays = self.care.as_mut().and_then(|care| care.delays.as_mut());
+        let at = delays.map_or(at, |delays| delays.delay(at, channel));
         self.push_in_time(at, channel, event);
     }
 
     /// The same for what is never late: the answers of a host to its own tasks.
     pub(crate) fn push_in_time(&mut self, at: Timestamp, channel: Entity, event: E) {
+        let slot = self.insert(at, channel, event);
+        if let Some(care) = &mut self.care
+            && let Some(causes) = &mut care.causes
+        {
+            causes.note(slot);
+        }
+    }
+
+    fn insert(&mut self, at: Timestamp, channel: Entity, event: E) -> u32 {
         let sequence = self.sequence;
         self.sequence += 1;
         let slot = self.free.pop().unwrap_or_else(|| self.add_place());
@@ -136,6 +199,7 @@ impl<E> Agenda<E> {
         place.sequence = sequence;
         place.event = Some(event);
         self.calendar.push(Entry { at, slot });
+        slot
     }
 
     #[cold]
@@ -151,11 +215,31 @@ impl<E> Agenda<E> {
     }
 
     /// When a worker is to be given the timeout for its deadline `wanted`, which is due at `at`.
-    pub(crate) fn timeout_at(&self, at: Timestamp, worker: u32, wanted: Timestamp) -> Timestamp {
-        match &self.delays {
-            None => at,
-            Some(delays) => delays.delay_timer(at, self.workers[worker as usize], wanted),
+    #[inline(always)]
+    pub(crate) fn timeout_at(
+        &mut self,
+        at: Timestamp,
+        worker: u32,
+        wanted: Timestamp,
+    ) -> Timestamp {
+        if self.care.is_none() {
+            at
+        } else {
+            self.timeout_with_care(at, worker, wanted)
         }
+    }
+
+    #[cold]
+    fn timeout_with_care(&mut self, at: Timestamp, worker: u32, wanted: Timestamp) -> Timestamp {
+        let Some(care) = &mut self.care else {
+            return at;
+        };
+        if let Some(causes) = &mut care.causes {
+            causes.note_worker(worker, wanted);
+        }
+        let channel = self.workers[worker as usize];
+        let delays = care.delays.as_ref();
+        delays.map_or(at, |delays| delays.delay_timer(at, channel, wanted))
     }
 
     /// Notes a worker's deadline.

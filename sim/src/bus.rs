@@ -12,6 +12,7 @@ use rustc_hash::FxBuildHasher;
 use stillpoint::{App, BusItem, Entity, Entropy, Timestamp};
 
 use crate::draws::LazySite;
+use crate::trace::Cause;
 
 /// How the bus between the workers of one node behaves. See [`World::set_bus`](crate::World::set_bus).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +103,7 @@ pub(crate) enum Carried<A: App> {
 struct Queue<A: App> {
     channel: Entity,
     /// In order; the first ones have arrived.
-    carried: VecDeque<Carried<A>>,
+    carried: VecDeque<(Cause, Carried<A>)>,
     arrived: usize,
     /// How many of all are items: the others take no room.
     items: usize,
@@ -122,7 +123,7 @@ pub(crate) enum Taken<A: App> {
     Nothing,
     /// Its receiver does not take it now.
     Held,
-    First(Carried<A>),
+    First(Cause, Carried<A>),
 }
 
 impl<A: App> Buses<A> {
@@ -175,7 +176,10 @@ impl<A: App> Buses<A> {
     /// Removes a queue. Says how many messages were in it.
     pub(crate) fn close(&mut self, path: BusPath) -> u64 {
         let queue = self.queues.swap_remove(&path);
-        queue.map_or(0, |queue| queue.carried.iter().map(Carried::messages).sum())
+        queue.map_or(0, |queue| {
+            let carried = queue.carried.iter();
+            carried.map(|(_, carried)| carried.messages()).sum()
+        })
     }
 
     /// The channel of a queue in the agenda.
@@ -205,7 +209,7 @@ impl<A: App> Buses<A> {
         &mut self,
         path: BusPath,
         now: Timestamp,
-        carried: Carried<A>,
+        (cause, carried): (Cause, Carried<A>),
     ) -> Option<Timestamp> {
         let queue = self.queues.get_mut(&path)?;
         let mut arrival = now;
@@ -218,7 +222,7 @@ impl<A: App> Buses<A> {
             queue.items_most = queue.items_most.max(queue.items);
         }
         queue.last_arrival = arrival.max(queue.last_arrival);
-        queue.carried.push_back(carried);
+        queue.carried.push_back((cause, carried));
         Some(queue.last_arrival)
     }
 
@@ -241,16 +245,16 @@ impl<A: App> Buses<A> {
         if queue.arrived == 0 {
             return Taken::Nothing;
         }
-        if !takes && matches!(queue.carried.front(), Some(Carried::Item(_))) {
+        if !takes && matches!(queue.carried.front(), Some((_, Carried::Item(_)))) {
             queue.attended = true;
             return Taken::Held;
         }
-        let Some(first) = queue.carried.pop_front() else {
+        let Some((cause, first)) = queue.carried.pop_front() else {
             return Taken::Nothing;
         };
         queue.arrived -= 1;
         queue.items -= usize::from(matches!(first, Carried::Item(_)));
-        Taken::First(first)
+        Taken::First(cause, first)
     }
 
     /// The receiver takes nothing now, and looks at the queue when it does.

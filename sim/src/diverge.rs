@@ -9,7 +9,7 @@ use stillpoint::{App, Choices, Draw, Entity};
 use crate::check::{RunSummary, guard, run};
 use crate::draws::{CountDraws, DrawHasher, DrawnDraw, DrawsCompared, Recorder};
 use crate::failure::Failure;
-use crate::trace::TraceEvent;
+use crate::trace::{LedBy, TraceLog};
 use crate::world::World;
 
 /// Runs a seed twice, to see that it does the same both times: the same events, and the same draws.
@@ -37,7 +37,7 @@ pub fn self_check<A: App>(
     }
     // It may diverge elsewhere this time, but then that is what is to be found.
     let (one, other) = (record_seed(seed, &scenario), record_seed(seed, &scenario));
-    let events = one.events.len().max(other.events.len());
+    let events = one.log.len().max(other.log.len());
     let diverged = one.difference(&other);
     Err(Box::new(
         diverged.unwrap_or_else(|| one.compare(&other, events)),
@@ -56,12 +56,11 @@ pub fn record_seed<A: App>(
     world.record_trace();
     // Its own failure is not asked about here.
     drop(run(&mut world, &scenario));
-    let events = world.take_trace();
-    let lines = events.iter().map(|event| world.describe(event)).collect();
+    let log = world.take_log();
     let recording = Recording {
         seed,
-        events,
-        lines,
+        lines: log.lines(),
+        log,
         draws: recorder.take(),
         marks: world.take_marks(),
         names: world.entity_names(),
@@ -74,7 +73,7 @@ pub fn record_seed<A: App>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
     seed: u64,
-    events: Vec<TraceEvent>,
+    log: TraceLog,
     lines: Vec<String>,
     draws: Vec<(Draw, u64)>,
     /// How many draws had been made at each event.
@@ -86,12 +85,16 @@ impl Recording {
     /// The first event or draw that differs from what happened in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<Diverged> {
-        let (one, two) = (&self.events, &other.events);
-        let len = one.len().max(two.len());
-        match (0..len).find(|&index| one.get(index) != two.get(index)) {
+        match self.log.first_difference(&other.log) {
             Some(index) => Some(self.compare(other, index)),
-            None => (self.draws != other.draws).then(|| self.compare(other, len)),
+            None => (self.draws != other.draws).then(|| self.compare(other, self.log.len())),
         }
+    }
+
+    /// What happened, with what has led to what.
+    #[must_use]
+    pub const fn log(&self) -> &TraceLog {
+        &self.log
     }
 
     /// What happened, a line each.
@@ -111,6 +114,7 @@ impl Recording {
             index,
             first,
             second,
+            led_by: self.log.led_by(index).unwrap_or_default(),
             draws: self.compare_draws(other, index),
         }
     }
@@ -148,7 +152,7 @@ impl Recording {
 
     /// With what the text leaves out, for events that would read alike.
     fn whole_line(&self, index: usize) -> String {
-        let words = self.events.get(index).map(|event| event.words);
+        let words = self.log.event(index).map(|logged| logged.event.words);
         let words = words.map(|words| format!(" {words:x?}"));
         iter::once(self.line(index)).chain(words).collect()
     }
@@ -158,9 +162,10 @@ impl Recording {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "two runs of seed {seed:#x} differ from event {index} on:\n  first:  {first}\n  second: {second}\n\
-    {draws}\n\
+    {}{draws}\n\
     A task or the scenario asks something that no seed decides: a clock, the system's randomness, \
-    an address in memory, the order of a `HashMap`, or a `static`"
+    an address in memory, the order of a `HashMap`, or a `static`",
+    LedBy(led_by)
 )]
 #[non_exhaustive]
 pub struct Diverged {
@@ -172,6 +177,8 @@ pub struct Diverged {
     pub first: String,
     /// And in the other.
     pub second: String,
+    /// What has led to the first of the two: the last few of the chain, as lines.
+    pub led_by: Vec<String>,
     /// What was drawn differently, or last.
     pub draws: DrawsCompared,
 }

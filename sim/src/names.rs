@@ -1,7 +1,7 @@
 //! Names: who has which addresses, without a protocol that asks.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The names of a world, to look addresses up: see [`World::names`](crate::World::names).
@@ -41,33 +41,53 @@ pub struct Names {
     table: Arc<RwLock<BTreeMap<Arc<str>, Entry>>>,
 }
 
+#[derive(Debug)]
+enum Entry {
+    /// The name of a node with one address.
+    Node {
+        number: u32,
+        own: IpAddr,
+    },
+    Other(Box<Listed>),
+}
+
 #[derive(Debug, Default)]
-struct Entry {
-    /// Those of the node of this name.
-    own: Own,
+struct Listed {
+    /// The node of this name.
+    node: Option<u32>,
+    /// Its addresses.
+    own: Box<[IpAddr]>,
     /// What the scenario has said instead.
     set: Option<Box<[IpAddr]>>,
 }
 
-/// Addresses, of which most have one.
-#[derive(Debug)]
-enum Own {
-    One(IpAddr),
-    Some(Box<[IpAddr]>),
-}
-
-impl Default for Own {
-    fn default() -> Self {
-        Self::Some(Box::default())
-    }
-}
-
 impl Entry {
     fn addresses(&self) -> &[IpAddr] {
-        match (&self.set, &self.own) {
-            (Some(set), _) => set,
-            (None, Own::One(only)) => core::slice::from_ref(only),
-            (None, Own::Some(own)) => own,
+        match self {
+            Self::Node { own, .. } => core::slice::from_ref(own),
+            Self::Other(listed) => listed.set.as_ref().unwrap_or(&listed.own),
+        }
+    }
+
+    fn node(&self) -> Option<u32> {
+        match self {
+            Self::Node { number, .. } => Some(*number),
+            Self::Other(listed) => listed.node,
+        }
+    }
+
+    /// The same, such that everything about it can be changed.
+    fn listed(&mut self) -> &mut Listed {
+        if let Self::Node { number, own } = *self {
+            *self = Self::Other(Box::new(Listed {
+                node: Some(number),
+                own: Box::new([own]),
+                set: None,
+            }));
+        }
+        match self {
+            Self::Other(listed) => listed,
+            Self::Node { .. } => unreachable!("just changed"),
         }
     }
 }
@@ -91,23 +111,32 @@ impl Names {
         known.map(|(name, _)| name.to_string()).collect()
     }
 
+    /// The node of this name.
+    pub(crate) fn node(&self, name: &str) -> Option<u32> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(name)?.node()
+    }
+
     pub(crate) fn set(&self, name: &str, addresses: Option<Vec<IpAddr>>) {
-        self.change(name.into(), |entry| {
-            entry.set = addresses.map(Vec::into_boxed_slice)
-        });
-    }
-
-    pub(crate) fn set_own(&self, name: Arc<str>, addresses: Vec<IpAddr>) {
-        self.change(name, |entry| {
-            entry.own = match addresses[..] {
-                [only] => Own::One(only),
-                _ => Own::Some(addresses.into()),
-            };
-        });
-    }
-
-    fn change(&self, name: Arc<str>, change: impl FnOnce(&mut Entry)) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        change(table.entry(name).or_default());
+        let entry = table.entry(name.into());
+        let entry = entry.or_insert_with(|| Entry::Other(Box::default()));
+        entry.listed().set = addresses.map(Vec::into_boxed_slice);
+    }
+
+    /// Says what a node has for addresses.
+    pub(crate) fn set_own(&self, name: Arc<str>, number: u32, addresses: &[IpAddr]) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        match (table.entry(name), addresses) {
+            (btree_map::Entry::Vacant(place), &[own]) => {
+                place.insert(Entry::Node { number, own });
+            }
+            (place, _) => {
+                let entry = place.or_insert_with(|| Entry::Other(Box::default()));
+                let listed = entry.listed();
+                listed.node = Some(number);
+                listed.own = addresses.into();
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::counters::Counters;
 use crate::device::Devices;
 use crate::draws::LazySite;
+use crate::few::Few;
 use crate::link::Links;
 use crate::room::Lazy;
 
@@ -38,7 +39,7 @@ pub(crate) use interfaces::{FIRST, HostAddress, LOOPBACK};
 use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
-use socket::{Domain, Fit, Socket, Sockets};
+use socket::{Domain, Fit, Local, Socket, Sockets};
 pub(crate) use straight::Straight;
 use straight::{Lone, NOBODY};
 pub(crate) use topology::Entrance;
@@ -74,13 +75,13 @@ pub(crate) struct Host {
     /// It has crashed: nothing that comes is answered.
     pub(crate) is_down: bool,
     /// Those first that sockets bound to all addresses send from.
-    addresses: Vec<HostAddress>,
+    addresses: Few<HostAddress>,
     /// The gateway that it is behind, if it is not in the public network.
     pub(crate) behind: Option<u32>,
     /// The realm that its addresses are of.
     realm: u32,
     /// By port.
-    bound: Vec<Bound>,
+    bound: Few<Bound>,
     /// Few are in a group.
     members: Lazy<Vec<Member>>,
     /// What the choice among shared sockets is keyed with.
@@ -92,7 +93,7 @@ pub(crate) struct Host {
 /// A socket as the network sees it.
 #[derive(Debug)]
 struct Bound {
-    local: SocketAddr,
+    local: Local,
     domain: Domain,
     worker: u32,
     socket: SocketId,
@@ -251,7 +252,7 @@ impl Network {
         }
         let host = &mut self.hosts[node as usize];
         host.bind(Bound {
-            local,
+            local: local.into(),
             domain,
             worker,
             socket,
@@ -259,8 +260,7 @@ impl Network {
             peer: open.peer.map(Box::new),
         });
         let source = |any: IpAddr| host.source(towards_family(local.ip(), any));
-        let sources = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(source);
-        let opened = Socket::new(socket, local, sources, open);
+        let opened = Socket::new(socket, local.into(), source, open);
         let buffers = opened.buffers();
         self.sockets.insert(worker, opened);
         self.note_lone(node);
@@ -377,7 +377,7 @@ impl Network {
             if source.is_ipv4() != target.is_ipv4() {
                 return Route::Refused(NetworkError::AddressFamily);
             }
-            let usual = socket.sources[usize::from(source.is_ipv6())] == Some(source);
+            let usual = socket.source_to(source) == Some(source);
             if (self.routed || !usual) && !host.has(source) {
                 return Route::Refused(NetworkError::AddressNotAvailable);
             }
@@ -391,7 +391,7 @@ impl Network {
             let source = if self.routed {
                 host.source(towards_family(socket.local.ip(), target))
             } else {
-                socket.sources[usize::from(target.is_ipv6())]
+                socket.source_to(target)
             };
             match source {
                 Some(source) if self.routed && !host.has(source) => {
@@ -485,10 +485,6 @@ impl Host {
         let place = self
             .bound
             .partition_point(|bound| bound.local.port() <= port);
-        if self.bound.is_empty() {
-            // Most have one, ever: they shall not take the room of four.
-            self.bound.reserve_exact(1);
-        }
         self.bound.insert(place, new);
     }
 

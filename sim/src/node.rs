@@ -12,7 +12,7 @@ use crate::clock::NodeClock;
 use crate::disk::Disk;
 use crate::gateway::firewall::Firewall;
 use crate::network::HostAddress;
-use crate::world::{Limit, Node, Persists, Rules, Starts, World};
+use crate::world::{Customs, Limit, Node, Persists, Rules, Starts, World};
 
 /// A node of a world. Made by [`NodeBuilder::spawner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ pub struct NodeBuilder<'a, A: App> {
     pub(crate) interface: InterfaceIndex,
     pub(crate) workers: u16,
     pub(crate) rules: Rules,
-    pub(crate) limits: Option<Box<Box<Limit>>>,
+    pub(crate) limits: Option<Box<Limit>>,
     pub(crate) clock: Option<NodeClock>,
     pub(crate) starts: Option<Starts<A>>,
     pub(crate) persist: Option<Persists<A>>,
@@ -140,7 +140,7 @@ impl<A: App> NodeBuilder<'_, A> {
 
     /// Has `set` change the limits of each worker. Index, chance and memory stay the world's.
     pub fn limits(mut self, set: impl Fn(&mut WorkerConfig) + 'static) -> Self {
-        self.limits = Some(Box::new(Box::new(set)));
+        self.limits = Some(Box::new(set));
         self
     }
 
@@ -232,10 +232,11 @@ impl<A: App> NodeBuilder<'_, A> {
         self,
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + 'static,
     ) -> NodeId {
+        let (limits, starts) = (self.limits, self.starts);
+        let any = limits.is_some() || starts.is_some();
         let node = Node {
-            limits: self.limits,
+            customs: any.then(|| Box::new(Customs { limits, starts })),
             workers: self.workers,
-            starts: self.starts.map(Box::new),
             make: Box::new(move |config| Worker::new(config, spawn.clone())),
         };
         let (name, addresses, behind) = (&self.name, self.addresses, self.behind);

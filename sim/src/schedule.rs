@@ -183,6 +183,11 @@ impl Priorities {
         self.ranks.clear();
     }
 
+    /// The worker whose turn it is does not stand still, since there is nobody to wait for.
+    pub(crate) fn go_on(&mut self, worker: u32) {
+        self.rested[worker as usize] = false;
+    }
+
     /// It is a worker's turn. How long it is to stand still before, if it is.
     pub(crate) fn turn(&mut self, worker: u32, entity: Entity) -> Option<Duration> {
         let number = worker as usize;

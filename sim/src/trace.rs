@@ -12,18 +12,37 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use stillpoint::{
-    DatagramRun, DeviceId, Packet, ResourceId, SocketId, StreamId, TaskId, Timestamp,
+    App, DatagramRun, DeviceId, NetworkEvent, Packet, ResourceId, SocketId, StreamId, TaskId,
+    Timestamp, UdpOpen, Worker, WorkerInput,
 };
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use twox_hash::XxHash3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::draws::CountDraws;
 use crate::node::NodeId;
 
+mod cause;
+mod codec;
+mod diff;
 mod event;
+mod file;
+mod filter;
+mod kinds;
+mod log;
+mod recorder;
 
+pub(crate) use cause::{Cause, Causes, Scope};
+pub(crate) use diff::LedBy;
+pub use diff::TraceDifference;
 use event::low;
 pub(crate) use event::{SegmentWord, peer, size};
 pub use event::{TraceEvent, TraceKind};
+pub use file::TraceLogError;
+pub use filter::TraceFilter;
+pub use kinds::Role;
+pub(crate) use log::{Form, NONE, Node, Seen};
+pub use log::{LeftOut, LogEvent, TraceDetail, TraceLog};
+pub(crate) use recorder::{Recorder, Shown, Texts};
 
 /// The hash of a trace. Prints as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,23 +62,29 @@ impl Debug for TraceHash {
 
 /// Takes events in, in the order in which they happen.
 pub(crate) struct Trace {
-    hasher: Xxh3,
+    hasher: XxHash3_128,
     /// The last events; the first `hashed` of them are in `hasher`.
     events: Box<[Encoded; 2 * KEPT]>,
     len: usize,
     hashed: usize,
     /// Of the payloads, which are hashed apart.
-    payload_hasher: Xxh3,
+    payload_hasher: XxHash3_128,
     /// Payloads that are not in `payload_hasher` yet, which takes many at a time faster.
     payloads: Vec<u8>,
-    /// All events, if they are wanted.
-    recorded: Option<Vec<TraceEvent>>,
+    /// Takes all events down, if that is wanted.
+    recorder: Option<Box<Recorder>>,
+    /// The texts of what was recorded before.
+    taken: Texts,
     /// Who knows how many draws were made, and how many it were at each recorded event.
     marked: Option<(Rc<dyn CountDraws>, Vec<usize>)>,
-    /// The last texts, or all while recording, with their hashes; the oldest is written over.
+    /// The last texts with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
     /// A bit for each kind of event in `hasher`.
     kinds: u64,
+    /// The last sockets that were to be opened, and were, with the hashes of their texts: many nodes
+    /// have the same.
+    last_open: Option<(UdpOpen, u64)>,
+    last_opened: Option<(NetworkEvent, u64)>,
 }
 
 /// An event as little endian words.
@@ -75,28 +100,106 @@ pub(crate) struct Place {
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        let mut hasher = Xxh3::new();
-        hasher.update(&[VERSION]);
+        let mut hasher = XxHash3_128::new();
+        hasher.write(&[VERSION]);
         Self {
             hasher,
             events: Box::new([[[0; 8]; WORDS]; 2 * KEPT]),
             len: 0,
             hashed: 0,
-            payload_hasher: Xxh3::new(),
+            payload_hasher: XxHash3_128::new(),
             payloads: Vec::with_capacity(PAYLOADS_BYTES),
-            recorded: None,
+            recorder: None,
+            taken: Texts::default(),
             marked: None,
             texts: VecDeque::new(),
             kinds: 0,
+            last_open: None,
+            last_opened: None,
         }
     }
 
-    pub(crate) fn record(&mut self) {
-        self.recorded.get_or_insert_default();
+    /// Takes all down from now on. Says what has led to what by what it gives.
+    pub(crate) fn record(&mut self, detail: TraceDetail) -> Causes {
+        let recorder = Box::new(Recorder::new(detail));
+        Causes::new(Rc::clone(&self.recorder.insert(recorder).now))
     }
 
-    pub(crate) fn take_recorded(&mut self) -> Vec<TraceEvent> {
-        self.recorded.take().unwrap_or_default()
+    pub(crate) const fn is_recording(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    pub(crate) fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_deref_mut()
+    }
+
+    /// A worker is about to be given something.
+    #[cold]
+    pub(crate) fn begin_turn<A: App>(&mut self, worker: &Worker<A>, input: &WorkerInput<A>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin_turn(worker, matches!(input, WorkerInput::Timeout));
+        }
+    }
+
+    /// All that was taken down but for what a trace does not know; and takes down no more.
+    pub(crate) fn take_log(&mut self, seed: u64, nodes: Vec<Node>) -> TraceLog {
+        let taken = self.recorder.take().map(|recorder| recorder.finish());
+        let (mut log, texts) = taken.unwrap_or_else(|| (TraceLog::empty(), Texts::default()));
+        log.seed = seed;
+        log.hash = self.hash();
+        log.nodes = nodes;
+        self.taken = texts;
+        log
+    }
+
+    /// What is put off now follows from this.
+    pub(crate) fn latest(&self) -> Cause {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(Cause::NONE, |recorder| recorder.now.last.get())
+    }
+
+    /// What is put off now follows from the event that is recorded next.
+    pub(crate) fn next(&self) -> Cause {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(Cause::NONE, |recorder| recorder.next())
+    }
+
+    /// What is recorded now follows from this.
+    pub(crate) fn current(&self) -> Cause {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(Cause::NONE, |recorder| recorder.now.cause.get())
+    }
+
+    /// What workers are given now follows from this.
+    pub(crate) fn root(&self) -> Cause {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(Cause::NONE, |recorder| recorder.now.root.get())
+    }
+
+    /// What comes next follows from this.
+    pub(crate) fn follow(&self, cause: Cause) {
+        if let Some(recorder) = &self.recorder {
+            recorder.now.follow(cause);
+        }
+    }
+
+    /// Where the run stands, to be gone back to.
+    pub(crate) fn scope(&self) -> Scope {
+        let recorder = self.recorder.as_ref();
+        recorder.map_or(Scope::NONE, |recorder| recorder.now.scope())
+    }
+
+    pub(crate) fn go_back(&self, scope: Scope) {
+        if let Some(recorder) = &self.recorder {
+            recorder.now.go_back(scope);
+        }
+    }
+
+    /// Notes that the run has failed.
+    pub(crate) fn note_failure(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_failure();
+        }
     }
 
     /// Has each event that is recorded from now on say how many draws had been made.
@@ -110,6 +213,19 @@ impl Trace {
 
     #[inline(always)]
     pub(crate) fn push(&mut self, place: Place, kind: TraceKind, id: u64, words: [u64; 3]) {
+        self.show(place, kind, id, words, || Shown::Nothing);
+    }
+
+    /// The same of something that travels, or is lost: `shown` says what, if somebody asks.
+    #[inline(always)]
+    pub(crate) fn show<'a>(
+        &mut self,
+        place: Place,
+        kind: TraceKind,
+        id: u64,
+        words: [u64; 3],
+        shown: impl FnOnce() -> Shown<'a>,
+    ) {
         if self.len >= 2 * KEPT {
             self.make_room();
         }
@@ -123,15 +239,17 @@ impl Trace {
             *slot = word.to_le_bytes();
         }
         self.len += 1;
-        if self.recorded.is_some() {
-            self.keep_last();
+        if self.recorder.is_some() {
+            self.keep_last(&shown());
         }
     }
 
     #[cold]
-    fn keep_last(&mut self) {
+    fn keep_last(&mut self, shown: &Shown<'_>) {
         let event = decode(&self.events[self.len - 1]);
-        self.recorded.get_or_insert_default().push(event);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.keep(event, shown);
+        }
         if let Some((recorder, marks)) = &mut self.marked {
             marks.push(recorder.draws());
         }
@@ -161,18 +279,16 @@ impl Trace {
         } else {
             self.hash_payloads(payload);
         }
-        if let Some(recorded) = &mut self.recorded
-            && let Some(event) = recorded.last_mut()
-        {
-            event.words[2] = xxh3_64(payload);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note_payload(payload);
         }
     }
 
     /// Hashes the payloads that wait, and `last` behind them.
     #[inline(never)]
     fn hash_payloads(&mut self, last: &[u8]) {
-        self.payload_hasher.update(&self.payloads);
-        self.payload_hasher.update(last);
+        self.payload_hasher.write(&self.payloads);
+        self.payload_hasher.write(last);
         self.payloads.clear();
     }
 
@@ -212,32 +328,81 @@ impl Trace {
 
     /// The hash of a `Debug` text.
     pub(crate) fn text(&mut self, value: &impl Debug) -> u64 {
-        let full = self.texts.len() >= TEXTS_MAX && self.recorded.is_none();
+        let full = self.texts.len() >= TEXTS_MAX;
         let oldest = if full { self.texts.pop_front() } else { None };
         let mut text = oldest.map_or_else(|| String::with_capacity(TEXT_BYTES), |(_, text)| text);
         text.clear();
         write!(text, "{value:?}").expect("a `Debug` that writes its text");
         let hash = xxh3_64(text.as_bytes());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.keep_text(hash, &text);
+        }
         self.texts.push_back((hash, text));
         hash
     }
 
+    /// The same of a socket that is to be opened.
+    pub(crate) fn open_text(&mut self, open: &UdpOpen) -> u64 {
+        let same = self.last_open.filter(|(last, _)| last == open);
+        if let Some((_, hash)) = same
+            && self.renew(hash)
+        {
+            return hash;
+        }
+        let hash = self.text(open);
+        self.last_open = Some((*open, hash));
+        hash
+    }
+
+    /// The same of a socket that is open.
+    pub(crate) fn opened_text(&mut self, event: &NetworkEvent) -> u64 {
+        let same = self.last_opened.as_ref().filter(|(last, _)| last == event);
+        if let Some(&(_, hash)) = same
+            && self.renew(hash)
+        {
+            return hash;
+        }
+        let hash = self.text(event);
+        self.last_opened = Some((event.clone(), hash));
+        hash
+    }
+
+    /// Has a text be the newest once more, if it is one of the last.
+    fn renew(&mut self, hash: u64) -> bool {
+        let from = self.texts.len().saturating_sub(TEXTS_MAX);
+        let mut places = (from..self.texts.len()).rev();
+        let place = places.find(|&place| self.texts[place].0 == hash);
+        let text = place.and_then(|place| self.texts.remove(place));
+        if let (Some(recorder), Some((hash, text))) = (&mut self.recorder, &text) {
+            recorder.keep_text(*hash, text);
+        }
+        let known = text.is_some();
+        self.texts.extend(text);
+        known
+    }
+
     /// An event as text.
     pub(crate) fn describe(&self, event: &TraceEvent) -> String {
-        let known = |hash| self.texts.iter().rev().find(|&&(known, _)| known == hash);
         let mut text = String::new();
-        let written = event.write(&mut text, |hash| Some(shortened(&known(hash)?.1)));
+        let written = event.write(&mut text, |hash| Some(shortened(self.known_text(hash)?)));
         written.expect("a `String` takes any text");
         text
+    }
+
+    fn known_text(&self, hash: u64) -> Option<&str> {
+        let last = self.texts.iter().rev().find(|&&(known, _)| known == hash);
+        let last = last.map(|(_, text)| text.as_str());
+        last.or_else(|| self.recorder.as_ref()?.text_of(hash))
+            .or_else(|| self.taken.get(&hash).map(|text| &**text))
     }
 
     pub(crate) fn hash(&self) -> TraceHash {
         let mut hasher = self.hasher.clone();
         update(&mut hasher, &self.events[self.hashed..self.len]);
         let mut payloads = self.payload_hasher.clone();
-        payloads.update(&self.payloads);
-        hasher.update(&payloads.digest128().to_le_bytes());
-        TraceHash(hasher.digest128())
+        payloads.write(&self.payloads);
+        hasher.write(&payloads.finish_128().to_le_bytes());
+        TraceHash(hasher.finish_128())
     }
 
     /// A bit for each kind of event there was, in the order of [`TraceKind::ALL`].
@@ -273,8 +438,8 @@ fn shortened(text: &str) -> String {
     shown
 }
 
-fn update(hasher: &mut Xxh3, events: &[Encoded]) {
-    hasher.update(events.as_flattened().as_flattened());
+fn update(hasher: &mut XxHash3_128, events: &[Encoded]) {
+    hasher.write(events.as_flattened().as_flattened());
 }
 
 /// A bit for each kind. They are asked for here, and not as each event comes, so that it costs a
@@ -356,16 +521,28 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_is_the_one_of_the_specification() {
+        // Another implementation of XXH3, of lengths around all its internal borders.
+        let bytes: Vec<u8> = (0..=250).cycle().take(5_000).collect();
+        for len in (0..300).chain([1_023, 1_024, 1_025, 4_096, 5_000]) {
+            let mut hasher = XxHash3_128::new();
+            hasher.write(&bytes[..len]);
+            let other = xxhash_rust::xxh3::xxh3_128(&bytes[..len]);
+            assert_eq!(hasher.finish_128(), other, "{len} bytes");
+        }
+    }
+
+    #[test]
     fn payloads_are_hashed_as_one_text() {
         let bytes: Vec<u8> = (0..=250).cycle().take(20_000).collect();
         for step in [1, 200, 4_095, 4_096, 4_097, 20_000] {
-            let (mut trace, mut whole) = (Trace::new(), Xxh3::new());
+            let (mut trace, mut whole) = (Trace::new(), XxHash3_128::new());
             for payload in bytes.chunks(step) {
                 trace.payload(payload);
-                whole.update(payload);
+                whole.write(payload);
                 let mut hasher = trace.hasher.clone();
-                hasher.update(&whole.digest128().to_le_bytes());
-                assert_eq!(trace.hash(), TraceHash(hasher.digest128()));
+                hasher.write(&whole.finish_128().to_le_bytes());
+                assert_eq!(trace.hash(), TraceHash(hasher.finish_128()));
             }
         }
     }
@@ -385,6 +562,30 @@ mod tests {
                     .all(|event| (event.node, event.worker) == (NodeId::new(3), 2))
             );
         }
+    }
+
+    #[test]
+    fn the_text_of_a_socket_opened_like_the_one_before_is_as_new() {
+        let mut trace = Trace::new();
+        let open = |port| UdpOpen::new(stillpoint::Token(0), ([0, 0, 0, 0], port).into());
+        let first = trace.open_text(&open(7));
+        let others = |trace: &mut Trace, count: usize| {
+            for number in 0..count {
+                trace.text(&number);
+            }
+        };
+        others(&mut trace, TEXTS_MAX - 1);
+        assert_eq!(trace.open_text(&open(7)), first);
+        others(&mut trace, TEXTS_MAX - 1);
+        let known = |trace: &Trace| trace.texts.iter().any(|&(hash, _)| hash == first);
+        assert!(known(&trace), "one of the last texts");
+        others(&mut trace, 1);
+        assert!(!known(&trace));
+        assert_eq!(trace.open_text(&open(7)), first);
+        assert!(known(&trace));
+        assert_eq!(trace.text(&open(7)), first);
+        assert_eq!(trace.open_text(&open(8)), trace.text(&open(8)));
+        assert_ne!(trace.open_text(&open(8)), first);
     }
 
     #[test]

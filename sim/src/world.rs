@@ -13,13 +13,14 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use stillpoint::{
-    App, BufferPool, ControlPlane, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker,
-    WorkerConfig, WorkerInput,
+    App, BufferPool, Entity, Entropy, TaskId, Timestamp, WhenWorkerFails, Worker, WorkerConfig,
+    WorkerInput,
 };
 
 use crate::buggify::Buggify;
 use crate::bus::BusLink;
 use crate::draws::LazySite;
+use crate::few::Few;
 use crate::network::{FIRST, HostAddress};
 use crate::node::{NodeBuilder, NodeId};
 use crate::room::make_room;
@@ -46,6 +47,7 @@ mod names;
 mod outside;
 mod packets;
 mod properties;
+mod recording;
 mod run;
 mod scheduling;
 mod seat;
@@ -85,7 +87,7 @@ pub struct World<A: App> {
     seats: Vec<Seat<A>>,
     /// When the first of the faults that are scheduled happens: never if that is the end of time.
     next_fault_at: Timestamp,
-    nodes: IndexMap<Arc<str>, Node<A>, FxBuildHasher>,
+    nodes: Vec<Node<A>>,
     outside: Outside<A>,
     /// Boxed, and none if nothing was declared.
     properties: Option<Box<Properties<A>>>,
@@ -100,6 +102,9 @@ pub struct World<A: App> {
     /// How often the world was to converge.
     converged: u64,
     before_input: Vec<Box<BeforeInput>>,
+    /// Whether something is to be seen to before each event, and before each input.
+    careful: bool,
+    hooked: bool,
     entropy: Entropy,
     scenario: LazySite,
     /// By name: how often the scenario has drawn.
@@ -115,14 +120,26 @@ pub struct World<A: App> {
 
 /// What a node is, and what its workers are made with.
 pub(crate) struct Node<A: App> {
-    /// What changes the limits of its workers, if anything does.
-    /// Boxed once more, as few have any.
-    pub(crate) limits: Option<Box<Box<Limit>>>,
+    /// Few have any.
+    pub(crate) customs: Option<Box<Customs<A>>>,
     /// How many it starts with.
     pub(crate) workers: u16,
-    /// Boxed once more, as few have any.
-    pub(crate) starts: Option<Box<Starts<A>>>,
     pub(crate) make: Box<dyn Fn(WorkerConfig) -> Worker<A>>,
+}
+
+/// What few nodes have.
+pub(crate) struct Customs<A: App> {
+    /// What changes the limits of its workers, if anything does.
+    pub(crate) limits: Option<Box<Limit>>,
+    /// What it does when it starts, if anything.
+    pub(crate) starts: Option<Starts<A>>,
+}
+
+impl<A: App> Node<A> {
+    /// What it does when it starts, if anything.
+    pub(crate) fn starts(&mut self) -> Option<&mut Starts<A>> {
+        self.customs.as_mut()?.starts.as_mut()
+    }
 }
 
 /// What changes the limits of a worker.
@@ -164,7 +181,7 @@ impl<A: App> World<A> {
         Self {
             seats: Vec::new(),
             next_fault_at: Timestamp::MAX,
-            nodes: IndexMap::default(),
+            nodes: Vec::new(),
             outside: Outside::new(&entropy, steady, buffers),
             properties: None,
             visits: None,
@@ -173,6 +190,8 @@ impl<A: App> World<A> {
             schedules: 0,
             converged: 0,
             before_input: Vec::new(),
+            careful: false,
+            hooked: false,
             scenario: LazySite::new(&entropy, "scenario"),
             drawn: IndexMap::default(),
             config,
@@ -223,29 +242,26 @@ impl<A: App> World<A> {
         node: Node<A>,
     ) -> NodeId {
         assert!(
-            !self.nodes.contains_key(name),
+            self.outside.names.node(name).is_none(),
             "two nodes named `{name}`: give each its own name, what is drawn for it follows from it"
         );
         let name: Arc<str> = name.into();
-        let ips = addresses.iter().map(|own| own.ip).collect();
+        let ips: Few<IpAddr> = addresses.iter().map(|own| own.ip).collect();
         let behind = behind.map(NodeId::number);
         let number = self
             .outside
             .network
             .add_host(Arc::clone(&name), addresses, behind);
-        self.outside.names.set_own(Arc::clone(&name), ips);
+        self.outside.names.set_own(name, number, &ips);
         if let Some(link) = rules.bus {
             self.outside.buses.set_link(number, link);
         }
-        let plane = ControlPlane::new(rules.when_worker_fails);
         make_room(&mut self.outside.desks);
-        self.outside.desks.push(Desk::new(plane, rules.inputs_max));
+        let desk = Desk::new(rules.when_worker_fails, rules.inputs_max);
+        self.outside.desks.push(desk);
         let workers = node.workers;
-        if self.nodes.len() == self.nodes.capacity() {
-            // Not twice as many: see `make_room`.
-            self.nodes.reserve_exact((self.nodes.len() / 8).max(2));
-        }
-        self.nodes.insert(name, node);
+        make_room(&mut self.nodes);
+        self.nodes.push(node);
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
             assert!(added.is_ok(), "a new node has an index for each worker");
@@ -313,11 +329,6 @@ impl<A: App> World<A> {
     /// Sets how many events may happen in all.
     pub fn set_events_max(&mut self, events_max: u64) {
         self.events_max = events_max;
-    }
-
-    /// Keeps every event of the trace from now on, for [`World::take_trace`].
-    pub fn record_trace(&mut self) {
-        self.outside.trace.record();
     }
 
     /// A number for the scenario itself, both ends included. Follows from the seed, the name, and

@@ -13,9 +13,13 @@
     reason = "tasks of tests look for some variants"
 )]
 
+#[path = "golden/causes.rs"]
+mod causes;
 mod common;
 #[path = "common/hand.rs"]
 mod hand;
+#[path = "golden/pictures.rs"]
+mod pictures;
 #[path = "golden/scenarios.rs"]
 mod scenarios;
 #[path = "golden/weather.rs"]
@@ -27,7 +31,7 @@ use core::fmt::Write;
 use std::process::Command;
 
 use scenarios::SCENARIOS;
-use stillpoint_sim::{Failure, RunSummary};
+use stillpoint_sim::{Failure, RunSummary, TraceLog};
 
 /// Counts the formats of the file. One more if lines of another come to mean something else.
 const FORMAT: u32 = 1;
@@ -37,6 +41,7 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) seed: u64,
     pub(crate) run: fn(u64) -> (RunSummary, Result<(), Failure>),
+    pub(crate) record: fn(u64) -> TraceLog,
 }
 
 impl Scenario {

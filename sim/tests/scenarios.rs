@@ -1,5 +1,6 @@
 //! A test program with `harness = false`: its tests are scenarios, which `cargo test` sweeps for some
 //! seconds, and which can be swept for longer, replayed and run one by one by the same program.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "tasks look at the inputs that they know"

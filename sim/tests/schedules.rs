@@ -95,6 +95,53 @@ fn what_takes_one_worker_to_stop_at_one_place_while_others_go_on_is_found_by_pct
     assert!(pct >= 5, "{pct}");
 }
 
+/// One hand takes two steps, ten microseconds apart, and then another takes two within a tenth of a
+/// millisecond. The planted bug: that both steps of the other never come between those of the one.
+/// Whoever has the lower priority stands still for longer than the other needs to begin, before each
+/// step, so the one must go first at its first step and last at its second.
+fn between(world: &mut World<Hands>, schedule: &Schedule) -> Result<(), Failure> {
+    let here = node(world, "here", 1, 2);
+    let [one, other] = [0, 1].map(|worker| (here, hand(world, here, worker, Manner::default())));
+    act(world, one, |hand| {
+        hand.on_timeout = Some(|hand| step(hand, "one", us(10)))
+    });
+    act(world, other, |hand| {
+        hand.on_timeout = Some(|hand| step(hand, "other", us(30)))
+    });
+    world.set_schedule(schedule.clone());
+    for _ in 0..20 {
+        order(world, other, |hand| hand.wait(us(150), "first step"));
+        world.run_for(us(5))?;
+        order(world, one, |hand| hand.wait(us(95), "first step"));
+        world.run_for(ms(40))?;
+        let steps = world.take_reports();
+        let steps: Vec<&str> = steps.iter().map(|step| step.report.as_str()).collect();
+        assert_eq!(steps.len(), 4, "{steps:?}");
+        if steps == ["one", "other", "other", "one"] {
+            return Err(Failure::new("planted: between the steps"));
+        }
+    }
+    Ok(())
+}
+
+/// Takes a step, and waits for the second if it is the first.
+fn step(hand: &mut Hand, name: &str, pause: Duration) {
+    hand.outbox.report(name.to_owned());
+    if hand.numbers.pop().is_none() {
+        hand.numbers.push(0);
+        hand.wait(pause, "second step");
+    }
+}
+
+#[test]
+fn what_takes_exactly_one_preemption_is_found_with_one_and_not_without() {
+    let schedules = [Schedule::Uniform, Schedule::pct(0), Schedule::pct(1)];
+    let [uniform, none, one] = schedules.map(|how| found(&how, between));
+    println!("of {SEEDS} seeds: {uniform} uniform, {none} without preemptions, {one} with one");
+    assert_eq!((uniform, none), (0, 0));
+    assert!(one >= 10, "{one}");
+}
+
 /// One hand tells another something, and a third, who passes it on ten times. The planted bug: that
 /// what was told first comes first.
 fn relay(world: &mut World<Hands>, schedule: &Schedule) -> Result<(), Failure> {

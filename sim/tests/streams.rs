@@ -5,6 +5,8 @@
     reason = "a test looks for one variant"
 )]
 
+#[path = "streams/conversation.rs"]
+mod conversation;
 #[path = "streams/property.rs"]
 mod property;
 #[path = "streams/talker.rs"]
@@ -12,6 +14,7 @@ mod talker;
 #[path = "streams/workers.rs"]
 mod workers;
 
+use conversation::both_closed;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
@@ -42,13 +45,6 @@ fn silent(options: TcpOptions) -> (World<Talk>, NodeId, NodeId) {
 
 fn cut(world: &mut World<Talk>, a: NodeId, b: NodeId) {
     world.link(a, b, &Link::default().loss(1.0));
-}
-
-fn both_closed(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
-    [nodes.0, nodes.1].iter().all(|&node| {
-        let mut ears = world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
-        ears.next().is_some_and(|ear| ear.closed.is_some())
-    })
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use core::any::Any;
 use core::cell::OnceCell;
+use core::fmt::Debug;
 
 use super::{SpawnError, TaskView, WorkerConfig};
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
@@ -97,6 +98,16 @@ impl<A: App> Groups<A> {
             .iter()
             .filter_map(|group| group.poll_timeout())
             .min_by_key(|first| first.at)
+    }
+
+    /// The task whose deadline is the first.
+    pub(super) fn first_due(&self) -> Option<(TaskId, Deadline)> {
+        let due = self.groups.iter().filter_map(|group| group.first_due());
+        due.min_by_key(|(_, deadline)| deadline.at)
+    }
+
+    pub(super) fn inspect(&self, task: TaskId) -> Option<&dyn Debug> {
+        self.groups.get(usize::from(task.group))?.inspect(task)
     }
 
     /// When the first deadline is.
@@ -246,7 +257,7 @@ impl<'a, A: App> Spawner<'a, A> {
 #[derive(Debug)]
 pub struct Spawned(pub(super) Result<TaskId, SpawnError>);
 
-impl<A: App> core::fmt::Debug for Groups<A> {
+impl<A: App> Debug for Groups<A> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} groups, {} tasks", self.groups.len(), self.tasks())
     }
@@ -264,6 +275,8 @@ trait Group<A: App> {
     fn next_at(&self) -> Option<Timestamp>;
     fn view_from(&self, slot: u32) -> Option<TaskView>;
     fn poll_timeout(&self) -> Option<Deadline>;
+    fn first_due(&self) -> Option<(TaskId, Deadline)>;
+    fn inspect(&self, task: TaskId) -> Option<&dyn Debug>;
     fn resume(&mut self, outputs: &mut dyn GroupOutputs<A>);
     fn detach(&mut self, task: TaskId);
     fn remove(&mut self, task: TaskId, outputs: &mut dyn GroupOutputs<A>);
@@ -329,6 +342,14 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
 
     fn poll_timeout(&self) -> Option<Deadline> {
         Self::poll_timeout(self)
+    }
+
+    fn first_due(&self) -> Option<(TaskId, Deadline)> {
+        Self::first_due(self)
+    }
+
+    fn inspect(&self, task: TaskId) -> Option<&dyn Debug> {
+        self.get(task)?.inspect()
     }
 
     fn resume(&mut self, outputs: &mut dyn GroupOutputs<T::App>) {

@@ -2,8 +2,11 @@
 //! and what was left behind. Nothing here changes anything, and nothing of it is needed to drive a
 //! worker.
 
+use core::fmt::Debug;
+
 use super::{Bus, Worker};
 use crate::id::{RequestId, ResourceId, TaskId};
+use crate::slots::Key;
 use crate::task::App;
 use crate::time::{Deadline, Timestamp};
 
@@ -64,6 +67,26 @@ impl<A: App> Worker<A> {
     /// All that its tasks have open, are opening or closing, by slot.
     pub fn resource_views(&self) -> impl Iterator<Item = ResourceView> {
         self.resources.views()
+    }
+
+    /// The task that owns what has this key: the slots and generations of all that a worker has open
+    /// differ, so traces have no more of an id than these.
+    #[must_use]
+    pub fn owner_of_key(&self, key: Key) -> Option<TaskId> {
+        self.resources.owner_of_key(key)
+    }
+
+    /// What a task shows of itself: see [`Task::inspect`](crate::Task::inspect). `None` if it shows
+    /// nothing, or is no more.
+    #[must_use]
+    pub fn inspect(&self, task: TaskId) -> Option<&dyn Debug> {
+        self.groups.inspect(task)
+    }
+
+    /// The task whose deadline is the first, and that deadline.
+    #[must_use]
+    pub fn first_due(&self) -> Option<(TaskId, Deadline)> {
+        self.groups.first_due()
     }
 
     /// All requests of its tasks that are open.

@@ -21,12 +21,38 @@ pub(super) struct ResourceTable {
 #[derive(Debug)]
 struct Owned(BTreeSet<(TaskId, Key)>);
 
+/// What a slot holds: its key and the worker make the id.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    id: ResourceId,
-    /// `None` for a stream that its task has closed and that still sends what was written.
-    owner: Option<TaskId>,
+    kind: Kind,
+    owner: TaskId,
     since: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Socket,
+    Listener,
+    Stream,
+    /// A stream that its task has closed and that still sends what was written: nobody owns it.
+    ClosedStream,
+    Device,
+}
+
+impl Entry {
+    #[inline]
+    fn owner(&self) -> Option<TaskId> {
+        (self.kind != Kind::ClosedStream).then_some(self.owner)
+    }
+
+    const fn id(&self, worker: u16, key: Key) -> ResourceId {
+        match self.kind {
+            Kind::Socket => ResourceId::Socket(SocketId { worker, key }),
+            Kind::Listener => ResourceId::Listener(ListenerId { worker, key }),
+            Kind::Stream | Kind::ClosedStream => ResourceId::Stream(StreamId { worker, key }),
+            Kind::Device => ResourceId::Device(DeviceId { worker, key }),
+        }
+    }
 }
 
 impl ResourceTable {
@@ -57,7 +83,8 @@ impl ResourceTable {
         now: Timestamp,
         owner: TaskId,
     ) -> Result<SocketId, SocketId> {
-        self.insert(now, owner, |worker, key| SocketId { worker, key })
+        let id = |worker, key| SocketId { worker, key };
+        self.insert(now, owner, Kind::Socket, id)
     }
 
     /// The same for a listener.
@@ -66,7 +93,8 @@ impl ResourceTable {
         now: Timestamp,
         owner: TaskId,
     ) -> Result<ListenerId, ListenerId> {
-        self.insert(now, owner, |worker, key| ListenerId { worker, key })
+        let id = |worker, key| ListenerId { worker, key };
+        self.insert(now, owner, Kind::Listener, id)
     }
 
     /// The same for a stream.
@@ -75,7 +103,8 @@ impl ResourceTable {
         now: Timestamp,
         owner: TaskId,
     ) -> Result<StreamId, StreamId> {
-        self.insert(now, owner, |worker, key| StreamId { worker, key })
+        let id = |worker, key| StreamId { worker, key };
+        self.insert(now, owner, Kind::Stream, id)
     }
 
     /// The same for a device.
@@ -84,32 +113,28 @@ impl ResourceTable {
         now: Timestamp,
         owner: TaskId,
     ) -> Result<DeviceId, DeviceId> {
-        self.insert(now, owner, |worker, key| DeviceId { worker, key })
+        let id = |worker, key| DeviceId { worker, key };
+        self.insert(now, owner, Kind::Device, id)
     }
 
-    fn insert<I: Into<ResourceId> + Copy>(
+    fn insert<I>(
         &mut self,
         now: Timestamp,
         owner: TaskId,
+        kind: Kind,
         id: impl Fn(u16, Key) -> I,
     ) -> Result<I, I> {
-        let nothing = id(self.worker, NO_KEY);
         let entry = Entry {
-            id: nothing.into(),
-            owner: Some(owner),
+            kind,
+            owner,
             since: now,
         };
         let room = self.entries.len() < self.resources_max as usize;
-        let key = room.then(|| self.entries.insert(entry)).flatten();
-        let (Some(key), worker) = (key, self.worker) else {
-            return Err(nothing);
+        let Some(key) = room.then(|| self.entries.insert(entry)).flatten() else {
+            return Err(id(self.worker, NO_KEY));
         };
-        let id = id(worker, key);
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.id = id.into();
-        }
         self.note(owner, key);
-        Ok(id)
+        Ok(id(self.worker, key))
     }
 
     /// The task that it belongs to. `None` if the id is stale or another worker's, or if its task
@@ -120,7 +145,12 @@ impl ResourceTable {
         if id.worker() != self.worker {
             return None;
         }
-        self.entries.get(id.key())?.owner
+        self.entries.get(id.key())?.owner()
+    }
+
+    /// The same of whatever has this key.
+    pub(super) fn owner_of_key(&self, key: Key) -> Option<TaskId> {
+        self.entries.get(key)?.owner()
     }
 
     /// The same for a socket.
@@ -129,7 +159,7 @@ impl ResourceTable {
         if socket.worker != self.worker {
             return None;
         }
-        self.entries.get(socket.key)?.owner
+        self.entries.get(socket.key)?.owner()
     }
 
     /// Takes it from its task. A stream keeps its slot until [`ResourceTable::remove`].
@@ -139,8 +169,9 @@ impl ResourceTable {
         }
         if id.worker() == self.worker
             && let Some(entry) = self.entries.get_mut(id.key())
-            && let Some(owner) = entry.owner.take()
+            && let Some(owner) = entry.owner()
         {
+            entry.kind = Kind::ClosedStream;
             self.forget(owner, id.key());
         }
     }
@@ -150,7 +181,7 @@ impl ResourceTable {
         let id = id.into();
         if id.worker() == self.worker
             && let Some(entry) = self.entries.remove(id.key())
-            && let Some(owner) = entry.owner
+            && let Some(owner) = entry.owner()
         {
             self.forget(owner, id.key());
         }
@@ -158,9 +189,9 @@ impl ResourceTable {
 
     /// What can be seen of each.
     pub(super) fn views(&self) -> impl Iterator<Item = ResourceView> {
-        self.entries.iter().map(|(_, entry)| ResourceView {
-            id: entry.id,
-            owner: entry.owner,
+        self.entries.iter().map(|(key, entry)| ResourceView {
+            id: entry.id(self.worker, key),
+            owner: entry.owner(),
             since: entry.since,
         })
     }
@@ -169,14 +200,15 @@ impl ResourceTable {
     pub(super) fn first_of(&self, owner: TaskId) -> Option<ResourceId> {
         let Some(owned) = &self.by_owner else {
             // By slot, which is the order in which it would be there.
-            let mut few = self.entries.iter().map(|(_, entry)| entry);
+            let mut few = self.entries.iter();
             return few
-                .find(|entry| entry.owner == Some(owner))
-                .map(|entry| entry.id);
+                .find(|(_, entry)| entry.owner() == Some(owner))
+                .map(|(key, entry)| entry.id(self.worker, key));
         };
         let mut all = owned.0.range((owner, Key::FIRST)..=(owner, Key::LAST));
         let &(_, key) = all.next()?;
-        self.entries.get(key).map(|entry| entry.id)
+        let entry = self.entries.get(key)?;
+        Some(entry.id(self.worker, key))
     }
 
     /// A new entry has this owner.
@@ -185,7 +217,7 @@ impl ResourceTable {
             owned.0.insert((owner, key));
         } else if self.entries.places() > FEW_MAX {
             let entries = self.entries.iter();
-            let owned = entries.filter_map(|(key, entry)| Some((entry.owner?, key)));
+            let owned = entries.filter_map(|(key, entry)| Some((entry.owner()?, key)));
             self.by_owner = Some(Box::new(Owned(owned.collect())));
         }
     }

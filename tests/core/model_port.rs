@@ -2,8 +2,8 @@
 
 use stillpoint::{End, SpawnError};
 
+use super::super::probe::{Act, Entry, Heard, Place, Pushed, Said};
 use super::{Model, Own, Socket};
-use crate::probe::{Act, Entry, Heard, Place, Pushed, Said};
 
 impl Model {
     /// What the worker does with an output.

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::path::{LATENCY_MAX, nanos};
+use super::path::LATENCY_MAX;
 
 /// Latencies out of a file: over time, or as samples to draw from.
 ///
@@ -183,7 +183,8 @@ fn number(text: &str, unit: &str, seconds: f64) -> Result<u64, String> {
             "a latency of {text} ms: at most {LATENCY_MAX:?} can be simulated"
         ));
     }
-    Ok(nanos(duration))
+    u64::try_from(duration.as_nanos())
+        .map_err(|_| format!("{text} {unit} is beyond what can be simulated, some 584 years"))
 }
 
 #[cfg(test)]
@@ -197,6 +198,10 @@ mod tests {
     #[test]
     fn a_wrong_line_is_named_with_what_is_wrong() {
         assert_eq!(problem("# nothing\n\n"), "no line with a latency");
+        assert_eq!(
+            problem("0 1\n1e17 1"),
+            "line 2: 1e17 s is beyond what can be simulated, some 584 years"
+        );
         assert_eq!(problem("1 2\nx 3"), "line 2: `x` is not a number");
         assert_eq!(
             problem("1 2\n\n2 -3"),

@@ -13,6 +13,7 @@ use super::interfaces::HostAddress;
 use super::straight::{Lone, NOBODY};
 use super::table::Ipv4Table;
 use super::{Host, Network};
+use crate::few::Few;
 use crate::room::{Lazy, make_room};
 
 /// Whose an address is, and at which of its interfaces.
@@ -70,10 +71,10 @@ impl Network {
         self.hosts.push(Host {
             name,
             is_down: false,
-            addresses: Vec::new(),
+            addresses: Few::default(),
             behind,
             realm: self.realm_behind(behind),
-            bound: Vec::new(),
+            bound: Few::default(),
             members: Lazy::default(),
             flow_key: self.flow.below(entity, 0, 1 << 63),
             ports_chosen: 0,
@@ -81,7 +82,7 @@ impl Network {
         for &own in &addresses {
             self.enlist(number, own);
         }
-        self.hosts[number as usize].addresses = addresses;
+        self.hosts[number as usize].addresses = addresses.into_iter().collect();
         number
     }
 

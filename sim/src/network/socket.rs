@@ -1,6 +1,6 @@
 //! A socket as its worker sees it: what it speaks, where it sends from, and what waits at it.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use stillpoint::{DatagramRun, Dscp, SocketId, Timestamp, Token, UdpBuffers, UdpOpen, V6Only};
 
@@ -10,11 +10,12 @@ use crate::room::make_room;
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) id: SocketId,
-    pub(super) local: SocketAddr,
+    pub(super) local: Local,
     pub(super) domain: Domain,
     pub(super) dscp: Dscp,
     /// The addresses it sends from to IPv4 and to IPv6, unless it sends to its own node.
-    pub(super) sources: [Option<IpAddr>; 2],
+    ipv4_source: Option<Ipv4Addr>,
+    ipv6_source: Option<Ipv6Addr>,
     /// Set if something was asked for that few ask for.
     special: Option<Box<Special>>,
 }
@@ -23,6 +24,34 @@ pub(super) struct Socket {
 struct Special {
     open: UdpOpen,
     waiting: Waiting,
+}
+
+/// To what a socket is bound: a [`SocketAddr`] without what only IPv6 has, in less room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Local {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl Local {
+    #[inline(always)]
+    pub(super) const fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    #[inline(always)]
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl From<SocketAddr> for Local {
+    fn from(local: SocketAddr) -> Self {
+        Self {
+            ip: local.ip(),
+            port: local.port(),
+        }
+    }
 }
 
 /// The open sockets of all workers.
@@ -89,8 +118,8 @@ impl Sockets {
 impl Socket {
     pub(super) fn new(
         id: SocketId,
-        local: SocketAddr,
-        sources: [Option<IpAddr>; 2],
+        local: Local,
+        source: impl Fn(IpAddr) -> Option<IpAddr>,
         open: &UdpOpen,
     ) -> Self {
         Self {
@@ -98,7 +127,14 @@ impl Socket {
             local,
             domain: Domain::of(open),
             dscp: open.dscp,
-            sources,
+            ipv4_source: match source(Ipv4Addr::UNSPECIFIED.into()) {
+                Some(IpAddr::V4(source)) => Some(source),
+                Some(IpAddr::V6(_)) | None => None,
+            },
+            ipv6_source: match source(Ipv6Addr::UNSPECIFIED.into()) {
+                Some(IpAddr::V6(source)) => Some(source),
+                Some(IpAddr::V4(_)) | None => None,
+            },
             special: is_special(open).then(|| {
                 Box::new(Special {
                     open: *open,
@@ -122,11 +158,15 @@ impl Socket {
     /// The address that it sends from to IPv4 addresses of others, if it is as most are.
     #[inline(always)]
     pub(super) fn plain_source(&self) -> Option<Ipv4Addr> {
-        match self.sources[0] {
-            Some(IpAddr::V4(source)) if self.special.is_none() && self.domain != Domain::V6 => {
-                Some(source)
-            }
-            Some(_) | None => None,
+        let plain = self.special.is_none() && self.domain != Domain::V6;
+        self.ipv4_source.filter(|_| plain)
+    }
+
+    /// The address that it sends from to others of the family of `target`, which it speaks.
+    pub(super) fn source_to(&self, target: IpAddr) -> Option<IpAddr> {
+        match target {
+            IpAddr::V4(_) => self.ipv4_source.map(IpAddr::V4),
+            IpAddr::V6(_) => self.ipv6_source.map(IpAddr::V6),
         }
     }
 

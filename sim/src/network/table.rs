@@ -9,7 +9,7 @@ type Owner = (u32, InterfaceIndex);
 /// never gone through, so the order of its places does not show.
 #[derive(Debug, Default)]
 pub(super) struct Ipv4Table {
-    /// A power of two of places, less than half of them taken; or none.
+    /// A power of two of places, at most two thirds of them taken; or none.
     places: Vec<Option<(u32, Owner)>>,
     len: usize,
 }
@@ -32,7 +32,7 @@ impl Ipv4Table {
 
     /// Puts an owner in, and gives the one before.
     pub(super) fn insert(&mut self, ip: u32, owner: Owner) -> Option<Owner> {
-        if 2 * (self.len + 1) > self.places.len() {
+        if 3 * (self.len + 1) > 2 * self.places.len() {
             self.grow();
         }
         let mut place = self.home(ip);

@@ -51,6 +51,9 @@ impl<A: App> World<A> {
         } else {
             outside.buses.take(path, worker.takes_bus(from))
         };
+        if let Taken::First(cause, _) = taken {
+            outside.trace.follow(cause);
+        }
         let input = match taken {
             Taken::Nothing => return,
             Taken::Held => {
@@ -58,12 +61,12 @@ impl<A: App> World<A> {
                 seat.watched = true;
                 return;
             }
-            Taken::First(Carried::Joined) => WorkerInput::PeerJoined(from),
-            Taken::First(Carried::Left) => {
+            Taken::First(_, Carried::Joined) => WorkerInput::PeerJoined(from),
+            Taken::First(_, Carried::Left) => {
                 outside.buses.close(path);
                 WorkerInput::PeerLeft(from)
             }
-            Taken::First(Carried::Item(item)) => {
+            Taken::First(_, Carried::Item(item)) => {
                 outside.network.counters.bus_waiting -= item.messages();
                 WorkerInput::Bus { from, item }
             }
@@ -124,6 +127,7 @@ impl<A: App> Outside<A> {
 
     /// Puts what is no item into a queue.
     pub(super) fn push_carried(&mut self, path: BusPath, carried: Carried<A>) {
+        let carried = (self.trace.latest(), carried);
         if let Some(channel) = self.buses.channel(path)
             && let Some(arrival) = self.buses.push(path, self.now, carried)
         {
@@ -158,7 +162,8 @@ impl<A: App> Sink<'_, A> {
             return trace.push(place, TraceKind::BusLost, 0, [text, u64::from(to), 0]);
         };
         network.counters.bus_waiting += messages;
-        if let Some(arrival) = buses.push(path, place.at, Carried::Item(item)) {
+        let carried = (trace.next(), Carried::Item(item));
+        if let Some(arrival) = buses.push(path, place.at, carried) {
             let words = [text, u64::from(to), arrival.as_nanos()];
             trace.push(place, TraceKind::BusCarried, 0, words);
             agenda.push(arrival, channel, Event::Bus(path));

@@ -12,7 +12,7 @@ use crate::device::{Goal, PacketFlight};
 use crate::link::{Fate, Hop, IPV4_HEADER, IPV6_HEADER, Parcel};
 use crate::network::Flight;
 use crate::tcp::Segment;
-use crate::trace::{Place, TraceKind, peer, size};
+use crate::trace::{Form, Place, Shown, TraceKind, peer, size};
 
 /// What travels over a link, with who sent it.
 pub(super) enum Cargo {
@@ -174,7 +174,29 @@ impl<A: App> Outside<A> {
     /// Records a verdict on something.
     pub(super) fn trace_cargo(&mut self, kind: TraceKind, cargo: &Cargo, more: u64) {
         let (place, id, [first, second]) = cargo.traced();
-        self.trace.push(place, kind, id, [first, second, more]);
+        let words = [first, second, more];
+        if self.trace.is_recording() {
+            let shown = self.shown_of(cargo);
+            self.trace.show(place, kind, id, words, || shown);
+        } else {
+            self.trace.push(place, kind, id, words);
+        }
+    }
+
+    /// What a recorded trace says of something besides.
+    fn shown_of<'a>(&self, cargo: &'a Cargo) -> Shown<'a> {
+        match cargo {
+            Cargo::Datagrams { flight, .. } => Shown::Datagrams(flight),
+            Cargo::Segment { segment, .. } => Shown::Segment(segment),
+            Cargo::Packet { to, packet, .. } => Shown::Packet {
+                packet,
+                form: match self.kind_of_goal(*to) {
+                    DeviceKind::Tap => Form::Frame,
+                    DeviceKind::Tun => Form::Ip,
+                },
+                to: self.node_of_goal(*to),
+            },
+        }
     }
 
     pub(super) fn drop_cargo(&mut self, cargo: Cargo, cause: DropCause) {
@@ -286,7 +308,7 @@ impl<A: App> Outside<A> {
             Cargo::Packet {
                 place,
                 id,
-                to,
+                ref to,
                 ref packet,
             } => {
                 let bytes = packet.payload.len() as u64;
@@ -295,7 +317,8 @@ impl<A: App> Outside<A> {
                     Goal::Gate { .. } => u64::MAX,
                 };
                 let words = [device, bytes, at.as_nanos()];
-                self.trace.resource(place, kind, id, words);
+                let (id, shown) = (id.to_words()[1], self.shown_of(&cargo));
+                self.trace.show(place, kind, id, words, || shown);
             }
         }
         let (channel, event) = match cargo {

@@ -15,7 +15,7 @@ use super::errors::Told;
 use super::outside::{Event, Outside, Sink};
 use crate::counters::DropCause;
 use crate::network::{Audience, Flight, Landing, Route, Spread, Straight, heard_at};
-use crate::trace::{Place, TraceKind, peer, size};
+use crate::trace::{Place, Shown, TraceKind, peer, size};
 
 impl<A: App> Sink<'_, A> {
     /// Sends datagrams off.
@@ -190,8 +190,9 @@ impl<A: App> Outside<A> {
             return self.carry_over_faulty(place, flight, count);
         };
         let words = [shown[0], shown[1], arrival.as_nanos()];
-        self.trace
-            .resource(place, TraceKind::Carried, flight.socket, words);
+        let (kind, id) = (TraceKind::Carried, flight.socket.to_words()[1]);
+        let shown = || Shown::Datagrams(&flight);
+        self.trace.show(place, kind, id, words, shown);
         self.agenda.push(arrival, link, Event::Flight(flight));
     }
 
@@ -205,8 +206,9 @@ impl<A: App> Outside<A> {
     ) {
         let bytes = flight.run.payload.len();
         let words = [peer(flight.target), size(bytes, count), cause as u64];
-        self.trace
-            .resource(place, TraceKind::Dropped, flight.socket, words);
+        let (kind, id) = (TraceKind::Dropped, flight.socket.to_words()[1]);
+        let shown = || Shown::Datagrams(flight);
+        self.trace.show(place, kind, id, words, shown);
         self.network.counters.dropped.add(cause, count);
         self.network.counters.in_flight -= count;
     }
@@ -396,7 +398,11 @@ impl<A: App> Outside<A> {
                 trace.received(place, *stream, data);
             }
             WorkerInput::Network(event) => {
-                let text = trace.text(event);
+                let text = if matches!(event, NetworkEvent::UdpOpened { .. }) {
+                    trace.opened_text(event)
+                } else {
+                    trace.text(event)
+                };
                 trace.resource(place, TraceKind::Network, event.resource(), [text, 0, 0]);
             }
             WorkerInput::Timeout => trace.push(place, TraceKind::Timeout, 0, [0; 3]),

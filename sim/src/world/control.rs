@@ -44,7 +44,8 @@ impl<A: App> World<A> {
         if seat.worker.is_none() {
             return; // It was counted when the worker went.
         }
-        seat.backlog.controls.push_back(input);
+        let cause = self.outside.trace.root();
+        seat.backlog.controls.push_back((cause, input));
         if !seat.controls.attended {
             self.control_turn(number);
         }
@@ -62,7 +63,8 @@ impl<A: App> World<A> {
         if seat.held || !worker.takes_control() {
             return;
         }
-        if let Some(input) = seat.backlog.controls.pop_front() {
+        if let Some((cause, input)) = seat.backlog.controls.pop_front() {
+            self.outside.trace.follow(cause);
             seat.controls.underway -= 1;
             self.give(number, input);
         }
@@ -99,10 +101,10 @@ impl<A: App> NodeController<'_, A> {
     ) -> Result<SpawnId, ControlError> {
         self.weigh();
         let node = self.node.index();
-        let plane = &mut self.world.outside.desks[node].plane;
+        let plane = self.world.outside.desks[node].plane_mut();
         let worker = plane.place(placement.into())?;
         self.check_room(worker)?;
-        let plane = &mut self.world.outside.desks[node].plane;
+        let plane = self.world.outside.desks[node].plane_mut();
         let (id, input) = plane.spawn(worker, spawn);
         self.push(worker, WorkerInput::Control(input));
         Ok(id)
@@ -112,7 +114,7 @@ impl<A: App> NodeController<'_, A> {
     #[must_use]
     pub fn spawn_state(&self, spawn: SpawnId) -> SpawnState {
         let desk = &self.world.outside.desks[self.node.index()];
-        desk.plane.spawn_state(spawn)
+        desk.plane().spawn_state(spawn)
     }
 
     /// Gives a task, or the agent of a worker, a command. If there is no such task, that is an
@@ -149,7 +151,7 @@ impl<A: App> NodeController<'_, A> {
         let to = to.into();
         self.check(to.worker())?;
         let desk = &mut self.world.outside.desks[self.node.index()];
-        let (id, input) = desk.plane.command(to, command);
+        let (id, input) = desk.plane_mut().command(to, command);
         self.push(to.worker(), WorkerInput::Control(input));
         Ok(id)
     }
@@ -189,7 +191,7 @@ impl<A: App> NodeController<'_, A> {
         let number = self.node.number();
         let worker = self.world.add_seat(number, Joining::Later)?;
         let desk = &mut self.world.outside.desks[self.node.index()];
-        desk.plane.push_event(ControllerEvent::WorkerStarted {
+        desk.plane_mut().push_event(ControllerEvent::WorkerStarted {
             worker,
             instead_of: None,
         });
@@ -204,7 +206,7 @@ impl<A: App> NodeController<'_, A> {
     /// [`ControlError`] if there is no such worker, or it is on its way out already.
     pub fn remove_worker(&mut self, worker: u16) -> Result<(), ControlError> {
         let desk = &mut self.world.outside.desks[self.node.index()];
-        let input = WorkerInput::Control(desk.plane.remove_worker(worker)?);
+        let input = WorkerInput::Control(desk.plane_mut().remove_worker(worker)?);
         self.world.have_leave(self.node.number(), worker);
         let number = self.node.number();
         self.world.outside.tell_worker(number, worker, input);
@@ -218,8 +220,8 @@ impl<A: App> NodeController<'_, A> {
     /// [`ControlError`] if there is no such worker, or none any more.
     pub fn abort_worker(&mut self, worker: u16) -> Result<(), ControlError> {
         let desk = &mut self.world.outside.desks[self.node.index()];
-        let removed = desk.plane.remove_worker(worker);
-        let is_there = desk.plane.workers().any(|there| there == worker);
+        let removed = desk.plane_mut().remove_worker(worker);
+        let is_there = desk.plane().workers().any(|there| there == worker);
         if let (Err(error), false) = (removed, is_there) {
             return Err(error);
         }
@@ -278,20 +280,20 @@ impl<A: App> NodeController<'_, A> {
     fn weigh(&mut self) {
         let world = &mut *self.world;
         let desk = &mut world.outside.desks[self.node.index()];
-        for &number in &desk.seats {
-            let seat = &world.seats[number as usize];
+        for place in 0..desk.seats.len() {
+            let seat = &world.seats[desk.seats[place] as usize];
             let load = Load {
                 utilization: seat.utilization(world.outside.now),
                 tasks: seat.tasks(),
             };
-            desk.plane.set_load(seat.index, load);
+            desk.plane_mut().set_load(seat.index, load);
         }
     }
 
     /// Whether a worker may be told something, and has room for it.
     fn check(&self, worker: u16) -> Result<(), ControlError> {
         let desk = &self.world.outside.desks[self.node.index()];
-        desk.plane.check(worker)?;
+        desk.plane().check(worker)?;
         self.check_room(worker)
     }
 
@@ -312,7 +314,7 @@ impl<A: App> NodeController<'_, A> {
         input: impl Fn(A::Message) -> ControlInput<A>,
     ) -> Result<(), ControlError> {
         let desk = &self.world.outside.desks[self.node.index()];
-        let workers: Vec<u16> = desk.plane.workers().collect();
+        let workers: Vec<u16> = desk.plane().workers().collect();
         for &worker in &workers {
             self.check_room(worker)?;
         }
@@ -349,8 +351,8 @@ impl<A: App> fmt::Debug for NodeController<'_, A> {
         let desk = &self.world.outside.desks[self.node.index()];
         f.debug_struct("NodeController")
             .field("node", &self.world.node_name(self.node))
-            .field("workers", &desk.plane.workers().count())
-            .field("stopping", &desk.plane.is_stopping())
+            .field("workers", &desk.plane().workers().count())
+            .field("stopping", &desk.plane().is_stopping())
             .finish_non_exhaustive()
     }
 }

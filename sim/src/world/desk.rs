@@ -1,14 +1,16 @@
 //! Desks: the controller of one node, and what it is told.
 
+use core::cell::OnceCell;
 use std::collections::VecDeque;
 
 use stillpoint::{
-    App, ControlInput, ControlOutput, ControlPlane, ControllerEvent, TaskId, WorkerInput,
-    WorkerOutput,
+    App, ControlError, ControlInput, ControlOutput, ControlPlane, ControllerEvent, TaskId,
+    WhenWorkerFails, WorkerInput, WorkerOutput,
 };
 
 use super::lives::Storage;
 use super::outside::{Event, Outside, Reported, Sink, controls};
+use crate::few::Few;
 use crate::node::NodeId;
 use crate::room::Lazy;
 use crate::trace::TraceKind;
@@ -16,8 +18,11 @@ use crate::trace::TraceKind;
 /// The controller of a node, and which workers it has.
 pub(super) struct Desk<A: App> {
     /// By index: the numbers of its workers among all workers, those that are no more included.
-    pub(super) seats: Vec<u32>,
-    pub(super) plane: ControlPlane<A>,
+    pub(super) seats: Few<u32>,
+    /// Made when somebody deals with it: as long as nobody has, all its workers are there, and
+    /// nothing was asked of them.
+    plane: OnceCell<Box<ControlPlane<A>>>,
+    when_worker_fails: WhenWorkerFails,
     /// Whether the scenario has asked for the controller. Else nobody would take its events.
     pub(super) watched: bool,
     /// The reports that are among its events: each has an [`ControllerEvent::Interrupted`] in its
@@ -32,10 +37,11 @@ pub(super) struct Desk<A: App> {
 }
 
 impl<A: App> Desk<A> {
-    pub(super) fn new(plane: ControlPlane<A>, inputs_max: usize) -> Self {
+    pub(super) fn new(when_worker_fails: WhenWorkerFails, inputs_max: usize) -> Self {
         Self {
-            seats: Vec::new(),
-            plane,
+            seats: Few::default(),
+            plane: OnceCell::new(),
+            when_worker_fails,
             watched: false,
             reports: Lazy::default(),
             inputs_max,
@@ -44,10 +50,46 @@ impl<A: App> Desk<A> {
         }
     }
 
+    /// What decides.
+    pub(super) fn plane(&self) -> &ControlPlane<A> {
+        self.plane.get_or_init(|| {
+            let mut plane = ControlPlane::new(self.when_worker_fails);
+            for _ in self.seats.iter() {
+                let index = plane.next_worker();
+                plane.worker_started(index.expect("as many workers as there are"));
+            }
+            Box::new(plane)
+        })
+    }
+
+    /// The same, to be told something.
+    pub(super) fn plane_mut(&mut self) -> &mut ControlPlane<A> {
+        self.plane();
+        self.plane.get_mut().expect("just made")
+    }
+
+    /// The index of a worker that is to come.
+    pub(super) fn next_worker(&mut self) -> Result<u16, ControlError> {
+        match self.plane.get_mut() {
+            Some(plane) => plane.next_worker(),
+            None => u16::try_from(self.seats.len()).map_err(|_| ControlError::NoIndex),
+        }
+    }
+
+    /// The worker of this number has come, as the next one.
+    pub(super) fn worker_started(&mut self, index: u16, number: u32) {
+        self.seats.push(number);
+        if let Some(plane) = self.plane.get_mut() {
+            plane.worker_started(index);
+        }
+    }
+
     /// Forgets what nobody is going to ask for.
     pub(super) fn tidy(&mut self) {
-        if !self.watched {
-            while self.plane.poll_event().is_some() {}
+        if !self.watched
+            && let Some(plane) = self.plane.get_mut()
+        {
+            while plane.poll_event().is_some() {}
         }
     }
 }
@@ -57,7 +99,7 @@ impl<A: App> Outside<A> {
     pub(super) fn poll_event(&mut self, node: u32) -> Option<ControllerEvent<A>> {
         let desk = &mut self.desks[node as usize];
         loop {
-            let event = desk.plane.poll_event()?;
+            let event = desk.plane.get_mut()?.poll_event()?;
             if !matches!(event, ControllerEvent::Interrupted) {
                 return Some(event);
             }
@@ -75,14 +117,14 @@ impl<A: App> Outside<A> {
 
     /// Goes on to the next phase of a shutdown once the present one is over.
     pub(super) fn go_through_phases(&mut self, node: u32) {
-        while let Some(phase) = self.desks[node as usize].plane.poll_phase() {
+        while let Some(phase) = self.desks[node as usize].plane_mut().poll_phase() {
             self.tell_phase(node, phase);
         }
     }
 
     /// Tells all workers of a node of a phase of a shutdown.
     pub(super) fn tell_phase(&mut self, node: u32, phase: u8) {
-        let workers: Vec<u16> = self.desks[node as usize].plane.workers().collect();
+        let workers: Vec<u16> = self.desks[node as usize].plane().workers().collect();
         for worker in workers {
             let input = WorkerInput::Control(ControlInput::Shutdown { phase });
             self.tell_worker(node, worker, input);
@@ -122,7 +164,7 @@ impl<A: App> Sink<'_, A> {
         });
         let desk = &mut self.outside.desks[place.node as usize];
         if desk.watched {
-            desk.plane.push_event(ControllerEvent::Interrupted);
+            desk.plane_mut().push_event(ControllerEvent::Interrupted);
             desk.reports.push_back(number);
         }
     }
@@ -131,7 +173,7 @@ impl<A: App> Sink<'_, A> {
     pub(super) fn tell_controller(&mut self, output: impl FnOnce() -> WorkerOutput<A>) {
         let desk = &mut self.outside.desks[self.place.node as usize];
         if desk.watched {
-            desk.plane.handle_output(self.place.worker, output());
+            desk.plane_mut().handle_output(self.place.worker, output());
         }
     }
 
@@ -149,7 +191,7 @@ impl<A: App> Sink<'_, A> {
             self.spawn_failed(None, error.clone());
         }
         let desk = &mut self.outside.desks[place.node as usize];
-        desk.plane
+        desk.plane_mut()
             .handle_output(place.worker, WorkerOutput::Control(output));
         desk.tidy();
         self.outside.go_through_phases(place.node);

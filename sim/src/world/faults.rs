@@ -120,12 +120,14 @@ impl<A: App> World<A> {
             node: fault.node().map_or(0, |node| self.known(node).number()),
             worker: 0,
         };
+        let scope = self.outside.trace.scope();
         self.outside
             .trace
             .push(place, TraceKind::Fault, 0, [text, 0, 0]);
         self.note_fault();
         self.faults.reached.insert(fault.kind(), true);
         self.apply(fault);
+        self.outside.trace.go_back(scope);
     }
 
     /// The kinds of faults that may have happened, and whether they have, for a footprint.
@@ -258,9 +260,8 @@ impl<A: App> World<A> {
         let maimed = core::mem::take(&mut self.faults.maimed);
         for number in 0..self.nodes.len() {
             let node = NodeId::new(u32::try_from(number).expect("fewer than 2^32 nodes"));
-            let known = self.nodes.get_index(number).map(|(_, known)| known);
-            let (starts, wanted) =
-                known.map_or((false, 0), |known| (known.starts.is_some(), known.workers));
+            let known = &mut self.nodes[number];
+            let (starts, wanted) = (known.starts().is_some(), known.workers);
             let lacks = maimed.contains(&node.number()) && self.workers(node) < wanted;
             if self.is_down(node) || (starts && lacks) {
                 self.restart_now(node);
@@ -330,15 +331,11 @@ impl<A: App> World<A> {
             Some(nodes) => nodes.iter().map(|&node| self.known(node)).collect(),
             None => all.collect(),
         };
-        let workers = |node: NodeId| {
-            let known = self.nodes.get_index(node.index());
-            known.map_or(0, |(_, known)| known.workers)
-        };
         let targets = wanted.iter().map(|&node| Target {
             node,
             is_nat: self.outside.network.nat(node.number()).is_some(),
             entity: self.outside.network.entities[node.index()],
-            workers: workers(node),
+            workers: self.nodes[node.index()].workers,
         });
         let targets: Vec<Target> = targets.collect();
         assert!(

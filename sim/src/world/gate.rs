@@ -10,10 +10,10 @@ use super::cargo::Cargo;
 use super::outside::{Event, Outside};
 use crate::counters::DropCause;
 use crate::link::Gate;
-use crate::trace::TraceKind;
+use crate::trace::{Cause, TraceKind};
 
 /// What waits in front of links that are clogged, by link.
-pub(super) type Held = IndexMap<(u32, u32), VecDeque<Cargo>, FxBuildHasher>;
+pub(super) type Held = IndexMap<(u32, u32), VecDeque<(Cause, Cargo)>, FxBuildHasher>;
 
 impl<A: App> Outside<A> {
     /// Gives cargo back that gets onto its link. The rest is dropped, or waits.
@@ -35,7 +35,8 @@ impl<A: App> Outside<A> {
                 self.wait_for_release(from, to, until);
             }
             self.trace_cargo(TraceKind::Held, &cargo, 0);
-            self.held.entry((from, to)).or_default().push_back(cargo);
+            let held = (self.trace.latest(), cargo);
+            self.held.entry((from, to)).or_default().push_back(held);
         }
         None
     }
@@ -65,7 +66,9 @@ impl<A: App> Outside<A> {
         let held = self.held.swap_remove(&(from, to)).unwrap_or_default();
         let gate = self.network.links.gate(from, to, self.now);
         self.network.links.unbar_if_open(from, to, self.now);
-        for cargo in held {
+        let scope = self.trace.scope();
+        for (cause, cargo) in held {
+            self.trace.follow(cause);
             let cargo = cargo.sent_at(self.now);
             if gate == Gate::Cut {
                 self.drop_cargo(cargo, DropCause::Partition);
@@ -73,6 +76,7 @@ impl<A: App> Outside<A> {
                 self.transit(cargo);
             }
         }
+        self.trace.go_back(scope);
     }
 
     fn wait_for_release(&mut self, from: u32, to: u32, until: Timestamp) {

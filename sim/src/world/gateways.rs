@@ -7,6 +7,7 @@ use stillpoint::{App, WhenWorkerFails};
 
 use super::World;
 use super::outside::Outside;
+use crate::few::Few;
 use crate::gateway::GatewayBuilder;
 use crate::gateway::firewall::Firewall;
 use crate::gateway::nat::{Nat, NatMapping, NatTable};
@@ -41,9 +42,8 @@ impl<A: App> World<A> {
     ) -> NodeId {
         let none = name.to_owned();
         let node = Node {
-            limits: None,
+            customs: None,
             workers: 0,
-            starts: None,
             make: Box::new(move |_| panic!("gateway `{none}` runs no workers: it only forwards")),
         };
         let rules = Rules {
@@ -278,8 +278,9 @@ impl<A: App> World<A> {
             ..
         } = &mut self.outside;
         let number = node.number();
-        let own = network.addresses(number).collect();
-        names.set_own(Arc::clone(&network.hosts[number as usize].name), own);
+        let own: Few<IpAddr> = network.addresses(number).collect();
+        let name = Arc::clone(&network.hosts[number as usize].name);
+        names.set_own(name, number, &own);
         let text = trace.text(change);
         let place = Place {
             at: *now,

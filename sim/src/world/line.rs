@@ -11,7 +11,7 @@ use super::cargo::Cargo;
 use super::outside::{Event, Outside};
 use crate::counters::DropCause;
 use crate::link::{Controller, Fifo, Hop, Line, Parcel, Terms, Waits};
-use crate::trace::TraceKind;
+use crate::trace::{Cause, TraceKind};
 
 /// What waits, by link.
 pub(super) type Lines = IndexMap<(u32, u32), Waiting, FxBuildHasher>;
@@ -31,6 +31,8 @@ struct Queued {
     /// Whether a packet has an IP header that can be marked.
     is_ip: bool,
     marked: bool,
+    /// What has led to it.
+    cause: Cause,
 }
 
 impl Waits for Queued {
@@ -92,9 +94,12 @@ impl<A: App> Outside<A> {
         if !goes_at_once && waiting.fifo.bytes() + parcel.bytes > terms.queue_max {
             return self.drop_cargo(cargo, DropCause::LinkQueueFull);
         }
-        if !goes_at_once {
+        let cause = if goes_at_once {
+            self.trace.current()
+        } else {
             self.trace_cargo(TraceKind::Queued, &cargo, 0);
-        }
+            self.trace.latest()
+        };
         let is_ip = match &cargo {
             Cargo::Packet { to, .. } => self.kind_of_goal(*to) == DeviceKind::Tun,
             Cargo::Datagrams { .. } | Cargo::Segment { .. } => true,
@@ -105,6 +110,7 @@ impl<A: App> Outside<A> {
             since: self.now,
             is_ip,
             marked: false,
+            cause,
         };
         self.lines.entry(hop.ends).or_default().fifo.push(queued);
         if goes_at_once {
@@ -130,11 +136,14 @@ impl<A: App> Outside<A> {
             // The link was set anew, without CoDel.
             None => waiting.fifo.pop(),
         };
+        let scope = self.trace.scope();
         for queued in dropped {
+            self.trace.follow(queued.cause);
             let cargo = queued.cargo.sent_at(self.now);
             self.drop_cargo(cargo, DropCause::QueueDelay);
         }
         if let Some(queued) = next {
+            self.trace.follow(queued.cause);
             let (cargo, parcel) = (queued.cargo.sent_at(self.now), queued.parcel);
             hop = self.hop_of(&cargo);
             if queued.marked {
@@ -145,6 +154,7 @@ impl<A: App> Outside<A> {
             let verdict = links.send_waiting(&terms, &hop, &parcel, self.now);
             self.settle(cargo, &terms, &hop, (&parcel, parcel.number), verdict);
         }
+        self.trace.go_back(scope);
         if self.line(hop.ends) == Line::Behind {
             let free_at = self.network.links.free_at(hop.ends);
             self.wait_for_link(&hop, free_at.max(self.now));

@@ -194,16 +194,16 @@ impl<A: App> World<A> {
         }
         self.outside.forget_ends(number);
         let now = self.outside.now;
-        for seat in self.outside.desks[node.index()].seats.clone() {
+        for &seat in self.outside.desks[node.index()].seats.clone().iter() {
             if let Some((worker, summary)) = self.clear(seat, Some(WorkerFailure::Killed)) {
                 // What follows from a worker's failure is up to nobody: its controller is gone, too.
                 let desk = &mut self.outside.desks[node.index()];
-                desk.plane.worker_stopped(now, summary);
+                desk.plane_mut().worker_stopped(now, summary);
                 drop(worker);
             }
         }
         let desk = &mut self.outside.desks[node.index()];
-        desk.plane.machine_crashed();
+        desk.plane_mut().machine_crashed();
         desk.tidy();
         if let Some(storage) = &mut desk.storage {
             storage.disk.crash(now);
@@ -217,8 +217,7 @@ impl<A: App> World<A> {
         self.outside.network.forget_flows(number);
         self.outside.desks[node.index()].life += 1;
         self.timings.boot(number, self.outside.now);
-        let workers = self.nodes.get_index(node.index());
-        let workers = workers.map_or(0, |(_, known)| known.workers);
+        let workers = self.nodes[node.index()].workers;
         for _ in 0..workers {
             let added = self.add_seat(number, Joining::AtFirst);
             assert!(
@@ -234,16 +233,15 @@ impl<A: App> World<A> {
     /// Has the node make the tasks that it starts with.
     pub(super) fn boot(&mut self, node: u32) {
         let desk = &self.outside.desks[node as usize];
-        let Some((name, known)) = self.nodes.get_index_mut(node as usize) else {
-            return;
-        };
-        let Some(starts) = &mut known.starts else {
+        let known = &mut self.nodes[node as usize];
+        let workers = known.workers;
+        let Some(starts) = known.starts() else {
             return;
         };
         let mut boot = Boot {
-            name,
+            name: &self.outside.network.hosts[node as usize].name,
             life: desk.life,
-            workers: known.workers,
+            workers,
             disk: desk
                 .storage
                 .as_ref()
@@ -253,7 +251,7 @@ impl<A: App> World<A> {
         starts(&mut boot);
         let spawns = boot.spawns;
         // The last ones are those that it starts with.
-        let first = desk.seats.len() - usize::from(known.workers);
+        let first = desk.seats.len() - usize::from(workers);
         let numbers = desk.seats[first..].to_vec();
         for (worker, spawn) in spawns {
             let number = numbers[usize::from(worker)];
@@ -263,7 +261,11 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn pause_now(&mut self, node: NodeId) {
-        for seat in self.outside.desks[self.known(node).index()].seats.clone() {
+        for &seat in self.outside.desks[self.known(node).index()]
+            .seats
+            .clone()
+            .iter()
+        {
             let place = &mut self.seats[seat as usize];
             if place.worker.is_some() {
                 place.stalled_until = Timestamp::MAX;
@@ -274,7 +276,11 @@ impl<A: App> World<A> {
     }
 
     pub(super) fn resume_now(&mut self, node: NodeId) {
-        for seat in self.outside.desks[self.known(node).index()].seats.clone() {
+        for &seat in self.outside.desks[self.known(node).index()]
+            .seats
+            .clone()
+            .iter()
+        {
             let place = &mut self.seats[seat as usize];
             if place.stalled_until == Timestamp::MAX {
                 place.stalled_until = self.outside.now;

@@ -55,11 +55,6 @@ impl<A: App> World<A> {
         self.outside.trace.last()
     }
 
-    /// All events since [`World::record_trace`], and records no more.
-    pub fn take_trace(&mut self) -> Vec<TraceEvent> {
-        self.outside.trace.take_recorded()
-    }
-
     /// An event as text, with the name of its node.
     #[must_use]
     pub fn describe(&self, event: &TraceEvent) -> String {
@@ -100,8 +95,7 @@ impl<A: App> World<A> {
     /// The node of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<NodeId> {
-        let number = self.nodes.get_index_of(name)?;
-        u32::try_from(number).ok().map(NodeId::new)
+        self.outside.names.node(name).map(NodeId::new)
     }
 
     /// The name of a node.
@@ -111,8 +105,7 @@ impl<A: App> World<A> {
     /// If there is no such node.
     #[must_use]
     pub fn node_name(&self, node: NodeId) -> &str {
-        let known = self.nodes.get_index(self.known(node).index());
-        known.map_or("", |(name, _)| name)
+        &self.outside.network.hosts[self.known(node).index()].name
     }
 
     /// How many workers a node has: those that are no more do not count.

@@ -44,7 +44,8 @@ impl<A: App> World<A> {
             names.insert(Entity::named(name), format!("the scenario's `{name}`"));
         }
         let entities = &self.outside.network.entities;
-        let nodes = || self.nodes.keys().zip(entities);
+        let hosts = &self.outside.network.hosts;
+        let nodes = || hosts.iter().map(|host| &host.name).zip(entities);
         for (from, &node) in nodes() {
             names.insert(node, format!("node `{from}`"));
             if entities.len() > NAMED_PAIRS_MAX {
@@ -69,7 +70,7 @@ impl<A: App> World<A> {
         let own = node.part(u64::from(index));
         let worker = format!("worker {index} of `{name}`");
         names.insert(controls(node, index), format!("what {worker} is told"));
-        for &other in &self.outside.desks[number as usize].seats {
+        for &other in self.outside.desks[number as usize].seats.iter() {
             let to = self.seats[other as usize].index;
             let path = BusPath {
                 node: number,

@@ -205,6 +205,7 @@ impl<A: App> Outside<A> {
 
     /// Notes a failure. The first one counts.
     pub(super) fn fail(&mut self, failure: Failure) {
+        self.trace.note_failure();
         self.failed.get_or_insert(failure);
     }
 }
@@ -334,7 +335,7 @@ impl<A: App> Sink<'_, A> {
 
     /// Opens a socket. The answer is an event of its own, at the same instant.
     fn open(&mut self, socket: SocketId, open: &UdpOpen) {
-        let text = self.outside.trace.text(open);
+        let text = self.outside.trace.open_text(open);
         self.outside
             .trace
             .resource(self.place, TraceKind::Open, socket, [text, 0, 0]);

@@ -291,6 +291,7 @@ impl<A: App> World<A> {
 
     /// Something has happened: asks about all that is to be asked.
     pub(super) fn look_at_properties(&mut self) {
+        self.forget_cause();
         if self.outside.failed.is_some() {
             return;
         }

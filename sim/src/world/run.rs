@@ -149,10 +149,10 @@ impl<A: App> World<A> {
     #[inline(always)]
     fn happen_at(&mut self, at: Timestamp, event: Event<A>) -> Result<Step, Failure> {
         if self.begin(at) {
-            let event = if self.priorities.is_none() {
-                Some(event)
-            } else {
+            let event = if self.careful {
                 self.in_its_turn(event)
+            } else {
+                Some(event)
             };
             if let Some(event) = event {
                 self.happen(event);
@@ -168,6 +168,7 @@ impl<A: App> World<A> {
     #[cold]
     fn in_its_turn(&mut self, event: Event<A>) -> Option<Event<A>> {
         let due = Due::Event(event);
+        self.follow_cause(&due);
         match (self.preempt(&due), due) {
             (Turn::Now, Due::Event(event)) => Some(event),
             _ => None,
@@ -177,6 +178,7 @@ impl<A: App> World<A> {
     /// Gives a worker, or an end of a connection, the deadline that has passed.
     fn deadline_passes(&mut self, at: Timestamp, due: &Due<Event<A>>) -> Result<Step, Failure> {
         if self.begin(at) {
+            self.follow_cause(due);
             if self.priorities.is_none() || self.preempt(due) == Turn::Now {
                 match *due {
                     Due::Deadline { worker } => self.take_turn(worker),
@@ -342,7 +344,8 @@ impl<A: App> World<A> {
     fn give_with_care(&mut self, number: u32, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
         if seat.held {
-            seat.backlog.inputs.push_back(input);
+            let cause = self.outside.trace.root();
+            seat.backlog.inputs.push_back((cause, input));
         } else {
             self.give_timed(number, input);
         }
@@ -359,8 +362,9 @@ impl<A: App> World<A> {
             node: seat.node,
             worker: seat.index,
         };
-        if !self.before_input.is_empty() {
+        if self.hooked {
             upcoming::tell(&mut self.before_input, place, now, worker, seat.inputs);
+            self.outside.trace.begin_turn(worker, &input);
         }
         self.outside.trace_input(place, &input);
         let mut sink = Sink {

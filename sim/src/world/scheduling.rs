@@ -30,6 +30,7 @@ impl<A: App> World<A> {
     /// If a chance is not from 0 to 1, or a delay is an empty range or longer than a day.
     pub fn set_schedule(&mut self, schedule: Schedule) {
         self.priorities = None;
+        self.careful = self.outside.trace.is_recording();
         self.outside.agenda.set_delays(None);
         self.schedules += 1;
         match schedule {
@@ -45,6 +46,7 @@ impl<A: App> World<A> {
                 let round = self.schedules;
                 let priorities = Priorities::new(&self.entropy, round, preemptions, delay_max);
                 self.priorities = Some(Box::new(priorities));
+                self.careful = true;
             }
             Schedule::DelayHeavy { chance, delay } => {
                 assert!(
@@ -82,7 +84,11 @@ impl<A: App> World<A> {
         let until = now.after(stall);
         let others = self.outside.agenda.next_at();
         if others.is_none_or(|at: Timestamp| at > until) {
-            return Turn::Now; // Nobody else has anything to do.
+            // Nobody else has anything to do.
+            if let Some(priorities) = &mut self.priorities {
+                priorities.go_on(number);
+            }
+            return Turn::Now;
         }
         let place = Place {
             at: now,

@@ -8,6 +8,7 @@ use super::timing::Timing;
 use crate::bus::BusPath;
 use crate::counters::{BusSeen, Counters};
 use crate::room::Lazy;
+use crate::trace::Cause;
 
 /// The place of one worker among all workers of the world. It is never given to another.
 pub(super) struct Seat<A: App> {
@@ -54,9 +55,9 @@ pub(super) struct Controls {
 /// What waits until a worker takes it.
 pub(super) struct Backlog<A: App> {
     /// What came while it was stalled.
-    pub(super) inputs: VecDeque<WorkerInput<A>>,
+    pub(super) inputs: VecDeque<(Cause, WorkerInput<A>)>,
     /// From the controller.
-    pub(super) controls: VecDeque<WorkerInput<A>>,
+    pub(super) controls: VecDeque<(Cause, WorkerInput<A>)>,
     /// Queues of the bus whose first item it does not take now.
     pub(super) senders: VecDeque<BusPath>,
 }

@@ -17,7 +17,7 @@ use crate::counters::DropCause;
 use crate::link::Fate;
 use crate::network::Held;
 use crate::tcp::{Endpoint, Kind, Name, NoListener, Reply, Seat, Segment, Side, Tools};
-use crate::trace::{Place, TraceKind, peer};
+use crate::trace::{Place, Shown, TraceKind, peer};
 
 impl<A: App> Sink<'_, A> {
     const fn seat(&self) -> Seat {
@@ -218,6 +218,7 @@ impl<A: App> Outside<A> {
             && let Some(wanted) = end.poll_timeout()
         {
             let at = wanted.max(self.now);
+            self.agenda.note_end(slot);
             if end.armed.is_none_or(|armed| at < armed) {
                 end.armed = Some(at);
                 self.agenda.push_end(at, slot, end.channel());
@@ -435,6 +436,7 @@ impl<A: App> Outside<A> {
         }
         let id = stream.map_or(0, |stream| stream.to_words()[1]);
         let words = [peer(segment.target), segment.word().0, cause as u64];
-        self.trace.push(place, TraceKind::SegmentLost, id, words);
+        let (kind, shown) = (TraceKind::SegmentLost, || Shown::Segment(segment));
+        self.trace.show(place, kind, id, words, shown);
     }
 }

@@ -18,6 +18,7 @@ use crate::draws::LazySite;
 use crate::fault::{Fault, Who};
 use crate::network::Held;
 use crate::node::NodeId;
+use crate::trace::Cause;
 
 /// What the scenario, and faults, have set for all workers.
 pub(super) struct Timings {
@@ -52,6 +53,8 @@ pub(super) struct Timing<A: App> {
     given_at: Timestamp,
     /// What it is busy with, and the time at which it took that up.
     current: Option<(Timestamp, WorkerInput<A>)>,
+    /// What has led to that.
+    cause: Cause,
     busy_until: Timestamp,
     /// Inputs that were given a cost.
     counted: u64,
@@ -125,6 +128,7 @@ impl Timings {
                 entity,
                 given_at: now,
                 current: None,
+                cause: Cause::NONE,
                 busy_until: Timestamp::EPOCH,
                 counted: 0,
                 busy: Duration::ZERO,
@@ -449,6 +453,7 @@ impl<A: App> World<A> {
                 self.outside.network.counters.bus_waiting += item.messages();
             }
             timing.current = Some((local, input));
+            timing.cause = self.outside.trace.root();
         }
         let seat = &mut self.seats[number as usize];
         if seat.worker.is_some() {
@@ -461,13 +466,13 @@ impl<A: App> World<A> {
     /// A worker may go on. Hands in what it was busy with, and says whether it was.
     pub(super) fn finish_current(&mut self, number: u32) -> bool {
         let seat = &mut self.seats[number as usize];
-        let current = seat
-            .timing
-            .as_mut()
-            .and_then(|timing| timing.current.take());
-        let Some((local, input)) = current else {
+        let Some(timing) = &mut seat.timing else {
             return false;
         };
+        let Some((local, input)) = timing.current.take() else {
+            return false;
+        };
+        self.outside.trace.follow(timing.cause);
         if let WorkerInput::Bus { item, .. } = &input {
             self.outside.network.counters.bus_waiting -= item.messages();
         }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use stillpoint::{
-    App, ControlError, ControllerEvent, Entity, NetworkEvent, Reaction, SpawnError, Timestamp,
-    Worker, WorkerFailure, WorkerInput, WorkerSummary,
+    App, ControlError, ControllerEvent, NetworkEvent, Reaction, SpawnError, Timestamp, Worker,
+    WorkerFailure, WorkerInput, WorkerSummary,
 };
 
 use super::World;
@@ -16,7 +16,7 @@ use crate::network::Held;
 use crate::node::NodeId;
 use crate::room::make_room;
 use crate::tcp::Endpoint;
-use crate::trace::{Place, TraceKind};
+use crate::trace::{Cause, Place, TraceKind};
 
 /// When a worker joins the others of its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,15 +78,13 @@ impl<A: App> World<A> {
     /// Makes one more worker of a node, has the others know of it, and gives its index.
     pub(super) fn add_seat(&mut self, node: u32, joining: Joining) -> Result<u16, ControlError> {
         let desk = &mut self.outside.desks[node as usize];
-        let index = desk.plane.next_worker()?;
-        let (name, known) = self
-            .nodes
-            .get_index(node as usize)
-            .expect("a node that was added");
-        let entity = Entity::named(name);
+        let index = desk.next_worker()?;
+        let known = &self.nodes[node as usize];
+        let entity = self.outside.network.entities[node as usize];
         let mut config = self.config.clone();
         config.index = index;
-        if let Some(limit) = &known.limits {
+        let customs = known.customs.as_ref();
+        if let Some(limit) = customs.and_then(|customs| customs.limits.as_ref()) {
             limit(&mut config);
         }
         config.index = index;
@@ -104,19 +102,18 @@ impl<A: App> World<A> {
         let number = number.expect("fewer than 2^30 workers");
         make_room(&mut self.seats);
         self.seats.push(seat);
+        self.seats[number as usize].watched = self.outside.trace.is_recording();
         self.time_seat(number);
         let desk = &mut self.outside.desks[node as usize];
         let others = desk.seats.clone();
-        desk.seats.reserve_exact(1);
-        desk.seats.push(number);
-        desk.plane.worker_started(index);
+        desk.worker_started(index, number);
         if joining == Joining::Later {
             let place = self.place(number);
             self.outside
                 .trace
                 .push(place, TraceKind::WorkerStarted, 0, [0; 3]);
         }
-        for other in others {
+        for &other in others.iter() {
             let seat = &self.seats[other as usize];
             if seat.worker.is_none() {
                 continue;
@@ -146,7 +143,9 @@ impl<A: App> World<A> {
     /// Has a worker know another before anything happens: that is no event.
     fn introduce(&mut self, number: u32, other: u16) {
         self.outside.introducing = true;
+        let scope = self.outside.trace.scope();
         self.give(number, WorkerInput::PeerJoined(other));
+        self.outside.trace.go_back(scope);
         self.outside.introducing = false;
     }
 
@@ -156,7 +155,8 @@ impl<A: App> World<A> {
         seat.held = false;
         if !self.finish_current(number) {
             let seat = &mut self.seats[number as usize];
-            if let Some(input) = seat.backlog.inputs.pop_front() {
+            if let Some((cause, input)) = seat.backlog.inputs.pop_front() {
+                self.outside.trace.follow(cause);
                 if let WorkerInput::Network(NetworkEvent::Datagrams { socket, run }) = &input {
                     self.outside.network.free_room((number, *socket), run);
                 }
@@ -203,6 +203,7 @@ impl<A: App> World<A> {
     /// Sees to what waits for a worker that has worked on.
     #[cold]
     pub(super) fn look_after(&mut self, number: u32) {
+        let noted = self.note_turn(number);
         let seat = &self.seats[number as usize];
         let Some(worker) = &seat.worker else {
             return;
@@ -215,7 +216,7 @@ impl<A: App> World<A> {
             self.wake_senders(number);
         }
         let seat = &mut self.seats[number as usize];
-        seat.watched = seat.is_to_be_watched();
+        seat.watched = noted || seat.is_to_be_watched();
     }
 
     /// Has a worker be gone once it has stopped.
@@ -230,8 +231,8 @@ impl<A: App> World<A> {
     /// Begins a shutdown of a node, if none has begun. What lives on at `abort_at` is removed then.
     pub(super) fn begin_shutdown(&mut self, node: u32, abort_at: Option<Timestamp>) {
         let desk = &mut self.outside.desks[node as usize];
-        let phase = desk.plane.shutdown();
-        let workers: Vec<u16> = desk.plane.workers().collect();
+        let phase = desk.plane_mut().shutdown();
+        let workers: Vec<u16> = desk.plane().workers().collect();
         for worker in workers {
             self.have_leave(node, worker);
             if let (Some(at), Some(number)) = (abort_at, self.outside.seat(node, worker)) {
@@ -255,7 +256,7 @@ impl<A: App> World<A> {
         };
         let (node, index) = (self.seats[number as usize].node, summary.worker);
         let desk = &mut self.outside.desks[node as usize];
-        let reaction = desk.plane.worker_stopped(self.outside.now, summary);
+        let reaction = desk.plane_mut().worker_stopped(self.outside.now, summary);
         self.react(node, index, reaction);
         self.outside.go_through_phases(node);
         self.outside.desks[node as usize].tidy();
@@ -281,7 +282,7 @@ impl<A: App> World<A> {
             .take()
             .and_then(|mut timing| timing.take_current())
         {
-            backlog.inputs.push_front(input);
+            backlog.inputs.push_front((Cause::NONE, input));
         }
         (seat.held, seat.watched, seat.abort_at) = (false, false, None);
         let mut summary = WorkerSummary::new(index);
@@ -292,7 +293,7 @@ impl<A: App> World<A> {
         summary.bus.lost += within + from_others;
         summary.failure = failure;
         self.outside.lose_messages(within + from_others);
-        for input in core::mem::take(&mut backlog.inputs) {
+        for (_, input) in core::mem::take(&mut backlog.inputs) {
             self.miss(number, input);
         }
         self.outside.close_all(node, number);
@@ -314,7 +315,7 @@ impl<A: App> World<A> {
     fn close_queues(&mut self, node: u32, index: u16) -> u64 {
         let seats = self.outside.desks[node as usize].seats.clone();
         let mut lost = 0;
-        for other in seats {
+        for &other in seats.iter() {
             let seat = &self.seats[other as usize];
             let (from, to) = (index, seat.index);
             if from == to {
@@ -345,7 +346,9 @@ impl<A: App> World<A> {
                         message: error.to_string(),
                     },
                 };
-                self.outside.desks[node as usize].plane.push_event(event);
+                self.outside.desks[node as usize]
+                    .plane_mut()
+                    .push_event(event);
             }
         }
     }

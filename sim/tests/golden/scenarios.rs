@@ -1,9 +1,11 @@
 //! The scenarios: between them they use everything that there is.
 
 use stillpoint::{
-    DeviceOpen, Membership, NoRoom, Packet, Reading, TaskId, Token, UdpOpen, WhenWorkerFails,
+    App, DeviceOpen, Membership, NoRoom, Packet, Reading, TaskId, Token, UdpOpen, WhenWorkerFails,
 };
-use stillpoint_sim::{BusLink, Core, Failure, Link, NodeId, World, run_seed};
+use stillpoint_sim::{
+    BusLink, Core, Failure, Link, NodeId, TraceDetail, TraceLog, World, run_seed,
+};
 
 use crate::Scenario;
 use crate::common::{self, Command, Echo, client, golden, server};
@@ -20,6 +22,7 @@ macro_rules! scenario {
             name: stringify!($run),
             seed: $seed,
             run: |seed| run_seed(seed, $run),
+            record: |seed| record(seed, $run),
         }
     };
 }
@@ -44,6 +47,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!(17, clocks_and_slow_workers),
     scenario!(18, every_kind_of_fault),
 ];
+
+/// The log of a run, with all that a log can hold.
+fn record<A: App>(seed: u64, scenario: impl Fn(&mut World<A>) -> Result<(), Failure>) -> TraceLog {
+    let mut world = World::new(seed);
+    world.record_log(TraceDetail::new().payloads(1 << 30).states());
+    scenario(&mut world).and_then(|()| world.decide()).unwrap();
+    world.take_log()
+}
 
 type Who = (NodeId, TaskId);
 

@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use proptest::prelude::*;
-use stillpoint::{NetworkError, TcpOptions};
-use stillpoint_sim::{Failure, Latency, Link, NodeId, Queue, World};
+use stillpoint::TcpOptions;
+use stillpoint_sim::{Latency, Link, Queue, World};
 
-use super::both_closed;
-use super::talker::{Script, Spawn, Talk, Talker, connect, ear, listen, ms, only, pair, secs};
+use super::conversation::Conversation;
+use super::talker::{Script, ms};
 
 fn script(voice: u8) -> impl Strategy<Value = Script> {
     let writes = prop::collection::vec(1..20_000usize, 0..8);
@@ -80,14 +80,6 @@ fn options() -> impl Strategy<Value = TcpOptions> {
     )
 }
 
-/// Whether an end has heard nothing of the other for so long that its system gave it up.
-fn gave_up(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
-    [nodes.0, nodes.1].into_iter().any(|node| {
-        let closed = ear(world, node).closed;
-        closed.is_some_and(|(_, error)| error == Some(NetworkError::TimedOut))
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 96,
@@ -102,47 +94,18 @@ proptest! {
         scripts in (script(0x55), script(0xaa)),
         options in (options(), options()),
     ) {
+        let conversation = Conversation {
+            links,
+            scripts,
+            options,
+        };
         let hold = || {
             let mut world = World::new(seed);
-            let listen = listen().with_options(options.0);
-            let nodes = pair(&mut world, &links.0, listen, scripts.0.clone());
-            world.one_way(nodes.0, nodes.1, &links.1);
-            let connect = connect().with_timeout(Duration::MAX).with_options(options.1);
-            world.spawn(nodes.0, 0, Spawn::Connect(connect, scripts.1.clone()));
-            let over = world.run_until(secs(1_000_000), |world| {
-                let mut callers = world.tasks::<Talker>(nodes.0);
-                let failed = callers.next().is_some_and(|(_, task)| task.failed.is_some());
-                failed || both_closed(world, nodes)
-            });
-            // Whoever gives up says so by a reset, which may be lost like anything else. The other,
-            // with nothing to send and no keepalive, then waits for ever.
-            let over = match over {
-                Err(Failure::Deadlock { .. }) if gave_up(&world, nodes) => Ok(()),
-                over => over,
-            };
-            (world, nodes, over)
+            let held = conversation.hold(&mut world);
+            (held, world.trace_hash())
         };
-        let (world, nodes, over) = hold();
-        prop_assert!(over.is_ok(), "{over:?}");
-        if only(&world, nodes.0).failed.is_none() {
-            let mut errors = Vec::new();
-            for (node, said) in [(nodes.0, &scripts.0), (nodes.1, &scripts.1)] {
-                let ear = ear(&world, node);
-                prop_assert_eq!(ear.refused, 0, "none writes more than there is room for");
-                let said = said.text();
-                let error = ear.closed.and_then(|(_, error)| error);
-                if ear.closed.is_some() && error.is_none() {
-                    prop_assert!(ear.read_ended.is_some());
-                    prop_assert!(ear.heard == said, "{} of {} B", ear.heard.len(), said.len());
-                } else {
-                    prop_assert!(said.starts_with(&ear.heard));
-                    errors.extend(error);
-                }
-            }
-            // Nobody breaks anything off, unless the other was given up.
-            prop_assert!(errors.is_empty() || errors.contains(&NetworkError::TimedOut));
-        }
-        let (again, ..) = hold();
-        prop_assert_eq!(world.trace_hash(), again.trace_hash());
+        let (held, hash) = hold();
+        prop_assert!(held.is_ok(), "{held:?}");
+        prop_assert_eq!(hash, hold().1);
     }
 }

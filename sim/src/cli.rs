@@ -6,7 +6,7 @@
 use core::fmt;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -17,6 +17,7 @@ use crate::replay::program_line;
 
 mod args;
 mod harness;
+mod look;
 mod merge;
 mod progress;
 mod single;
@@ -94,6 +95,7 @@ impl Scenarios {
             Command::List(args) => Ok(single::list(self, &args)),
             Command::Run(args) => single::run(self, program, &args),
             Command::Replay(args) => single::replay(self, &args),
+            Command::Diff(args) => look::diff(self, &args),
             Command::Sweep(args) => sweep::sweep(self, program, &args),
             Command::Merge(args) => merge::merge(program, &args),
         }
@@ -120,6 +122,11 @@ impl<E: fmt::Display> From<E> for CliError {
 impl CliError {
     fn new(told: impl Into<String>) -> Self {
         Self(told.into())
+    }
+
+    /// The same of this file.
+    fn at(self, path: &Path) -> Self {
+        Self(format!("{}: {}", path.display(), self.0))
     }
 }
 
@@ -151,7 +158,7 @@ fn quiet_panics() {
 }
 
 /// A path that may have `{shard}` in it.
-fn with_shard(path: &std::path::Path, shard: crate::campaign::Shard) -> PathBuf {
+fn with_shard(path: &Path, shard: crate::campaign::Shard) -> PathBuf {
     let number = (shard.index + 1).to_string();
     PathBuf::from(path.to_string_lossy().replace("{shard}", &number))
 }

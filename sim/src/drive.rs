@@ -13,7 +13,7 @@ use crate::coverage::Footprint;
 use crate::draws::CountDraws;
 use crate::failure::{Failure, FailureClass};
 use crate::fault::NumberedFault;
-use crate::trace::TraceEvent;
+use crate::trace::{TraceDetail, TraceEvent, TraceLog};
 use crate::world::World;
 
 /// How closely a run is looked at. What happens in it is the same, however closely.
@@ -43,6 +43,9 @@ pub struct Run {
     pub faults: Vec<NumberedFault>,
     /// What it has reached: the labels of [`World::sometimes`], and more.
     pub footprint: Footprint,
+    /// All events, with what has led to them, what tasks have shown of themselves, and the first
+    /// 16 MiB of payloads. None unless [watched](Watch::Trace).
+    pub trace: Option<TraceLog>,
     /// All events, and each as a line. Empty unless [watched](Watch::Trace).
     pub events: Vec<(TraceEvent, String)>,
     /// How many choices had been made at each event. Empty unless [watched](Watch::Trace).
@@ -75,16 +78,22 @@ pub fn drive<A: App>(
     let director = Rc::new(Director::new(driver));
     let mut world = World::directed(Rc::clone(&director));
     if watch >= Watch::Trace {
-        world.record_trace();
+        world.record_log(TraceDetail::new().states().payloads(PAYLOAD_BYTES_MAX));
         world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
     }
     let failure = run(&mut world, &scenario).err();
     let (mut events, mut marks, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut trace = None;
     if watch >= Watch::Trace {
-        let recorded = world.take_trace().into_iter();
+        let mut log = world.take_log();
+        if let Some(failure) = &failure {
+            log.note_failure(failure);
+        }
+        let recorded = log.events().map(|logged| logged.event);
         events = recorded
             .map(|event| (event, world.describe(&event)))
             .collect();
+        trace = Some(log);
         marks = world.take_marks();
         names = world.entity_names();
     }
@@ -100,11 +109,15 @@ pub fn drive<A: App>(
         drift,
         faults,
         footprint,
+        trace,
         events,
         marks,
         names,
     }
 }
+
+/// Payloads that are kept of a run that is watched.
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
 type TrySeed = dyn Fn(u64) -> Tried + Send + Sync;
 type Drive = dyn Fn(Driver<'_>, Watch) -> Run + Send + Sync;

@@ -47,6 +47,7 @@ enum Role {
 }
 
 /// Either end. What it sends is the number of a message, whose lowest bit alone is looked at.
+#[derive(Debug)]
 struct End {
     role: Role,
     /// The message that is sent, or waited for.
@@ -123,6 +124,10 @@ impl Task for End {
 
     fn poll_timeout(&self) -> Option<Deadline> {
         self.again_at.map(|at| Deadline::new(at, "send it again"))
+    }
+
+    fn inspect(&self) -> Option<&dyn core::fmt::Debug> {
+        Some(self)
     }
 }
 

@@ -163,7 +163,8 @@ impl<'j, J: Iterator<Item = (usize, Job<'j>)>> Shared<'_, 'j, J> {
     fn is_over(&self) -> bool {
         self.enough.load(Ordering::Relaxed)
             || self.interrupted.load(Ordering::Relaxed)
-            || self.watch.is_over()
+            // However little time there is, something is run.
+            || (self.watch.is_over() && self.seeds.load(Ordering::Relaxed) > 0)
     }
 
     /// Takes what the threads have done, until all of them have ended or there is enough.

@@ -37,7 +37,9 @@ Examples:
   sweep --seeds 0..1000000 --shard 2/4 --out sweep-{shard}.jsonl
   merge sweep-*.jsonl                         what all shards have found
   run echo --seed 0x2a                        one seed
-  replay target/stillpoint/echo-0x2a          a failure, from the choices that were recorded";
+  replay target/stillpoint/echo-0x2a          a failure, from the choices that were recorded
+  replay target/stillpoint/echo-0x2a --event 120 --task server
+  diff echo@1 echo@2                          where two runs part";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -49,6 +51,8 @@ pub(super) enum Command {
     Sweep(Box<SweepArgs>),
     /// Run a failure again from its folder
     Replay(ReplayArgs),
+    /// Show where two runs part, and what led to it
+    Diff(DiffArgs),
     /// Join what the shards of a sweep have written, and report it
     Merge(MergeArgs),
 }
@@ -159,9 +163,34 @@ pub(super) struct ReplayArgs {
     /// From what it is run
     #[arg(long, value_enum, default_value = "choices")]
     pub(super) from: From,
-    /// Show this event, counted from 0, and what led to it
+    /// Step to this event, counted from 0: show it, what led to it, and what tasks are like then
     #[arg(long, value_name = "N")]
     pub(super) event: Option<usize>,
+    /// Whose state is shown: NODE for all tasks there, NODE/TYPE, or NODE/ID as in node/0/0/0.0. At the
+    /// end of the run, unless --event says otherwise
+    #[arg(long, value_name = "NODE/...")]
+    pub(super) task: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A run is the folder of a failure (or its failure.json), which is run again from its choices; a trace \
+that was written to a file; or NAME@SEED.
+
+Gives 0 if both are the same, 1 if they differ.
+
+Examples:
+  diff echo@1 echo@2
+  diff target/stillpoint/echo-0x2a echo@0x2a    has the code changed what this seed does?
+  diff old/trace.bin target/stillpoint/echo-0x2a")]
+pub(super) struct DiffArgs {
+    /// One run
+    pub(super) one: String,
+    /// The other
+    pub(super) other: String,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

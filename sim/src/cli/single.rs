@@ -1,14 +1,15 @@
 //! What is about one run: `list`, `run`, `replay`.
 
 use core::fmt::Write;
+use std::path::Path;
 
 use super::args::{From, ListArgs, ReplayArgs, RunArgs};
-use super::{BROKEN, CliError, FAILED, NOTHING, give, say};
+use super::{BROKEN, CliError, FAILED, NOTHING, give, look, say};
 use crate::campaign::canary;
 use crate::campaign::report::Extras;
 use crate::check::RunSummary;
 use crate::choice::Driver;
-use crate::drive::{Run, Scenarios, Watch};
+use crate::drive::{Run, Scenario, Scenarios, Watch};
 use crate::failure::{FailureFile, Outcome, ReplayFrom, Replayed};
 use crate::folder;
 use crate::json::quote;
@@ -36,39 +37,38 @@ pub(super) fn list(scenarios: &Scenarios, args: &ListArgs) -> u8 {
 }
 
 pub(super) fn run(scenarios: &Scenarios, program: &str, args: &RunArgs) -> Result<u8, CliError> {
-    let built_in = canary::built_in();
-    let scenario = match scenarios.get(&args.name) {
-        Ok(scenario) => scenario,
-        Err(_) if args.name == canary::NAME => &built_in.scenario,
-        Err(error) => return Err(error.into()),
+    let run = |watch| {
+        find(scenarios, &args.name, |scenario| {
+            scenario.run(Driver::Seed(args.seed), watch)
+        })
     };
-    let run = scenario.run(Driver::Seed(args.seed), Watch::Trace);
+    let first = run(Watch::Trace)?;
     let extras = Extras {
         program: program.to_owned(),
         ..Extras::default()
     };
     let replay = extras.replay(&args.name, args.seed);
-    let folder = folder_of(scenario.name(), &run)?;
+    let folder = folder_of(&args.name, &first)?;
     if args.json {
-        give(&run_json(&args.name, &run, folder.as_deref(), ""));
+        give(&run_json(&args.name, &first, folder.as_deref(), ""));
     } else {
         let shown = if args.events { usize::MAX } else { SHOWN };
-        let mut text = story(&run, shown);
+        let mut text = story(&first, shown);
         if let Some(folder) = &folder {
             text += &format!("all of it is in\n  {folder}\nreplay it with:\n  {replay}\n");
         }
         give(&text);
     }
     if args.twice {
-        let again = scenario.run(Driver::Seed(args.seed), Watch::Outcome);
-        if again.summary != run.summary {
+        let again = run(Watch::Outcome)?;
+        if again.summary != first.summary {
             let told = "the same seed came out differently: something asks a clock or the system. \
                 See `self_check`, which names the first event that differs";
             say(format_args!("error: {told}"));
             return Ok(BROKEN);
         }
     }
-    Ok(if run.failure.is_some() {
+    Ok(if first.failure.is_some() {
         FAILED
     } else {
         NOTHING
@@ -139,25 +139,37 @@ fn run_json(name: &str, run: &Run, folder: Option<&str>, more: &str) -> String {
     text + more + "}\n"
 }
 
+/// Runs what is asked of a scenario, be it a canary.
+pub(super) fn find<R>(
+    scenarios: &Scenarios,
+    name: &str,
+    run: impl FnOnce(&Scenario) -> R,
+) -> Result<R, CliError> {
+    match scenarios.get(name) {
+        Ok(scenario) => Ok(run(scenario)),
+        Err(_) if name == canary::NAME => Ok(run(&canary::built_in().scenario)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A failure that was written down.
+pub(super) fn read_failure(path: &Path) -> Result<FailureFile, CliError> {
+    Ok(FailureFile::read(path)?)
+}
+
 pub(super) fn replay(scenarios: &Scenarios, args: &ReplayArgs) -> Result<u8, CliError> {
-    let file = FailureFile::read(&args.path)?;
-    let built_in = canary::built_in();
-    let scenario = match scenarios.get(&file.scenario) {
-        Ok(scenario) => scenario,
-        Err(_) if file.scenario == canary::NAME => &built_in.scenario,
-        Err(error) => {
-            return Err(CliError::new(format!("{}: {error}", args.path.display())));
-        }
-    };
+    let file = read_failure(&args.path)?;
     let from = match args.from {
         From::Choices => ReplayFrom::Choices,
         From::Seed => ReplayFrom::Seed,
     };
-    let replayed = file.replay(scenario, from, Watch::Trace);
-    let around = args
-        .event
-        .map(|event| around(&replayed.run, event))
-        .transpose()?;
+    let replayed = find(scenarios, &file.scenario, |scenario| {
+        file.replay(scenario, from, Watch::Trace)
+    });
+    let replayed = replayed.map_err(|error| error.at(&args.path))?;
+    let is_asked = args.event.is_some() || !args.task.is_empty();
+    let around = is_asked.then(|| look::at(&replayed.run, args.event, &args.task));
+    let around = around.transpose()?;
     if args.json {
         let outcome = outcome(replayed.outcome);
         let drift = &replayed.run.drift;
@@ -201,23 +213,6 @@ const fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Passed => "passed",
         Outcome::Drifted => "drifted",
     }
-}
-
-/// An event, and those before it.
-fn around(run: &Run, event: usize) -> Result<String, CliError> {
-    let count = run.events.len();
-    if event >= count {
-        return Err(CliError::new(format!(
-            "there is no event {event}: the run has {count}, counted from 0"
-        )));
-    }
-    let first = event.saturating_sub(SHOWN);
-    let mut text = String::new();
-    for (number, (_, line)) in run.events[..=event].iter().enumerate().skip(first) {
-        let mark = if number == event { '>' } else { ' ' };
-        text += &format!("{mark}{number:>7} {line}\n");
-    }
-    Ok(text)
 }
 
 /// Events that are shown before the last.

@@ -49,12 +49,14 @@ pub(super) fn sweep(
     quiet_panics();
     let threads = args.threads.map(usize::from);
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let engine = Engine {
+    let mut engine = Engine {
         threads: threads.unwrap_or_else(cores),
-        watch: Stopwatch::start(args.budget),
+        watch: Stopwatch::start(None),
         interrupted: &interrupted,
     };
+    // They are there to be found, so they have all the time that they take.
     find_canaries(scenarios, &header, &engine, &mut report, &mut writer)?;
+    engine.watch = Stopwatch::start(args.budget);
     let before = report.seeds();
     let stop = run(scenarios, &header, &engine, args, &mut report, &mut writer)?;
     say_how_it_ended(&header, stop, report.seeds() - before, &engine);
@@ -312,12 +314,6 @@ fn find_canary(
         seeds: from..(from + CANARY_CHUNK as u64).min(first + canary.within),
     });
     let mut found = Found::default();
-    // It is there to be found, so it has all the time that it takes.
-    let engine = Engine {
-        threads: engine.threads,
-        watch: Stopwatch::start(None),
-        interrupted: engine.interrupted,
-    };
     let stop = engine.run(jobs, Some(1), &mut found)?;
     let is_decided = matches!(stop, Stop::Done | Stop::Failures);
     Ok(is_decided.then(|| CanaryRecord {

@@ -54,6 +54,17 @@ fn an_event_is_stepped_to_by_its_number() {
     told.says(">      5 ");
     told.says("       4 ");
     assert!(!told.out.contains("       6 "), "{}", told.out);
+    told.says("what led to it:\n");
+    let task = ask(&["replay", path, "--event", "20", "--task", "sender/End"]);
+    task.run()
+        .gives(1)
+        .says("\nsender/0/0/0.0 End: End { role: Sender, current: ");
+    let task = ask(&["replay", path, "--task", "receiver/0/0/0.0"])
+        .run()
+        .gives(1);
+    task.says("receiver/0/0/0.0 End: End { role: Receiver, current: ");
+    let none = ask(&["replay", path, "--task", "postman"]).run().gives(2);
+    none.says("there is no task `postman` in this run. There are: `receiver/End`, `sender/End`");
     let told = ask(&["replay", path, "--event", "5000"]).run().gives(2);
     told.says("there is no event 5000: the run has ");
 }
@@ -69,4 +80,28 @@ fn what_is_mended_gives_0_and_what_has_drifted_does_not() {
     told.says("DRIFTED");
     let told = ask(&["replay", &path]).with("none").run().gives(2);
     told.says("there is no scenario `dice`");
+}
+
+#[test]
+fn where_two_runs_part_is_shown_with_what_led_to_it() {
+    let same = ask(&["diff", "letters@7", "letters@0x7"]).run().gives(0);
+    same.says("the same: ");
+    let told = ask(&["diff", "letters@7", "letters@8"]).run().gives(1);
+    told.says("client/0 ");
+    let json = ask(&["diff", "letters@7", "letters@8", "--json"])
+        .run()
+        .gives(1);
+    json.says("\"story\":[\"");
+    let path = failure("diff");
+    let seed = path.rsplit_once("-0x").unwrap().1;
+    let same = format!("dice@0x{seed}");
+    ask(&["diff", &path, &same]).run().gives(0);
+    for (one, told) in [
+        ("letters@x", "letters@x: x is no seed"),
+        ("postcards@1", "there is no scenario `postcards`"),
+        ("no/such/run", "no/such/run: "),
+        (env!("CARGO_MANIFEST_PATH"), "Cargo.toml: "),
+    ] {
+        ask(&["diff", one, "letters@1"]).run().gives(2).says(told);
+    }
 }

@@ -74,10 +74,24 @@ fn a_sweep_until_the_first_failure_ends_with_it() {
 
 #[test]
 fn seeds_without_an_end_take_what_the_budget_gives() {
-    let told = ask(&["sweep", "letters", "--seeds", "7..", "--budget", "300ms"]);
-    let told = told.run().gives(0);
+    let sweep = ["sweep", "hopeful", "--seeds", "7..", "--budget", "1ms"];
+    let told = ask(&sweep).with("too hopeful").run().gives(1);
     told.says("stopped by its budget: ");
-    told.says("labels 1 of 1, faults 2 of 2, ");
+    assert!(!told.out.contains("hopeful: 0 seeds"), "{}", told.out);
+    // There is no more to come that could reach it.
+    told.says("seeds: `a hundred nodes`. The scenario does not try");
+    // Where there is, it is not judged yet.
+    let sweep = [
+        "sweep",
+        "hopeful",
+        "--seeds",
+        "0..1000000",
+        "--budget",
+        "1ms",
+    ];
+    let told = ask(&sweep).with("too hopeful").run().gives(0);
+    told.says("seeds yet: `a hundred nodes`");
+    told.says("  not run: ");
 }
 
 #[test]
@@ -130,14 +144,12 @@ fn a_test_program_answers_what_cargo_and_nextest_ask() {
         .run()
         .gives(0);
     assert_eq!(told.out, "");
+    let ask = |args: &[&str]| ask(args).env("STILLPOINT_BUDGET", "none");
     let told = ask(&["letters", "--exact", "--nocapture"]).run().gives(0);
     told.says("letters: 1000 seeds");
     assert!(!told.out.contains("dice"), "{}", told.out);
     ask(&["let", "--exact"]).run().gives(0);
-    let told = ask(&["dice"])
-        .env("STILLPOINT_BUDGET", "none")
-        .run()
-        .gives(1);
+    let told = ask(&["dice"]).run().gives(1);
     told.says("dice: 1000 seeds");
     // A job array says nothing to tests: they are run whole.
     let array = ask(&["letters"])

@@ -270,6 +270,7 @@ impl Buffer {
 }
 
 impl Default for Buffer {
+    #[inline]
     fn default() -> Self {
         Self::empty()
     }

@@ -67,6 +67,23 @@ impl DatagramRun {
         }
     }
 
+    /// Takes the datagrams out, and leaves one that is empty.
+    #[must_use]
+    #[inline(always)]
+    pub fn take(&mut self) -> Self {
+        // Field by field, as drivers fill it in: what is read at once in other pieces than it was
+        // written in is read late.
+        Self {
+            peer: self.peer,
+            local: self.local,
+            interface: self.interface,
+            dscp: self.dscp,
+            ecn: self.ecn,
+            payload: core::mem::take(&mut self.payload),
+            segment_size: self.segment_size,
+        }
+    }
+
     /// How many datagrams there are: at least one, which may be empty.
     #[must_use]
     #[inline]
@@ -146,16 +163,26 @@ pub struct Transmit {
 impl Transmit {
     /// One datagram.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn new(socket: SocketId, peer: SocketAddr, payload: impl Into<Payload>) -> Self {
         Self {
-            socket,
+            socket: socket.by_parts(),
             peer,
             source: None,
             dscp: None,
             ecn: Ecn::NotCapable,
             payload: payload.into(),
             segment_size: 0,
+        }
+    }
+
+    /// Takes the datagrams out, and leaves one that is empty.
+    #[must_use]
+    #[inline]
+    pub fn take(&mut self) -> Self {
+        Self {
+            payload: core::mem::take(&mut self.payload),
+            ..*self
         }
     }
 
@@ -194,10 +221,10 @@ impl Transmit {
     /// `run`, sent back to where it came from, from the address it was sent to; what was sent to
     /// a group, from one that the system chooses.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn reply(socket: SocketId, run: DatagramRun) -> Self {
         Self {
-            socket,
+            socket: socket.by_parts(),
             peer: run.peer,
             source: run.local,
             dscp: None,

@@ -11,9 +11,11 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use crate::buffer::BufferPool;
+use crate::datagram::DatagramRun;
 use crate::entropy::{Entity, Entropy, Site};
-use crate::id::TaskId;
+use crate::id::{SocketId, TaskId};
 use crate::mischief::Mischief;
+use crate::net::NetworkEvent;
 use crate::slots::{Key, Slots};
 use crate::state::{TaskState, Way, WorkerState};
 use crate::status::GroupCounters;
@@ -40,6 +42,15 @@ pub trait GroupOutputs<A: App> {
 
     /// Takes one output. A payload that is not a buffer is in the memory lent last.
     fn output(&mut self, task: TaskId, output: Output<A>);
+
+    /// Takes one output out of where it lies: what comes most often is not to be moved for each
+    /// call on its way. Unless a driver looks at it there, it comes through
+    /// [`GroupOutputs::output`].
+    fn take_output(&mut self, task: TaskId, output: &mut Option<Output<A>>) {
+        if let Some(output) = output.take() {
+            self.output(task, output);
+        }
+    }
 
     /// Is told that a task is no more. Its id is stale.
     fn ended(&mut self, task: TaskId, end: End);
@@ -283,15 +294,46 @@ impl<T: Task> TaskGroup<T> {
         input: Input<T::App>,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> Result<(), StaleTask> {
+        let given = self.give(now, task, || input, outputs);
+        given.then_some(()).ok_or(StaleTask { task })
+    }
+
+    /// Gives a task datagrams for its socket, which are taken out of `run`, and drains it. `false`,
+    /// and nothing taken, if the task is no more.
+    #[inline(always)]
+    pub(crate) fn handle_datagrams(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        (socket, run): (SocketId, &mut DatagramRun),
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> bool {
+        let input = || {
+            let (socket, run) = (socket.by_parts(), run.take());
+            Input::Network(NetworkEvent::Datagrams { socket, run })
+        };
+        self.give(now, task, input, outputs)
+    }
+
+    /// Gives a task one input, and drains it. `false` if the task is no more.
+    #[inline(always)]
+    fn give(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        input: impl FnOnce() -> Input<T::App>,
+        outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
+    ) -> bool {
         self.finish_open_turn(outputs);
-        let key = self.key_of(task).ok_or(StaleTask { task })?;
+        let Some(key) = self.key_of(task) else {
+            return false;
+        };
         self.state.enter(WorkerState::OnInput);
-        if self.turn(now, key, Way::Input, input, outputs) {
-            Ok(())
-        } else {
+        let given = self.turn(now, key, Way::Input, input, outputs);
+        if !given {
             self.state.enter(WorkerState::Waiting);
-            Err(StaleTask { task })
         }
+        given
     }
 
     /// Gives each task whose deadline has passed its timeout, the most overdue first, and drains
@@ -322,7 +364,7 @@ impl<T: Task> TaskGroup<T> {
             && let Some(key) = self.tasks.key_at(slot)
         {
             late(now.since(at));
-            self.turn(now, key, Way::Tick, Input::Timeout, outputs);
+            self.turn(now, key, Way::Tick, || Input::Timeout, outputs);
             ticked += 1;
         }
         self.state.enter(WorkerState::Waiting);
@@ -395,7 +437,8 @@ impl<T: Task> TaskGroup<T> {
         let buffers = self.common.buffers.clone();
         let context = Context::new(task, parent, random, buffers, mischief);
         self.state.enter(WorkerState::OnInput);
-        self.turn(now, task.key, Way::Input, Input::Started(context), outputs);
+        let input = || Input::Started(context);
+        self.turn(now, task.key, Way::Input, input, outputs);
     }
 
     /// Takes what a panic in the driver left undrained.

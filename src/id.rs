@@ -218,6 +218,21 @@ resource_ids! {
     DeviceId("device") as Device,
 }
 
+impl SocketId {
+    /// The same, put together anew from words: moved as a whole beside something smaller, it would be
+    /// read in other pieces than it was written in, and so late.
+    #[inline(always)]
+    pub(crate) const fn by_parts(self) -> Self {
+        let word = key_word(self.key);
+        #[expect(clippy::cast_possible_truncation, reason = "a half at a time")]
+        let (slot, generation) = ((word >> 32) as u32, word as u32);
+        Self {
+            worker: self.worker,
+            key: Key { slot, generation },
+        }
+    }
+}
+
 impl fmt::Debug for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

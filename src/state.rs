@@ -50,6 +50,7 @@ impl TaskState {
     /// # Panics
     ///
     /// If there is no arrow to it: a fault of this library, never of a task.
+    #[inline(always)]
     pub(crate) const fn enter(&mut self, next: Self) {
         assert!(
             self.may_become(next),
@@ -99,6 +100,7 @@ impl WorkerState {
     /// # Panics
     ///
     /// If there is no arrow to it: a fault of this library, never of a task.
+    #[inline(always)]
     pub(crate) const fn enter(&mut self, next: Self) {
         assert!(
             self.may_become(next),

@@ -5,22 +5,26 @@
 //! asks for time, bytes or chance: they come with the input and with its [`Context`].
 
 use core::fmt::Debug;
-use core::net::SocketAddr;
-use std::collections::VecDeque;
 
-use crate::buffer::{Buffer, BufferPool};
-use crate::bus::{BusCommand, BusEvent, Destination, NoRoom};
-use crate::datagram::{DatagramRun, Transmit};
+#[cfg(doc)]
+use crate::buffer::Buffer;
+use crate::buffer::BufferPool;
+use crate::bus::{BusCommand, BusEvent};
+use crate::datagram::Transmit;
 use crate::device::{DeviceOpen, PacketTransmit};
 use crate::entropy::{Entity, Source};
-use crate::group::GroupOutputs;
-use crate::id::{RequestId, ResourceId, SocketId, StreamId, TaskId};
+use crate::id::{ResourceId, StreamId, TaskId};
 use crate::mischief::Mischief;
-use crate::net::{NetworkEvent, Token};
+use crate::net::NetworkEvent;
 use crate::stream::{Reading, StreamWrite, TcpConnect, TcpListen};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::{Payload, TransmitBuffer};
 use crate::udp::{Membership, UdpOpen};
+
+mod outbox;
+
+pub(crate) use outbox::put;
+pub use outbox::{Adopted, Outbox};
 
 /// The types that all tasks of one application share.
 pub trait App: Debug + 'static {
@@ -340,261 +344,3 @@ impl End {
         }
     }
 }
-
-/// A queue of outputs that a task may keep to implement [`Task::poll_output`] in one line.
-///
-/// It keeps its memory from one drain to the next. Its length is bounded by the worker's limit of
-/// outputs for one input.
-#[derive(Debug)]
-pub struct Outbox<A: App> {
-    queue: VecDeque<Output<A>>,
-}
-
-impl<A: App> Outbox<A> {
-    /// An empty outbox.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            queue: VecDeque::new(),
-        }
-    }
-
-    /// Queues any output.
-    #[inline]
-    pub fn push(&mut self, output: Output<A>) {
-        if self.queue.is_empty() {
-            // Begins at the front again, in memory that was used just before; and with room for
-            // one, as many give one output an input.
-            self.queue.clear();
-            self.queue.reserve_exact(1);
-        }
-        self.queue.push_back(output);
-    }
-
-    /// The oldest output: what [`Task::poll_output`] returns.
-    #[inline]
-    pub fn pop(&mut self) -> Option<Output<A>> {
-        self.queue.pop_front()
-    }
-
-    /// Whether there is nothing to give.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Asks for a UDP socket.
-    pub fn open_udp(&mut self, open: UdpOpen) {
-        self.push(Output::OpenUdp(Box::new(open)));
-    }
-
-    /// Makes a socket a member of a multicast group.
-    pub fn join_group(&mut self, membership: Membership) {
-        self.push(Output::JoinGroup(membership));
-    }
-
-    /// Ends a socket's membership in a multicast group.
-    pub fn leave_group(&mut self, membership: Membership) {
-        self.push(Output::LeaveGroup(membership));
-    }
-
-    /// Sends datagrams.
-    #[inline]
-    pub fn transmit(&mut self, transmit: Transmit) {
-        self.push(Output::Transmit(transmit));
-    }
-
-    /// Sends one datagram.
-    #[inline]
-    pub fn send(&mut self, socket: SocketId, peer: SocketAddr, payload: Buffer) {
-        self.transmit(Transmit::new(socket, peer, payload));
-    }
-
-    /// Sends a run back to where it came from.
-    #[inline]
-    pub fn reply(&mut self, socket: SocketId, run: DatagramRun) {
-        self.transmit(Transmit::reply(socket, run));
-    }
-
-    /// Listens for TCP connections.
-    pub fn listen(&mut self, listen: TcpListen) {
-        self.push(Output::Listen(Box::new(listen)));
-    }
-
-    /// Makes a TCP connection.
-    pub fn connect(&mut self, connect: TcpConnect) {
-        self.push(Output::Connect(Box::new(connect)));
-    }
-
-    /// Writes to a stream. See [`StreamWriter`](crate::StreamWriter) for who keeps count of its
-    /// room.
-    pub fn write(&mut self, stream: StreamId, data: Buffer) {
-        self.push(Output::Write(StreamWrite::new(stream, data)));
-    }
-
-    /// Ends our direction of a stream, behind all that was written.
-    pub fn end_write(&mut self, stream: StreamId) {
-        self.push(Output::EndWrite(stream));
-    }
-
-    /// Takes what a stream receives, or not now.
-    pub fn set_reading(&mut self, stream: StreamId, reading: Reading) {
-        self.push(Output::SetReading { stream, reading });
-    }
-
-    /// Breaks a stream off.
-    pub fn reset(&mut self, stream: StreamId) {
-        self.push(Output::Reset(stream));
-    }
-
-    /// Asks for a TUN or TAP device.
-    pub fn open_device(&mut self, open: DeviceOpen) {
-        self.push(Output::OpenDevice(Box::new(open)));
-    }
-
-    /// Gives a packet to a device.
-    pub fn send_packet(&mut self, packet: PacketTransmit) {
-        self.push(Output::Packet(packet));
-    }
-
-    /// Closes a socket, listener, stream or device.
-    pub fn close(&mut self, id: impl Into<ResourceId>) {
-        self.push(Output::Close(id.into()));
-    }
-
-    /// Asks something of the bus.
-    pub fn bus(&mut self, command: BusCommand<A::Channel, A::Message>) {
-        self.push(Output::Bus(command));
-    }
-
-    /// Subscribes to a channel.
-    pub fn subscribe(&mut self, channel: A::Channel) {
-        self.bus(BusCommand::Subscribe(channel));
-    }
-
-    /// Ends a subscription.
-    pub fn unsubscribe(&mut self, channel: A::Channel) {
-        self.bus(BusCommand::Unsubscribe(channel));
-    }
-
-    /// Takes what is sent to this worker as a whole.
-    pub fn become_agent(&mut self) {
-        self.bus(BusCommand::BecomeAgent);
-    }
-
-    /// Sends a message to one task.
-    pub fn send_to(&mut self, to: TaskId, message: A::Message, no_room: NoRoom) {
-        self.message(Destination::Task(to), message, no_room);
-    }
-
-    /// Publishes a message on a channel.
-    pub fn publish(&mut self, channel: A::Channel, message: A::Message, no_room: NoRoom) {
-        self.message(Destination::Channel(channel), message, no_room);
-    }
-
-    /// Sends a message to the agents of all workers.
-    pub fn broadcast(&mut self, message: A::Message, no_room: NoRoom) {
-        self.message(Destination::Workers, message, no_room);
-    }
-
-    /// Sends a message.
-    pub fn message(&mut self, to: Destination<A::Channel>, message: A::Message, no_room: NoRoom) {
-        self.bus(BusCommand::Send {
-            to,
-            message,
-            no_room,
-        });
-    }
-
-    /// Asks a task, which has until `until` to answer. Without room it fails at once.
-    pub fn request(&mut self, to: TaskId, token: Token, message: A::Message, until: Timestamp) {
-        self.bus(BusCommand::Request {
-            to,
-            token,
-            message,
-            until,
-            no_room: NoRoom::Drop,
-        });
-    }
-
-    /// Answers a request. Without room the answer comes back as [`BusEvent::NoRoom`].
-    pub fn answer(&mut self, request: RequestId, message: A::Message) {
-        self.bus(BusCommand::Reply {
-            request,
-            message,
-            no_room: NoRoom::Wait,
-        });
-    }
-
-    /// Tells the controller.
-    pub fn report(&mut self, report: A::Report) {
-        self.push(Output::Report(report));
-    }
-
-    /// Asks for a new task on this worker.
-    pub fn spawn(&mut self, spawn: A::Spawn) {
-        self.push(Output::Spawn(spawn));
-    }
-
-    /// Says that this task is done.
-    pub fn finish(&mut self) {
-        self.push(Output::Finished);
-    }
-
-    /// Takes the outputs of a task's children as its own, in the order they come. For a task that
-    /// holds a [`TaskGroup`](crate::TaskGroup) of the same application.
-    ///
-    /// Sockets that the children open belong to the parent, which gets their events and hands
-    /// them down. `on_end` is told of each child that ends.
-    pub fn adopt<'a, F>(&'a mut self, buffers: &'a BufferPool, on_end: F) -> Adopted<'a, A, F>
-    where
-        F: FnMut(TaskId, End),
-    {
-        Adopted {
-            outbox: self,
-            lent: buffers.take(ADOPTED_LENT_BYTES),
-            buffers,
-            on_end,
-        }
-    }
-}
-
-impl<A: App> Default for Outbox<A> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// An outbox that takes the outputs of children. Made by [`Outbox::adopt`].
-#[derive(Debug)]
-pub struct Adopted<'a, A: App, F> {
-    outbox: &'a mut Outbox<A>,
-    lent: Buffer,
-    buffers: &'a BufferPool,
-    on_end: F,
-}
-
-impl<A: App, F: FnMut(TaskId, End)> GroupOutputs<A> for Adopted<'_, A, F> {
-    fn lend(&mut self) -> TransmitBuffer<'_> {
-        TransmitBuffer::new(self.lent.unfilled())
-    }
-
-    fn output(&mut self, _child: TaskId, mut output: Output<A>) {
-        if let Some(payload) = output.payload_mut()
-            && let Some(len) = payload.lent()
-        {
-            // The child wrote into our buffer: that is the payload.
-            self.lent.commit(len);
-            let next = self.buffers.take(ADOPTED_LENT_BYTES);
-            *payload = Payload::owned(core::mem::replace(&mut self.lent, next));
-        }
-        self.outbox.push(output);
-    }
-
-    fn ended(&mut self, child: TaskId, end: End) {
-        (self.on_end)(child, end);
-    }
-}
-
-/// What children may write in place, in bytes: a datagram of any usual MTU.
-const ADOPTED_LENT_BYTES: usize = 1_900;

@@ -178,7 +178,16 @@ impl Payload {
     }
 }
 
+impl Default for Payload {
+    /// No bytes.
+    #[inline]
+    fn default() -> Self {
+        Self::owned(Buffer::empty())
+    }
+}
+
 impl From<Buffer> for Payload {
+    #[inline]
     fn from(buffer: Buffer) -> Self {
         Self::owned(buffer)
     }

@@ -12,9 +12,10 @@ use core::fmt;
 
 use crate::bus::BusCounters;
 use crate::control::{ControlOutput, SpawnId};
+use crate::datagram::DatagramRun;
 use crate::group::{StaleTask, guard};
-use crate::id::{ResourceId, TaskId};
-use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
+use crate::id::{ResourceId, SocketId, TaskId};
+use crate::net::NetworkEvent;
 use crate::state::WorkerState;
 use crate::status::WorkerStatus;
 use crate::task::{App, End, Input, Task};
@@ -28,6 +29,7 @@ mod io;
 mod look;
 mod pending;
 mod port;
+mod receive;
 mod resources;
 
 use bus::{Bus, LazyBus};
@@ -177,11 +179,8 @@ impl<A: App> Worker<A> {
         self.now = self.now.max(now);
         self.resume(outputs);
         match input {
-            // What comes most often goes the straight way.
-            WorkerInput::Network(event @ NetworkEvent::Datagrams { socket, .. }) => {
-                if let Some(owner) = self.resources.socket_owner(socket) {
-                    self.give(owner, Input::Network(event), outputs);
-                }
+            WorkerInput::Network(NetworkEvent::Datagrams { socket, mut run }) => {
+                self.datagrams(socket, &mut run, outputs);
             }
             WorkerInput::Network(event) => self.network(event, outputs),
             WorkerInput::Timeout => self.timeout(outputs),
@@ -209,7 +208,7 @@ impl<A: App> Worker<A> {
     /// When the worker next wants [`WorkerInput::Timeout`]: [`Worker::poll_timeout`] without the
     /// reason, and cheaper by that.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn next_timeout(&self) -> Option<Timestamp> {
         let first = self.groups.next_at();
         let quiet = self.state == WorkerState::Waiting
@@ -363,64 +362,25 @@ impl<A: App> Worker<A> {
         self.settle_returned(outputs);
     }
 
-    #[inline(never)]
-    fn network(&mut self, event: NetworkEvent, outputs: &mut impl WorkerOutputs<A>) {
-        let id = event.resource();
-        let owner = self.resources.owner(id);
-        if event.is_last() {
-            self.resources.remove(id);
-        }
-        let event = match (event, owner) {
-            (incoming @ NetworkEvent::Incoming { .. }, _) => {
-                match self.accept(incoming, owner, outputs) {
-                    Some(accepted) => accepted,
-                    None => return,
-                }
-            }
-            (event, _) => event,
-        };
-        // An event may cross with the closing of what it is about; then nobody is to have it.
-        if let Some(owner) = owner {
-            self.give(owner, Input::Network(event), outputs);
-        }
-    }
-
-    /// Gives a connection that was taken in an id, and says what its listener's task is to be told.
-    fn accept(
+    #[inline(always)]
+    fn datagrams(
         &mut self,
-        event: NetworkEvent,
-        owner: Option<TaskId>,
+        socket: SocketId,
+        run: &mut DatagramRun,
         outputs: &mut impl WorkerOutputs<A>,
-    ) -> Option<NetworkEvent> {
-        let NetworkEvent::Incoming {
-            listener,
-            incoming,
-            peer,
-            local,
-            room,
-        } = event
-        else {
-            return Some(event);
+    ) {
+        // Nobody is to have what crosses with the closing of its socket.
+        let Some(task) = self.resources.socket_owner(socket) else {
+            return;
         };
-        let stream = owner.map(|owner| self.resources.insert_stream(self.now, owner));
-        let command = match stream {
-            Some(Ok(stream)) => NetworkCommand::Accept { incoming, stream },
-            Some(Err(_)) | None => NetworkCommand::Refuse(incoming),
-        };
-        outputs.push(WorkerOutput::Network(command));
-        Some(match stream? {
-            Ok(stream) => NetworkEvent::Accepted {
-                listener,
-                stream,
-                peer,
-                local,
-                room,
-            },
-            Err(_) => NetworkEvent::AcceptFailed {
-                listener,
-                error: NetworkError::TooManySockets,
-            },
-        })
+        self.state.enter(WorkerState::OnInput);
+        let mut port = port_of!(self, outputs);
+        let run = (socket, run);
+        let given = (self.groups).handle_datagrams(self.now, task, run, &mut port);
+        self.state.enter(WorkerState::Waiting);
+        if !given {
+            outputs.push(WorkerOutput::Stale(StaleTask { task }));
+        }
     }
 
     /// Gives one task an input. The driver is told if the task is no more.
@@ -443,7 +403,7 @@ impl<A: App> Worker<A> {
         let mut port = port_of!(self, outputs);
         let given = self.groups.handle_input(self.now, task, input, &mut port);
         self.state.enter(WorkerState::Waiting);
-        given.is_ok()
+        given
     }
 
     /// What is due, what the worker wants of itself, and shutdown: a bounded batch of each.

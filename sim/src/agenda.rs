@@ -25,10 +25,15 @@ pub(crate) struct Agenda<E> {
     /// What is to come, but for what has been moved to `ready`.
     calendar: Calendar,
     /// What is left of the instant `ready_at`, if several entries met there.
-    ready: BinaryHeap<Reverse<Ready>>,
+    /// The last is the first to come out. Empty only if `joined` is.
+    ready: Vec<Ready>,
+    /// What has joined that instant since.
+    joined: BinaryHeap<Reverse<Ready>>,
     ready_at: Timestamp,
     /// What each channel has drawn for `ready_at`.
     ties: IndexMap<Entity, u64, FxBuildHasher>,
+    /// The last of them that was looked at: often several of one channel meet.
+    last_tie: Option<(Entity, u64)>,
     events: Vec<Waiting<E>>,
     /// Places among the events that are free.
     free: Vec<u32>,
@@ -68,11 +73,22 @@ pub(crate) enum Due<E> {
     Event(E),
 }
 
+/// A tie of 32 bits, a sequence and a slot, in one number: compared at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Ready {
-    tie: u64,
-    sequence: u64,
-    slot: u32,
+struct Ready(u128);
+
+impl Ready {
+    #[inline]
+    fn new(tie: u64, sequence: u64, slot: u32) -> Self {
+        Self(u128::from(tie) << 96 | u128::from(sequence) << 32 | u128::from(slot))
+    }
+
+    #[inline]
+    const fn slot(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the last 32 bits")]
+        let slot = self.0 as u32;
+        slot
+    }
 }
 
 /// Whose deadline it is.
@@ -102,9 +118,11 @@ impl<E> Agenda<E> {
     pub(crate) fn new(entropy: &Entropy) -> Self {
         Self {
             calendar: Calendar::new(),
-            ready: BinaryHeap::new(),
+            ready: Vec::new(),
+            joined: BinaryHeap::new(),
             ready_at: Timestamp::EPOCH,
             ties: IndexMap::default(),
+            last_tie: None,
             events: Vec::new(),
             free: Vec::new(),
             workers: Vec::new(),
@@ -189,6 +207,7 @@ impl<E> Agenda<E> {
         }
     }
 
+    #[inline(always)]
     fn insert(&mut self, at: Timestamp, channel: Entity, event: E) -> u32 {
         let sequence = self.sequence;
         self.sequence += 1;
@@ -286,38 +305,72 @@ impl<E> Agenda<E> {
     /// Takes out what is first, after [`Agenda::first`] has found that there is something.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Due<E>> {
-        if self.ready.is_empty() {
+        let slot = if self.ready.is_empty() {
             let first = self.calendar.take_first()?;
-            if !self.calendar.meets(first) {
-                return Some(self.resolve(first.slot));
+            if self.calendar.meets(first) {
+                self.meet(first);
+                self.choose()?
+            } else {
+                first.slot
             }
-            self.meet(first);
-        }
-        self.choose()
+        } else {
+            self.choose()?
+        };
+        Some(self.resolve(slot))
     }
 
-    /// Others come at the instant of the first.
+    /// Others come at the instant of the first: they are put in line.
     #[inline(never)]
     fn meet(&mut self, first: Entry) {
         if self.ready_at != first.at {
             self.ready_at = first.at;
             self.ties.clear();
+            self.last_tie = None;
         }
-        self.make_ready(first);
+        let first = self.ready(first);
+        self.ready.push(first);
+        while let Some(next) = self.calendar.peek_at(self.ready_at) {
+            self.calendar.take_first();
+            let next = self.ready(next);
+            self.ready.push(next);
+        }
+        self.ready.sort_unstable_by(|one, other| other.cmp(one));
     }
 
     /// Takes out one of those that meet.
     #[inline(never)]
-    fn choose(&mut self) -> Option<Due<E>> {
+    fn choose(&mut self) -> Option<u32> {
         while let Some(next) = self.calendar.peek_at(self.ready_at) {
             self.calendar.take_first();
-            self.make_ready(next);
+            let next = self.ready(next);
+            self.joined.push(Reverse(next));
         }
-        let Reverse(chosen) = self.ready.pop()?;
-        Some(self.resolve(chosen.slot))
+        if self.joined.is_empty() {
+            return self.ready.pop().map(Ready::slot);
+        }
+        self.choose_joined()
     }
 
-    fn make_ready(&mut self, entry: Entry) {
+    /// The same where some have joined that were not in line.
+    #[inline(never)]
+    fn choose_joined(&mut self) -> Option<u32> {
+        let joined = self.joined.peek().map(|&Reverse(joined)| joined);
+        let chosen = match (self.ready.last(), joined) {
+            (Some(&ready), Some(joined)) if joined > ready => self.ready.pop(),
+            (_, Some(_)) => self.joined.pop().map(|Reverse(joined)| joined),
+            (_, None) => self.ready.pop(),
+        };
+        if self.ready.is_empty() {
+            // From the last to the first.
+            self.ready
+                .extend(self.joined.drain().map(|Reverse(joined)| joined));
+            self.ready.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        chosen.map(Ready::slot)
+    }
+
+    #[inline]
+    fn ready(&mut self, entry: Entry) -> Ready {
         let (channel, sequence) = if entry.slot & DEADLINE == 0 {
             let waiting = &self.events[entry.slot as usize];
             (waiting.channel, waiting.sequence)
@@ -327,16 +380,20 @@ impl<E> Agenda<E> {
                 Whose::End(slot) => (self.ends[slot as usize], 0),
             }
         };
+        let tie = match self.last_tie {
+            Some((last, tie)) if last == channel => tie,
+            Some(_) | None => self.draw_tie(channel),
+        };
+        Ready::new(tie, sequence, entry.slot)
+    }
+
+    /// What a channel has drawn for the instant, or draws now.
+    fn draw_tie(&mut self, channel: Entity) -> u64 {
         let (site, at) = (&self.site, self.ready_at);
-        let tie = *self
-            .ties
-            .entry(channel)
-            .or_insert_with(|| site.below(channel, at.as_nanos(), 1 << 32));
-        self.ready.push(Reverse(Ready {
-            tie,
-            sequence,
-            slot: entry.slot,
-        }));
+        let tie = self.ties.entry(channel);
+        let tie = *tie.or_insert_with(|| site.below(channel, at.as_nanos(), 1 << 32));
+        self.last_tie = Some((channel, tie));
+        tie
     }
 
     #[inline(always)]
@@ -415,5 +472,35 @@ mod tests {
         }
         assert_eq!(left.len(), 5);
         assert_eq!(left[4], 8, "time comes before everything");
+    }
+
+    #[test]
+    fn several_that_join_an_instant_come_as_if_they_had_been_there() {
+        let at = Timestamp::from_nanos(5);
+        let channels: Vec<u64> = (0..9).collect();
+        for seed in 0..50 {
+            let mut expected = order(seed, &channels);
+            expected.dedup();
+            let mut agenda = Agenda::new(&Entropy::from_seed(seed));
+            let mut come = Vec::new();
+            for group in channels.chunks(3) {
+                for &channel in group {
+                    agenda.push(at, Entity::new(channel), channel);
+                }
+                let Some(Due::Event(first)) = pop(&mut agenda) else {
+                    panic!("an event is next");
+                };
+                let waiting = |&&channel: &&u64| channel <= group[2] && !come.contains(&channel);
+                assert_eq!(Some(&first), expected.iter().find(waiting));
+                come.push(first);
+            }
+            expected.retain(|channel| !come.contains(channel));
+            let left: Vec<u64> = core::iter::from_fn(|| match pop(&mut agenda)? {
+                Due::Event(event) => Some(event),
+                Due::Deadline { .. } | Due::End { .. } => None,
+            })
+            .collect();
+            assert_eq!(left, expected);
+        }
     }
 }

@@ -138,13 +138,12 @@ impl Calendar {
     }
 
     /// The first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<Entry> {
-        let first = self.front.peek();
-        if first.is_none() && self.rings.is_some() {
-            return self.turn();
+        if self.front.is_used_up() && self.rings.is_some() {
+            self.turn();
         }
-        first
+        self.front.peek()
     }
 
     /// The first, if it comes at this instant, at which others have come out.
@@ -181,8 +180,11 @@ impl Calendar {
     }
 
     /// Goes on to the next span that has any, and has the heap, which is empty, sort them.
-    fn turn(&mut self) -> Option<Entry> {
-        let rings = self.rings.as_mut()?;
+    #[inline(never)]
+    fn turn(&mut self) {
+        let Some(rings) = self.rings.as_mut() else {
+            return;
+        };
         let Some((tick, place)) = rings
             .near
             .next(self.open)
@@ -194,18 +196,18 @@ impl Calendar {
         let node = rings.near.take(place);
         let (first, next) = rings.release(node);
         self.front.start_with(first);
-        if next == NONE {
-            // The only one, most often.
-            return Some(first);
+        // The only one, most often.
+        if next != NONE {
+            rings.move_to(&mut self.front, next);
         }
-        rings.move_to(&mut self.front, next);
-        self.front.peek()
     }
 
     /// The same where what is far away comes nearer.
     #[inline(never)]
-    fn turn_far(&mut self) -> Option<Entry> {
-        let rings = self.rings.as_mut()?;
+    fn turn_far(&mut self) {
+        let Some(rings) = self.rings.as_mut() else {
+            return;
+        };
         loop {
             let near = rings.near.next(self.open);
             let near = near.map_or(u64::MAX, |(tick, _)| tick);
@@ -223,7 +225,7 @@ impl Calendar {
             rings.later = start.min(beyond);
             let tick = near.min(beyond);
             if tick == u64::MAX {
-                return None;
+                return;
             }
             self.open = tick + 1;
             let first = rings.near.take(Ring::<NEAR_WORDS, NEAR>::place(tick));
@@ -231,7 +233,7 @@ impl Calendar {
             if tick == beyond {
                 rings.take_beyond(tick, &mut self.front);
             }
-            return self.front.peek();
+            return;
         }
     }
 }
@@ -272,15 +274,17 @@ impl Rings {
     /// A node in front of `next`.
     #[inline]
     fn node(&mut self, Entry { at, slot }: Entry, next: u32) -> u32 {
-        let new = Node { at, slot, next };
         let free = self.free;
         match self.nodes.get_mut(free as usize) {
             Some(node) => {
                 self.free = node.next;
-                *node = new;
+                // Field by field: put together elsewhere, it would be read before it is written.
+                node.at = at;
+                node.slot = slot;
+                node.next = next;
                 free
             }
-            None => self.add_node(new),
+            None => self.add_node(Node { at, slot, next }),
         }
     }
 

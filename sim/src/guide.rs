@@ -4,6 +4,7 @@
 //! - What is between nodes: [`links`], and [`topology`] with routers, NATs, firewalls and roaming.
 //! - What tasks have at their nodes: [`streams`], [`devices`], and other [`workers`].
 //! - What may go wrong: [`time`] and [`faults`].
+//! - How a scenario finds out: [`checking`]; and what one sees then: [`traces`] and pictures.
 //! - How a scenario finds out: [`checking`]; and what to do with a failure: [`shrinking`].
 //! - What makes a run repeatable: [`determinism`], and what [crates of others](crates) need for it.
 
@@ -36,6 +37,9 @@ pub mod time {}
 
 #[doc = include_str!("../docs/topology.md")]
 pub mod topology {}
+
+#[doc = include_str!("../docs/traces.md")]
+pub mod traces {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

@@ -44,10 +44,18 @@ impl<T: Ord + Copy> Heap<T> {
         }
     }
 
-    /// The same for a heap that is empty, and has no hole.
+    /// Whether nothing is left but, at most, the hole.
+    #[inline]
+    pub(crate) const fn is_used_up(&self) -> bool {
+        self.nodes.len() == self.hole as usize
+    }
+
+    /// The same as a push, for a heap that is used up.
     #[inline]
     pub(crate) fn start_with(&mut self, new: T) {
-        debug_assert!(self.nodes.is_empty(), "nothing is before it");
+        debug_assert!(self.is_used_up(), "nothing is before it");
+        self.hole = false;
+        self.nodes.clear();
         self.nodes.push(new);
     }
 

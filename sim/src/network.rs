@@ -40,8 +40,8 @@ use many::Member;
 pub(crate) use many::{Audience, Landing, MembershipChange, Spread, heard_at};
 pub(crate) use socket::Held;
 use socket::{Domain, Fit, Local, Socket, Sockets};
+use straight::Lone;
 pub(crate) use straight::Straight;
-use straight::{Lone, NOBODY};
 pub(crate) use topology::Entrance;
 use topology::Topology;
 
@@ -63,7 +63,7 @@ pub(crate) struct Network {
     by_network: IndexMap<(u32, NetworkPrefix), Vec<Owner>, FxBuildHasher>,
     sockets: Sockets,
     /// By host: its only socket, if it has one and not more. Apart, as `entities` are.
-    lone: Vec<Lone>,
+    lone: Vec<Option<Lone>>,
     /// By worker: whether it takes nothing.
     pub(crate) held: Vec<Held>,
     flow: LazySite,
@@ -163,21 +163,6 @@ impl Flight {
             run: DatagramRun::new(source, Buffer::empty(), 0),
             journey: None,
         }
-    }
-
-    /// Takes the datagrams out. The flight is to be filled in again.
-    #[inline(always)]
-    pub(crate) fn take_run(&mut self) -> DatagramRun {
-        self.journey = None;
-        // Field by field, as they were filled in: this is the hot path.
-        let own = &mut self.run;
-        let payload = core::mem::take(&mut own.payload);
-        let mut run = DatagramRun::new(own.peer, payload, own.segment_size);
-        run.local = own.local;
-        run.interface = own.interface;
-        run.dscp = own.dscp;
-        run.ecn = own.ecn;
-        run
     }
 }
 
@@ -421,20 +406,12 @@ impl Network {
     }
 
     /// The worker and socket that datagrams are for.
-    #[inline(always)]
     pub(crate) fn receiver(
         &self,
         node: u32,
         target: SocketAddr,
         peer: SocketAddr,
     ) -> Option<(u32, SocketId)> {
-        let lone = self.lone[node as usize];
-        if lone.worker != NOBODY {
-            let socket = self.sockets.get(lone.worker, lone.slot)?;
-            let fits = socket.local.port() == target.port();
-            let fits = fits && socket.fit(target.ip(), peer).is_some();
-            return fits.then_some((lone.worker, socket.id));
-        }
         let host = &self.hosts[node as usize];
         let found = host.at_port(target.port());
         let target = target.ip();

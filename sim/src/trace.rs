@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use stillpoint::{
     App, DatagramRun, DeviceId, NetworkEvent, Packet, ResourceId, SocketId, StreamId, TaskId,
-    Timestamp, UdpOpen, Worker, WorkerInput,
+    Timestamp, UdpOpen, Worker,
 };
 use twox_hash::XxHash3_128;
 use xxhash_rust::xxh3::xxh3_64;
@@ -132,9 +132,9 @@ impl Trace {
 
     /// A worker is about to be given something.
     #[cold]
-    pub(crate) fn begin_turn<A: App>(&mut self, worker: &Worker<A>, input: &WorkerInput<A>) {
+    pub(crate) fn begin_turn<A: App>(&mut self, worker: &Worker<A>, is_timeout: bool) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.begin_turn(worker, matches!(input, WorkerInput::Timeout));
+            recorder.begin_turn(worker, is_timeout);
         }
     }
 

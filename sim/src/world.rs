@@ -38,6 +38,7 @@ mod forward;
 mod forward_packets;
 mod gate;
 mod gateways;
+mod give;
 mod leaks;
 mod line;
 mod links;

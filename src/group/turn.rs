@@ -9,22 +9,24 @@ use core::any::Any;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
-use super::{GroupOutputs, TaskGroup, Turn};
+use super::timer::LazyTimers;
+use super::{GroupOutputs, Member, TaskGroup, Turn};
 use crate::slots::Key;
 use crate::state::{TaskState, Way, WorkerState};
-use crate::task::{End, Input, Output, Task};
+use crate::task::{End, Input, Output, Task, put};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::Payload;
 
 impl<T: Task> TaskGroup<T> {
     /// Gives the task at `key`, which waits, one input, and drains it. `false` if there is none.
+    /// The input is made where the task takes it: a copy for each call on the way costs more.
     #[inline(always)]
     pub(super) fn turn(
         &mut self,
         now: Timestamp,
         key: Key,
         way: Way,
-        input: Input<T::App>,
+        input: impl FnOnce() -> Input<T::App>,
         outputs: &mut (impl GroupOutputs<T::App> + ?Sized),
     ) -> bool {
         assert!(
@@ -40,7 +42,7 @@ impl<T: Task> TaskGroup<T> {
         self.timeouts += u64::from(way == Way::Tick);
         self.state.enter(way.single_task());
         member.state.enter(way.task());
-        let given = guard(|| member.task.handle_input(now, input));
+        let given = guard(|| member.task.handle_input(now, input()));
         self.state.enter(way.pop_output());
         match given {
             Ok(()) => {
@@ -109,14 +111,17 @@ impl<T: Task> TaskGroup<T> {
             // call that cannot be inlined.
             let (mut output, mut deadline) = (None, None);
             guard(|| {
-                output = member.task.poll_output(now, &mut transmit);
+                put(&mut output, member.task.poll_output(now, &mut transmit));
                 if output.is_none() {
                     deadline = member.task.poll_timeout();
                 }
             })?;
             // Looked at where it is, since moving it once more costs more than all the rest.
             match &output {
-                None => return self.rest(key, way, deadline.as_ref()),
+                None => {
+                    let timers = &mut self.timers;
+                    return member.rest(now, (key, way), deadline.as_ref(), timers);
+                }
                 Some(Output::Finished) => return Err(End::Finished),
                 Some(_) if turn.outputs == outputs_max => {
                     return Err(End::Runaway { outputs_max });
@@ -137,36 +142,8 @@ impl<T: Task> TaskGroup<T> {
             }
             member.state.enter(TaskState::PopOutput);
             turn.outputs += 1;
-            if let Some(output) = output {
-                outputs.output(id, output);
-            }
+            outputs.take_output(id, &mut output);
         }
-    }
-
-    /// The task is drained: arms its deadline and lets it wait.
-    #[inline(always)]
-    fn rest(&mut self, key: Key, way: Way, deadline: Option<&Deadline>) -> Result<(), End> {
-        let now = self.now;
-        let Some(member) = self.tasks.get_mut(key) else {
-            return Ok(());
-        };
-        member.state.enter(TaskState::Waiting);
-        match deadline {
-            Some(deadline) if way == Way::Tick && deadline.at <= now => {
-                let reason = deadline.reason;
-                let at = deadline.at;
-                let message = format!(
-                    "would spin: given its timeout at {now}, it wants another at {at} ({reason})"
-                );
-                return Err(End::Panicked { message });
-            }
-            Some(deadline) => {
-                member.reason = deadline.reason;
-                self.timers.set(key.slot, Some(deadline.at));
-            }
-            None => self.timers.set(key.slot, None),
-        }
-        Ok(())
     }
 
     /// The task is no more: its timer, its slot and its id go, and the driver releases the rest.
@@ -192,6 +169,36 @@ impl<T: Task> TaskGroup<T> {
             End::Removed => ends.removed += 1,
         }
         outputs.ended(self.id(key), end);
+    }
+}
+
+impl<T> Member<T> {
+    /// The task is drained: arms its deadline and lets it wait.
+    #[inline(always)]
+    fn rest(
+        &mut self,
+        now: Timestamp,
+        (key, way): (Key, Way),
+        deadline: Option<&Deadline>,
+        timers: &mut LazyTimers,
+    ) -> Result<(), End> {
+        self.state.enter(TaskState::Waiting);
+        match deadline {
+            Some(deadline) if way == Way::Tick && deadline.at <= now => {
+                let reason = deadline.reason;
+                let at = deadline.at;
+                let message = format!(
+                    "would spin: given its timeout at {now}, it wants another at {at} ({reason})"
+                );
+                return Err(End::Panicked { message });
+            }
+            Some(deadline) => {
+                self.reason = deadline.reason;
+                timers.set(key.slot, Some(deadline.at));
+            }
+            None => timers.set(key.slot, None),
+        }
+        Ok(())
     }
 }
 

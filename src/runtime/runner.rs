@@ -240,8 +240,8 @@ impl<A: App, P: Port> WorkerOutputs<A> for Outputs<'_, A, P> {
         }
     }
 
-    fn transmit(&mut self, transmit: Transmit) {
-        self.port.submit(NetworkCommand::Transmit(transmit));
+    fn transmit(&mut self, transmit: &mut Transmit) {
+        self.port.submit(NetworkCommand::Transmit(transmit.take()));
     }
 
     fn bus_room(&mut self, worker: u16) -> usize {

@@ -8,8 +8,9 @@ use core::cell::OnceCell;
 use core::fmt::Debug;
 
 use super::{SpawnError, TaskView, WorkerConfig};
+use crate::datagram::DatagramRun;
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
-use crate::id::TaskId;
+use crate::id::{SocketId, TaskId};
 use crate::state::WorkerState;
 use crate::status::{Durations, GroupStatus};
 use crate::task::{App, Input, Task};
@@ -111,9 +112,18 @@ impl<A: App> Groups<A> {
     }
 
     /// When the first deadline is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_at(&self) -> Option<Timestamp> {
-        self.groups.iter().filter_map(|group| group.next_at()).min()
+        match &self.groups[..] {
+            // Most workers host one type of tasks.
+            [only] => only.next_at(),
+            many => Self::first_of(many),
+        }
+    }
+
+    #[inline(never)]
+    fn first_of(groups: &[Box<dyn Group<A>>]) -> Option<Timestamp> {
+        groups.iter().filter_map(|group| group.next_at()).min()
     }
 
     /// The state of the group that a panic in the driver left undrained, if one did.
@@ -130,18 +140,29 @@ impl<A: App> Groups<A> {
         }
     }
 
+    /// Gives a task one input. `false` if it is no more.
     pub(super) fn handle_input(
         &mut self,
         now: Timestamp,
         task: TaskId,
         input: Input<A>,
         outputs: &mut dyn GroupOutputs<A>,
-    ) -> Result<(), StaleTask> {
-        let group = self
-            .groups
-            .get_mut(usize::from(task.group))
-            .ok_or(StaleTask { task })?;
-        group.handle_input(now, task, input, outputs)
+    ) -> bool {
+        let group = self.groups.get_mut(usize::from(task.group));
+        group.is_some_and(|group| group.handle_input(now, task, input, outputs))
+    }
+
+    /// The same with datagrams, which are taken out of `run`.
+    #[inline(always)]
+    pub(super) fn handle_datagrams(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        run: (SocketId, &mut DatagramRun),
+        outputs: &mut dyn GroupOutputs<A>,
+    ) -> bool {
+        let group = self.groups.get_mut(usize::from(task.group));
+        group.is_some_and(|group| group.handle_datagrams(now, task, run, outputs))
     }
 
     pub(super) fn start(
@@ -293,7 +314,14 @@ trait Group<A: App> {
         task: TaskId,
         input: Input<A>,
         outputs: &mut dyn GroupOutputs<A>,
-    ) -> Result<(), StaleTask>;
+    ) -> bool;
+    fn handle_datagrams(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        run: (SocketId, &mut DatagramRun),
+        outputs: &mut dyn GroupOutputs<A>,
+    ) -> bool;
     fn tick(
         &mut self,
         now: Timestamp,
@@ -381,8 +409,18 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
         task: TaskId,
         input: Input<T::App>,
         outputs: &mut dyn GroupOutputs<T::App>,
-    ) -> Result<(), StaleTask> {
-        Self::handle_input(self, now, task, input, outputs)
+    ) -> bool {
+        Self::handle_input(self, now, task, input, outputs).is_ok()
+    }
+
+    fn handle_datagrams(
+        &mut self,
+        now: Timestamp,
+        task: TaskId,
+        run: (SocketId, &mut DatagramRun),
+        outputs: &mut dyn GroupOutputs<T::App>,
+    ) -> bool {
+        Self::handle_datagrams(self, now, task, run, outputs)
     }
 
     fn tick(

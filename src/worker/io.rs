@@ -107,9 +107,11 @@ pub trait WorkerOutputs<A: App> {
     /// last.
     fn push(&mut self, output: WorkerOutput<A>);
 
-    /// Takes datagrams to send: what comes most often, so a driver may take it without the
-    /// wrapping. Unless it does, they come through [`WorkerOutputs::push`] as everything else.
-    fn transmit(&mut self, transmit: Transmit) {
+    /// Takes datagrams to send out of where they lie: what comes most often, so a driver may take
+    /// it without the wrapping. Unless it does, they come through [`WorkerOutputs::push`] as
+    /// everything else.
+    fn transmit(&mut self, transmit: &mut Transmit) {
+        let transmit = transmit.take();
         self.push(WorkerOutput::Network(NetworkCommand::Transmit(transmit)));
     }
 

@@ -1,5 +1,7 @@
 //! The border between a worker's groups and its driver: checks what tasks ask for.
 
+use core::mem::ManuallyDrop;
+
 use super::bus::{Asking, LazyBus};
 use super::pending::{Pending, PendingQueue};
 use super::resources::ResourceTable;
@@ -31,11 +33,17 @@ impl<A: App, O: WorkerOutputs<A>> GroupOutputs<A> for Port<'_, A, O> {
         self.outputs.lend()
     }
 
-    #[inline]
     fn output(&mut self, task: TaskId, output: Output<A>) {
-        if let Output::Transmit(transmit) = output {
+        self.take_output(task, &mut Some(output));
+    }
+
+    fn take_output(&mut self, task: TaskId, output: &mut Option<Output<A>>) {
+        if let Some(Output::Transmit(transmit)) = output {
             self.transmit(task, transmit);
-        } else {
+            drop(core::mem::take(&mut transmit.payload));
+            // Nothing else in it is to be dropped, which is known here only.
+            let _rest = ManuallyDrop::new(output.take());
+        } else if let Some(output) = output.take() {
             self.other_output(task, output);
         }
     }
@@ -240,14 +248,14 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     #[inline(always)]
-    fn transmit(&mut self, task: TaskId, transmit: Transmit) {
+    fn transmit(&mut self, task: TaskId, transmit: &mut Transmit) {
         if self.resources.socket_owner(transmit.socket) != Some(task) {
             return self.tell_stale(task, transmit.socket.into());
         }
         let (len, max) = (transmit.datagram_len(), DATAGRAM_BYTES_MAX);
         if len > max {
             let error = NetworkError::TooLong { len, max };
-            return self.tell_failed(task, &transmit, error);
+            return self.tell_failed(task, transmit, error);
         }
         self.outputs.transmit(transmit);
     }

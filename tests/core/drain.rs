@@ -3,7 +3,10 @@
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
-use stillpoint::{End, SpawnError, Timestamp, WorkerInput, WorkerOutputs, WorkerState};
+use stillpoint::{
+    DatagramRun, End, NetworkEvent, SocketId, SpawnError, Timestamp, WorkerInput, WorkerOutputs,
+    WorkerState,
+};
 
 use super::bench::{Bench, Say, pushed};
 use super::check::{check_drain, given};
@@ -117,6 +120,48 @@ fn law_1_what_is_written_in_place_reaches_the_driver_as_it_was_written() {
         Pushed::Transmit(0, vec![200; 200]),
     ];
     assert_eq!(bench.pushed(1, &Say::Command(0, acts)), expected);
+}
+
+#[test]
+fn law_1_datagrams_that_are_lent_cause_what_those_handed_over_cause() {
+    type HandIn = fn(&mut Bench, SocketId, DatagramRun);
+    let written = |hand_in: HandIn| {
+        let mut bench = Bench::new();
+        let owners = [
+            acts(0..3),
+            vec![],
+            [acts(3..5), vec![Act::Panic(Place::PollOutput)]].concat(),
+            [acts(5..6), vec![Act::Finish]].concat(),
+            vec![Act::Panic(Place::HandleInput)],
+        ];
+        let count = owners.len();
+        for datagram in owners {
+            bench.socket_owner(datagram);
+        }
+        // The second time, nobody has the sockets of those that have ended.
+        for number in (0..count).chain(0..count) {
+            let input = bench.input(&Say::Datagram(number));
+            let Some(WorkerInput::Network(NetworkEvent::Datagrams { socket, run })) = input else {
+                panic!("a datagram is one");
+            };
+            hand_in(&mut bench, socket, run);
+            assert_eq!(bench.worker.state(), WorkerState::Waiting);
+        }
+        assert_eq!(bench.worker.tasks(), 2);
+        core::mem::take(&mut bench.book.borrow_mut().entries)
+    };
+    let handed = written(|bench, socket, run| {
+        let input = WorkerInput::Network(NetworkEvent::Datagrams { socket, run });
+        (bench.worker).handle_input(Timestamp::EPOCH, input, &mut bench.driver);
+    });
+    let lent = written(|bench, socket, mut run| {
+        let (before, owner) = (run.clone(), bench.worker.owner(socket));
+        (bench.worker).handle_datagrams(Timestamp::EPOCH, socket, &mut run, &mut bench.driver);
+        let left = owner.is_none().then_some(before.payload);
+        assert_eq!(run.payload, left.unwrap_or_default());
+    });
+    assert!(handed.len() > 20, "much is written down: {handed:?}");
+    assert_eq!(lent, handed);
 }
 
 /// A script in which a driver is given outputs of every kind.

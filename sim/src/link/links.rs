@@ -123,6 +123,24 @@ impl Leg {
     }
 }
 
+/// What the latency of a plain link is drawn as around now.
+#[inline(always)]
+fn drawn(latency: &Site, path: &Path, link: Entity, now: Timestamp) -> [u64; 2] {
+    let Some(([from, to], options)) = path.knots(now) else {
+        return [0; 2];
+    };
+    [
+        draw(latency, link, from, options),
+        draw(latency, link, to, options),
+    ]
+}
+
+/// Apart, so that all of a draw is in line here, twice as it is made.
+#[inline(never)]
+fn draw(latency: &Site, link: Entity, knot: u64, options: u64) -> u64 {
+    latency.below(link, knot, options)
+}
+
 impl Links {
     /// `steady` says that a draw, made twice, gives the same twice.
     pub(crate) fn new(entropy: &Entropy, steady: bool) -> Self {
@@ -190,11 +208,10 @@ impl Links {
     ) -> Option<Timestamp> {
         if self.own.is_empty() && self.barriers.is_empty() && self.drawn.is_none() {
             let path = &self.usual(ends.0, ends.1).path;
-            let draw = |knot, options| self.latency.below(link, knot, options);
             if path.faulty {
                 return None;
             }
-            return Some(path.arrival(now, draw));
+            return Some(path.arrival(now, drawn(&self.latency, path, link, now)));
         }
         self.own_arrival(ends, link, now)
     }
@@ -246,18 +263,22 @@ impl Links {
     /// When what is sent now over a plain link arrives.
     pub(crate) fn arrival(&mut self, path: &Path, link: Entity, now: Timestamp) -> Timestamp {
         let latency = &self.latency;
-        let Some(drawn) = &mut self.drawn else {
-            return path.arrival(now, |knot, options| latency.below(link, knot, options));
+        let Some(known) = &mut self.drawn else {
+            return path.arrival(now, drawn(latency, path, link, now));
         };
-        path.arrival(now, |knot, options| {
-            let known = drawn.entry(link).or_insert([(u64::MAX, 0); 2]);
+        let Some((knots, options)) = path.knots(now) else {
+            return path.arrival(now, [0; 2]);
+        };
+        let drawn = knots.map(|knot| {
+            let known = known.entry(link).or_insert([(u64::MAX, 0); 2]);
             if let Some(&(_, latency)) = known.iter().find(|&&(at, _)| at == knot) {
                 return latency.min(options - 1);
             }
             let latency = latency.below(link, knot, options);
             *known = [known[1], (knot, latency)];
             latency
-        })
+        });
+        path.arrival(now, drawn)
     }
 
     /// When what leaves then arrives. `number` is that of the run it is drawn for.

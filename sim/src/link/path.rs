@@ -182,25 +182,31 @@ impl Path {
         }
     }
 
-    /// When what is sent now arrives. `draw` draws at a knot, from so many options.
+    /// The knots around now, at which the latency is drawn, and from how many options. `None` if it
+    /// is always the same.
     #[inline(always)]
-    pub(super) fn arrival(
-        &self,
-        now: Timestamp,
-        mut draw: impl FnMut(u64, u64) -> u64,
-    ) -> Timestamp {
-        let mut latency = self.latency_min;
-        if self.width > 0 {
-            let (now, shift, options) = (now.as_nanos(), self.shift, self.width + 1);
-            let knot = now >> shift;
-            let from = draw(knot, options);
-            let to = draw(knot.wrapping_add(1), options);
-            let part = now & ((1 << shift) - 1);
-            let step = i128::from(to.cast_signed() - from.cast_signed()) * i128::from(part);
-            latency += from.strict_add_signed(
-                i64::try_from(step >> shift).expect("a latency is less than a day"),
-            );
+    pub(super) const fn knots(&self, now: Timestamp) -> Option<([u64; 2], u64)> {
+        if self.width == 0 {
+            return None;
         }
+        let knot = now.as_nanos() >> self.shift;
+        Some(([knot, knot.wrapping_add(1)], self.width + 1))
+    }
+
+    /// When what is sent now arrives, after what was drawn at the knots around now.
+    #[inline(always)]
+    pub(super) fn arrival(&self, now: Timestamp, [from, to]: [u64; 2]) -> Timestamp {
+        let shift = self.shift;
+        let apart = to.cast_signed() - from.cast_signed();
+        let part = (now.as_nanos() & ((1 << shift) - 1)).cast_signed();
+        let step = if shift < 32 {
+            // Both are less than 2^31.
+            (apart * part) >> shift
+        } else {
+            let step = (i128::from(apart) * i128::from(part)) >> shift;
+            i64::try_from(step).expect("a latency is less than a day")
+        };
+        let latency = self.latency_min + from.strict_add_signed(step);
         now.after(Duration::from_nanos(latency.max(1)))
     }
 }

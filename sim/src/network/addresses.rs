@@ -10,7 +10,6 @@ use rustc_hash::FxBuildHasher;
 use stillpoint::{Entity, InterfaceIndex};
 
 use super::interfaces::HostAddress;
-use super::straight::{Lone, NOBODY};
 use super::table::Ipv4Table;
 use super::{Host, Network};
 use crate::few::Few;
@@ -63,10 +62,7 @@ impl Network {
         make_room(&mut self.entities);
         self.entities.push(entity);
         make_room(&mut self.lone);
-        self.lone.push(Lone {
-            worker: NOBODY,
-            slot: 0,
-        });
+        self.lone.push(None);
         make_room(&mut self.hosts);
         self.hosts.push(Host {
             name,

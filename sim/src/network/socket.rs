@@ -1,6 +1,7 @@
 //! A socket as its worker sees it: what it speaks, where it sends from, and what waits at it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::num::NonZeroU16;
 
 use stillpoint::{DatagramRun, Dscp, SocketId, Timestamp, Token, UdpBuffers, UdpOpen, V6Only};
 
@@ -170,18 +171,21 @@ impl Socket {
         }
     }
 
+    /// The IPv4 address and port that it is bound to, if it is as most are.
+    pub(super) fn plainly_bound(&self) -> Option<(Ipv4Addr, NonZeroU16)> {
+        match self.local.ip() {
+            IpAddr::V4(ip) if self.special.is_none() => {
+                NonZeroU16::new(self.local.port()).map(|port| (ip, port))
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        }
+    }
+
     /// Whether it is connected to somebody else.
     #[inline(always)]
     pub(super) fn is_deaf_to(&self, peer: SocketAddr) -> bool {
         let special = self.special.as_ref();
         special.is_some_and(|special| special.open.peer.is_some_and(|only| only != peer))
-    }
-
-    /// How well it fits a datagram.
-    #[inline(always)]
-    pub(super) fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
-        let only = self.special.as_ref().and_then(|special| special.open.peer);
-        Fit::of(self.local.ip(), self.domain, only, target, peer)
     }
 
     /// What its buffers hold.

@@ -1,21 +1,22 @@
 //! The straight way: what most datagrams meet, from the only socket of a node to that of another.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::num::NonZeroU16;
 
-use stillpoint::{Dscp, InterfaceIndex, Transmit};
+use stillpoint::{Dscp, InterfaceIndex, SocketId, Transmit};
 
 use super::Network;
+use super::socket::Socket;
 
-/// The only socket of a host.
+/// The only socket of a host, if it is as most are: all that is looked at when something arrives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lone {
-    /// [`NOBODY`] if it has none, or several.
-    pub(super) worker: u32,
-    pub(super) slot: u32,
+    worker: u32,
+    socket: SocketId,
+    /// The IPv4 address that it is bound to, or all of them.
+    ip: Ipv4Addr,
+    port: NonZeroU16,
 }
-
-/// No worker at all.
-pub(super) const NOBODY: u32 = u32::MAX;
 
 /// The way of a transmit from this address to that node and interface.
 #[derive(Debug, Clone, Copy)]
@@ -58,17 +59,38 @@ impl Network {
         })
     }
 
+    /// The worker and socket that most datagrams are for: the only one of a node, as most are, with
+    /// room for whatever comes. `None` if somebody else has them, or nobody: see
+    /// [`Network::receiver`] and [`Network::take_room`].
+    #[inline(always)]
+    pub(crate) fn receiver_straight(
+        &self,
+        node: u32,
+        target: &SocketAddr,
+    ) -> Option<(u32, SocketId)> {
+        let (Some(lone), SocketAddr::V4(target)) = (&self.lone[node as usize], target) else {
+            return None;
+        };
+        let fits = lone.port.get() == target.port()
+            && (lone.ip == *target.ip() || lone.ip == Ipv4Addr::UNSPECIFIED);
+        fits.then_some((lone.worker, lone.socket))
+    }
+
     /// Notes whether a node has one socket only.
     pub(super) fn note_lone(&mut self, node: u32) {
-        self.lone[node as usize] = match &self.hosts[node as usize].bound[..] {
-            [only] => Lone {
-                worker: only.worker,
-                slot: only.socket.key().slot,
-            },
-            _ => Lone {
-                worker: NOBODY,
-                slot: 0,
-            },
+        let lone = match &self.hosts[node as usize].bound[..] {
+            [only] => {
+                let open = self.socket(only.worker, only.socket);
+                let plain = open.and_then(Socket::plainly_bound);
+                plain.map(|(ip, port)| Lone {
+                    worker: only.worker,
+                    socket: only.socket,
+                    ip,
+                    port,
+                })
+            }
+            _ => None,
         };
+        self.lone[node as usize] = lone;
     }
 }

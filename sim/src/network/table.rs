@@ -15,7 +15,7 @@ pub(super) struct Ipv4Table {
 }
 
 impl Ipv4Table {
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, ip: &u32) -> Option<&Owner> {
         if self.places.is_empty() {
             return None;

@@ -20,13 +20,13 @@ use crate::trace::{Place, Shown, TraceKind, peer, size};
 impl<A: App> Sink<'_, A> {
     /// Sends datagrams off.
     #[inline(always)]
-    pub(super) fn send(&mut self, transmit: Transmit) {
+    pub(super) fn send(&mut self, transmit: &mut Transmit) {
         let count = segment_count(transmit.payload.len(), transmit.segment_size) as u64;
         let network = &mut self.outside.network;
         network.counters.sent += count;
         let is_plain = self.outside.failing.is_none() && !self.outside.talks.watched;
         if is_plain
-            && let Some(way) = network.route_straight(self.place.node, self.worker, &transmit)
+            && let Some(way) = network.route_straight(self.place.node, self.worker, transmit)
         {
             self.send_off(transmit, &way, count);
         } else {
@@ -36,37 +36,32 @@ impl<A: App> Sink<'_, A> {
 
     /// Sends datagrams to a node.
     #[inline(always)]
-    fn send_off(&mut self, transmit: Transmit, way: &Straight, count: u64) {
-        let Transmit {
-            socket,
-            peer: target,
-            ecn,
-            payload,
-            segment_size,
-            ..
-        } = transmit;
-        let payload = self.owned(payload);
+    fn send_off(&mut self, transmit: &mut Transmit, way: &Straight, count: u64) {
+        let target = transmit.peer;
         // Before it is written elsewhere: what was just written is read late.
-        let shown = [peer(target), size(payload.len(), count)];
+        let shown = [peer(target), size(transmit.payload.len(), count)];
         // Written field by field, in place: this is the hot path.
         let spare = self.outside.spare.pop();
         let mut flight = match spare {
             Some(flight) => flight,
-            None => Box::new(Flight::new(socket, way.source)),
+            None => Box::new(Flight::new(transmit.socket, way.source)),
         };
         flight.from = self.place.node;
         flight.to = way.node;
         flight.worker = self.worker;
-        flight.socket = socket;
+        flight.socket = transmit.socket;
         flight.target = target;
         flight.audience = Audience::One;
         flight.run.peer = way.source;
         flight.run.local = Some(target.ip());
         flight.run.interface = Some(way.interface);
         flight.run.dscp = way.dscp;
-        flight.run.ecn = ecn;
-        flight.run.payload = payload;
-        flight.run.segment_size = segment_size;
+        flight.run.ecn = transmit.ecn;
+        match core::mem::take(&mut transmit.payload).into_buffer() {
+            Ok(buffer) => flight.run.payload = buffer,
+            Err(len) => flight.run.payload = self.written(len),
+        }
+        flight.run.segment_size = transmit.segment_size;
         if self.outside.network.routed {
             self.outside.network.embark(&mut flight);
         }
@@ -76,7 +71,7 @@ impl<A: App> Sink<'_, A> {
 
     /// Sends datagrams off that do not go the way that most go.
     #[inline(never)]
-    fn send_elsewhere(&mut self, transmit: Transmit, count: u64) {
+    fn send_elsewhere(&mut self, transmit: &mut Transmit, count: u64) {
         if self.outside.talks.watched {
             let whose = (self.worker, transmit.socket);
             let talks = &mut self.outside.talks;
@@ -86,12 +81,12 @@ impl<A: App> Sink<'_, A> {
             && let Some((error, told)) = self.send_refusal(transmit.socket)
         {
             let error = (told == Told::Yes).then_some(error);
-            return self.unsent(&transmit, count, DropCause::Unsendable, error);
+            return self.unsent(transmit, count, DropCause::Unsendable, error);
         }
         let network = &mut self.outside.network;
-        let mut route = network.route(self.place.node, self.worker, &transmit);
+        let mut route = network.route(self.place.node, self.worker, transmit);
         if network.routed {
-            route = network.let_out(self.place.at, self.place.node, &transmit, route);
+            route = network.let_out(self.place.at, self.place.node, transmit, route);
         }
         let (cause, error) = match route {
             Route::To {
@@ -113,7 +108,7 @@ impl<A: App> Sink<'_, A> {
             Route::Closed => (DropCause::Closed, None),
             Route::Refused(error) => (DropCause::Unsendable, Some(error)),
         };
-        self.unsent(&transmit, count, cause, error);
+        self.unsent(transmit, count, cause, error);
     }
 
     /// Counts and records datagrams that a task gave and that are not sent, and has the task told.
@@ -141,9 +136,9 @@ impl<A: App> Sink<'_, A> {
     }
 
     /// Sends datagrams off to several nodes; they share the memory.
-    fn send_to_many(&mut self, mut transmit: Transmit, spread: &Spread, count: u64) {
+    fn send_to_many(&mut self, transmit: &mut Transmit, spread: &Spread, count: u64) {
         let (target, bytes) = (transmit.peer, transmit.payload.len());
-        let payload = self.payload(&mut transmit);
+        let payload = self.owned(core::mem::take(&mut transmit.payload));
         let copies = count * (spread.landings.len() as u64).saturating_sub(1);
         let Outside { network, trace, .. } = &mut *self.outside;
         if spread.landings.is_empty() {
@@ -231,28 +226,39 @@ impl<A: App> Outside<A> {
         if self.network.routed {
             flight = self.pass(flight, count)?;
         }
-        let receiver = self
-            .network
-            .receiver(flight.to, flight.target, flight.run.peer);
-        let Some((worker, socket)) = receiver else {
-            self.refuse(&flight, count);
-            self.recycle(flight);
-            return None;
+        let straight = self.network.receiver_straight(flight.to, &flight.target);
+        let (worker, socket) = match straight {
+            Some(receiver) => receiver,
+            None => match self.find_receiver(&flight, count) {
+                Some(receiver) => receiver,
+                None => {
+                    self.recycle(flight);
+                    return None;
+                }
+            },
         };
-        if !self
-            .network
-            .take_room(self.now, (worker, socket), &flight.run)
-        {
-            self.drop_arrived(&flight, count, DropCause::ReceiveBufferFull);
-            self.recycle(flight);
-            return None;
-        }
         self.network.counters.delivered += count;
         if self.talks.watched {
             let peer = flight.run.peer;
             self.talks.note_heard(self.now, (worker, socket), peer);
         }
         Some((worker, socket, flight))
+    }
+
+    /// Who gets datagrams that do not arrive where most do, if anybody does.
+    #[inline(never)]
+    fn find_receiver(&mut self, flight: &Flight, count: u64) -> Option<(u32, SocketId)> {
+        let network = &mut self.network;
+        let receiver = network.receiver(flight.to, flight.target, flight.run.peer);
+        let Some(receiver) = receiver else {
+            self.refuse(flight, count);
+            return None;
+        };
+        if !network.take_room(self.now, receiver, &flight.run) {
+            self.drop_arrived(flight, count, DropCause::ReceiveBufferFull);
+            return None;
+        }
+        Some(receiver)
     }
 
     /// Has all sockets that are to get it be given what has arrived, at this instant.
@@ -342,6 +348,7 @@ impl<A: App> Outside<A> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn recycle(&mut self, mut flight: Box<Flight>) {
         flight.run.payload = Buffer::empty();
         flight.journey = None;

@@ -236,7 +236,10 @@ impl<A: App> Outside<A> {
         if let Some(end) = self.tcp.ends.get_mut(slot as usize) {
             end.keep_back();
             let (name, channel) = (end.name, end.channel().part(KEPT_BACK));
-            let event = Event::Retell { slot, name };
+            let event = Event::Retell {
+                slot,
+                name: Box::new(name),
+            };
             let at = self.now.after(delay);
             self.agenda.push_in_time(at, channel, event);
         }

@@ -57,7 +57,7 @@ pub(super) struct Outside<A: App> {
     pub(super) lent: Vec<u8>,
 }
 
-/// What waits in the agenda.
+/// What waits in the agenda. Small, as it is moved for each: what is rare is in a box.
 pub(super) enum Event<A: App> {
     Input {
         worker: u32,
@@ -85,7 +85,7 @@ pub(super) enum Event<A: App> {
     /// An end of a connection tells what it has kept back.
     Retell {
         slot: u32,
-        name: Name,
+        name: Box<Name>,
     },
     /// The next in a queue between workers has arrived.
     Bus(BusPath),
@@ -99,10 +99,7 @@ pub(super) enum Event<A: App> {
         to: u32,
     },
     /// An end of a connection is told that its segments are too long for the way.
-    SegmentTooBig {
-        end: Name,
-        bytes_max: usize,
-    },
+    SegmentTooBig(Box<(Name, usize)>),
     /// What waits in front of a clogged link may go on.
     Release {
         from: u32,
@@ -224,7 +221,7 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
     }
 
     #[inline(always)]
-    fn transmit(&mut self, transmit: Transmit) {
+    fn transmit(&mut self, transmit: &mut Transmit) {
         self.send(transmit);
     }
 
@@ -290,7 +287,7 @@ impl<A: App> WorkerOutputs<A> for Sink<'_, A> {
 impl<A: App> Sink<'_, A> {
     fn network(&mut self, command: NetworkCommand) {
         match command {
-            NetworkCommand::Transmit(transmit) => self.send(transmit),
+            NetworkCommand::Transmit(mut transmit) => self.send(&mut transmit),
             NetworkCommand::OpenUdp { socket, open } => self.open(socket, &open),
             NetworkCommand::JoinGroup(membership) => {
                 self.change_group(membership, MembershipChange::Join);
@@ -391,12 +388,6 @@ impl<A: App> Sink<'_, A> {
         agenda.push_in_time(self.place.at, channel, event);
     }
 
-    /// The payload of a transmit as a buffer.
-    pub(super) fn payload(&self, transmit: &mut Transmit) -> stillpoint::Buffer {
-        let empty = stillpoint::Payload::owned(stillpoint::Buffer::empty());
-        self.owned(core::mem::replace(&mut transmit.payload, empty))
-    }
-
     /// A payload as a buffer.
     #[inline(always)]
     pub(super) fn owned(&self, payload: stillpoint::Payload) -> stillpoint::Buffer {
@@ -408,7 +399,7 @@ impl<A: App> Sink<'_, A> {
 
     /// What a task has written into lent memory.
     #[inline(never)]
-    fn written(&self, len: usize) -> stillpoint::Buffer {
+    pub(super) fn written(&self, len: usize) -> stillpoint::Buffer {
         let written = self.outside.lent.get(..len).unwrap_or_default();
         self.outside.buffers.copy_from(written)
     }

@@ -2,16 +2,16 @@
 
 use core::time::Duration;
 
-use stillpoint::{App, NetworkEvent, Timestamp, WorkerInput};
+use stillpoint::{App, Timestamp, WorkerInput};
 
-use super::outside::{Event, Sink};
+use super::World;
+use super::give::Arrived;
+use super::outside::Event;
 use super::scheduling::Turn;
-use super::{World, upcoming};
 use crate::agenda::{Due, Whose};
 use crate::device::{Goal, PacketFlight};
 use crate::failure::Failure;
 use crate::network::Flight;
-use crate::trace::Place;
 
 /// What came of looking for something to do.
 pub(super) enum Step {
@@ -127,13 +127,13 @@ impl<A: App> World<A> {
             if at > limit {
                 return Ok(Step::Later);
             }
-            let Some(due) = self.outside.agenda.pop() else {
-                return Ok(Step::Idle);
+            let due = match self.outside.agenda.pop() {
+                // What comes most often goes the straight way.
+                Some(Due::Event(Event::Flight(flight))) => return self.land_at(at, flight),
+                Some(Due::Event(event)) => return self.happen_at(at, event),
+                Some(due) => due,
+                None => return Ok(Step::Idle),
             };
-            // What comes most often goes the straight way.
-            if let Due::Event(event) = due {
-                return self.happen_at(at, event);
-            }
             let stale = match due {
                 Due::Deadline { worker } => !self.take_deadline(worker, at),
                 Due::End { slot } => !self.outside.take_end_deadline(slot, at),
@@ -145,8 +145,23 @@ impl<A: App> World<A> {
         }
     }
 
-    /// Lets an event happen.
+    /// Datagrams arrive.
     #[inline(always)]
+    fn land_at(&mut self, at: Timestamp, flight: Box<Flight>) -> Result<Step, Failure> {
+        if self.careful {
+            return self.happen_at(at, Event::Flight(flight));
+        }
+        if self.begin(at) {
+            self.land(flight);
+            if self.properties.is_some() {
+                self.look_at_properties();
+            }
+        }
+        self.outcome()
+    }
+
+    /// Lets an event happen.
+    #[inline(never)]
     fn happen_at(&mut self, at: Timestamp, event: Event<A>) -> Result<Step, Failure> {
         if self.begin(at) {
             let event = if self.careful {
@@ -169,7 +184,12 @@ impl<A: App> World<A> {
     fn in_its_turn(&mut self, event: Event<A>) -> Option<Event<A>> {
         let due = Due::Event(event);
         self.follow_cause(&due);
-        match (self.preempt(&due), due) {
+        let turn = if self.priorities.is_none() {
+            Turn::Now
+        } else {
+            self.preempt(&due)
+        };
+        match (turn, due) {
             (Turn::Now, Due::Event(event)) => Some(event),
             _ => None,
         }
@@ -249,15 +269,12 @@ impl<A: App> World<A> {
     #[inline(always)]
     fn land(&mut self, flight: Box<Flight>) {
         if let Some((worker, socket, mut flight)) = self.outside.arrive(flight) {
-            let run = flight.take_run();
-            self.outside.spare.push(flight);
-            // Made here, where it is given: what is moved by less is copied by less.
-            let input = WorkerInput::Network(NetworkEvent::Datagrams { socket, run });
-            self.give(worker, input);
+            let run = &mut flight.run;
+            self.give(worker, Arrived { socket, run });
+            self.outside.recycle(flight);
         }
     }
 
-    #[inline(always)]
     fn happen(&mut self, event: Event<A>) {
         match event {
             Event::Input { worker, input } => self.give(worker, *input),
@@ -284,7 +301,7 @@ impl<A: App> World<A> {
                     self.give(worker, WorkerInput::Network(event));
                 }
             }
-            Event::Retell { slot, name } => self.outside.retell(slot, name),
+            Event::Retell { slot, name } => self.outside.retell(slot, *name),
             Event::Listening { slot } => {
                 if let Some((worker, event)) = self.outside.tell_listening(slot) {
                     self.give(worker, WorkerInput::Network(event));
@@ -295,7 +312,8 @@ impl<A: App> World<A> {
             Event::BusTurn(path) => self.bus_turn(path),
             Event::BusRoom(path) => self.room_came(path),
             Event::LinkFree { from, to } => self.outside.link_free(from, to),
-            Event::SegmentTooBig { end, bytes_max } => {
+            Event::SegmentTooBig(told) => {
+                let (end, bytes_max) = *told;
                 self.outside.shrink_segments(end, bytes_max);
             }
             Event::Release { from, to } => self.outside.release_due(from, to),
@@ -326,89 +344,6 @@ impl<A: App> World<A> {
         }
         seat.turns += 1;
         self.give(number, WorkerInput::Timeout);
-    }
-
-    /// Gives a worker one input, and notes its deadline.
-    #[inline(always)]
-    pub(super) fn give(&mut self, number: u32, input: WorkerInput<A>) {
-        let seat = &self.seats[number as usize];
-        if seat.held || seat.timing.is_some() {
-            self.give_with_care(number, input);
-        } else {
-            self.hand_in(number, self.outside.now, input);
-        }
-    }
-
-    /// The same for a worker that stands still, or for which time is something of its own.
-    #[cold]
-    fn give_with_care(&mut self, number: u32, input: WorkerInput<A>) {
-        let seat = &mut self.seats[number as usize];
-        if seat.held {
-            let cause = self.outside.trace.root();
-            seat.backlog.inputs.push_back((cause, input));
-        } else {
-            self.give_timed(number, input);
-        }
-    }
-
-    /// Hands a worker one input, at `now` in its own time.
-    pub(super) fn hand_in(&mut self, number: u32, now: Timestamp, input: WorkerInput<A>) {
-        let seat = &mut self.seats[number as usize];
-        let Some(worker) = &mut seat.worker else {
-            return self.miss(number, input);
-        };
-        let place = Place {
-            at: self.outside.now,
-            node: seat.node,
-            worker: seat.index,
-        };
-        if self.hooked {
-            upcoming::tell(&mut self.before_input, place, now, worker, seat.inputs);
-            self.outside.trace.begin_turn(worker, &input);
-        }
-        self.outside.trace_input(place, &input);
-        let mut sink = Sink {
-            outside: &mut self.outside,
-            place,
-            worker: number,
-        };
-        worker.handle_input(now, input, &mut sink);
-        if worker.uses_bus() && *worker.bus_counters() != seat.bus.counters {
-            seat.note_bus(&mut self.outside.network.counters);
-        }
-        seat.inputs += 1;
-        if let Some(properties) = &mut self.properties {
-            properties.touch(number);
-        }
-        self.arm(number);
-        if self.seats[number as usize].watched {
-            self.look_after(number);
-        }
-    }
-
-    /// Has the agenda know the deadline of a worker. An entry for an earlier moment may stay: what
-    /// is due is looked up when it comes.
-    #[inline(always)]
-    pub(super) fn arm(&mut self, number: u32) {
-        let seat = &mut self.seats[number as usize];
-        let now = self.outside.now;
-        let wanted = seat.wants_turn();
-        if wanted.is_none_or(|wanted| wanted > now) {
-            seat.turns = 0;
-        }
-        if let Some(wanted) = wanted {
-            // Somebody who goes on at once for ever must not keep time from going on.
-            let at = if seat.turns < TURNS_MAX {
-                wanted.max(now)
-            } else {
-                wanted.max(now.after(TURN))
-            };
-            let at = self.outside.agenda.timeout_at(at, number, wanted);
-            if seat.armed.is_none_or(|armed| at < armed) {
-                self.outside.agenda.push_deadline(at, number);
-                seat.armed = Some(at);
-            }
-        }
     }
 
     /// Whether an entry of the agenda is still the worker's deadline, and due. Either way it is in
@@ -481,9 +416,3 @@ impl<A: App> World<A> {
         }
     }
 }
-
-/// Times in a row that a worker may go on at once and take no time for it.
-const TURNS_MAX: u32 = 4_096;
-
-/// The time that it takes from then on.
-const TURN: Duration = Duration::from_micros(1);

@@ -150,7 +150,7 @@ impl<A: App> World<A> {
                 | Event::Listening { .. }
                 | Event::Retell { .. }
                 | Event::LinkFree { .. }
-                | Event::SegmentTooBig { .. }
+                | Event::SegmentTooBig(_)
                 | Event::Release { .. } => None,
             },
         }

@@ -86,9 +86,18 @@ impl<A: App> Seat<A> {
 
     /// When something is to be done without an input from outside: a timeout, the end of a stall,
     /// or the removal of its tasks.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wants_turn(&self) -> Option<Timestamp> {
         let at = self.worker.as_ref()?.next_timeout();
+        if self.held || self.timing.is_some() || self.abort_at.is_some() {
+            return self.wants_turn_otherwise(at);
+        }
+        at
+    }
+
+    /// The same where it is not for its worker alone to say.
+    #[cold]
+    fn wants_turn_otherwise(&self, at: Option<Timestamp>) -> Option<Timestamp> {
         if self.held {
             return self.held_until();
         }

@@ -320,7 +320,7 @@ impl<A: App> Outside<A> {
                     return self.answer_too_big(hop.ends, segment, bytes_max as u64);
                 }
                 let end = segment.to.other();
-                Event::SegmentTooBig { end, bytes_max }
+                Event::SegmentTooBig(Box::new((end, bytes_max)))
             }
             // The stacks of devices answer nothing.
             Cargo::Packet { .. } => return,

@@ -106,7 +106,7 @@ impl Runner {
 fn scenario(world: &mut World<Race>) -> Result<(), Failure> {
     let ms = Duration::from_millis;
     world.default_link(&Link::fixed(ms(1)));
-    let mut place = |world: &mut World<Race>, name: String, address, sender| {
+    let place = |world: &mut World<Race>, name: String, address, sender| {
         let node = world.node(name, address).spawner(spawn);
         world.spawn(node, 0, sender);
         node

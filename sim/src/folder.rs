@@ -36,10 +36,10 @@ fn root() -> PathBuf {
     if let Some(folder) = variable(FOLDER_VARIABLE) {
         return PathBuf::from(folder);
     }
-    // Cargo puts tests into `target/PROFILE/deps`.
+    // Cargo puts programs somewhere below the target folder, which it marks so.
     let program = std::env::current_exe().unwrap_or_default();
-    let deps = program.parent().filter(|folder| folder.ends_with("deps"));
-    let target = deps.and_then(Path::parent).and_then(Path::parent);
+    let mut above = program.ancestors();
+    let target = above.find(|folder| folder.join("CACHEDIR.TAG").is_file());
     target.unwrap_or(Path::new("target")).join("stillpoint")
 }
 

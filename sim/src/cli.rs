@@ -16,6 +16,7 @@ use crate::drive::Scenarios;
 use crate::replay::program_line;
 
 mod args;
+mod begin;
 mod harness;
 mod look;
 mod merge;

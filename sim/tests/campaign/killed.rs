@@ -20,6 +20,12 @@ fn a_sweep_that_is_killed_and_gone_on_with_is_the_same_as_one_that_is_not() {
         let dies_after = chance.u64(1..1_500);
         let killed = ask(&begin).dies_after(dies_after).run();
         assert_eq!((killed.code, killed.out.as_str()), (None, ""));
+        // What it had done is there, but for the last of it.
+        let left = ask(&["merge", "--partial", "--json", &file]).run();
+        assert!(
+            dies_after < 500 || !left.out.contains("\"seeds\":0,\"failed\":0,\"scenarios\""),
+            "nothing was written in {dies_after} seeds"
+        );
         // And once more, sooner or later.
         let again = ["sweep", "--json", "--resume", &file];
         let left = 1_800 - dies_after;

@@ -9,6 +9,7 @@
 //! - *Idle*: a datagram a second between two nodes; virtual time per real time.
 //! - *Memory*: what the process grows by for each node with a task and an open socket; the task,
 //!   some 400 B, included.
+//! - *Recorded*: the mesh of 100 hosts while the full trace is taken down, with payloads or without.
 //! - *Growth*: the memory of the process after a hundred times as many datagrams, measured once.
 //!
 //! `cargo bench --bench sim` prints the least, the median and the most of several interleaved
@@ -25,7 +26,7 @@ use stillpoint::{
     App, Buffer, Context, Deadline, Input, NetworkEvent, Outbox, Output, SocketId, Spawned,
     Spawner, Task, Timestamp, Token, Transmit, TransmitBuffer, UdpOpen,
 };
-use stillpoint_sim::{Link, World};
+use stillpoint_sim::{Link, TraceDetail, World};
 
 const ROUNDS: usize = 7;
 const DATAGRAMS: u64 = 1_000_000;
@@ -113,6 +114,12 @@ fn rows() -> Vec<Row> {
         row("100,000 hosts, mesh", rate, |size| {
             Case::new(100_000, 1, Way::Mesh).millions_a_second(size)
         }),
+        row("100 hosts, recorded", rate, |size| {
+            recorded(size / 4, TraceDetail::new())
+        }),
+        row("100 hosts, payloads", rate, |size| {
+            recorded(size / 4, TraceDetail::new().payloads(1 << 30))
+        }),
         row("whole simulations", "thousand/s", |size| {
             whole_simulations(size / 100) / 1e3
         }),
@@ -149,6 +156,22 @@ fn whole_simulations(worlds: u64) -> f64 {
         deliver(&mut world, 100);
     }
     worlds as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Millions of datagrams a second while the full trace is taken down, which is 64 bytes and more for
+/// each event.
+fn recorded(datagrams: u64, detail: TraceDetail) -> f64 {
+    let mut world = Case::new(100, 1, Way::Mesh).world(1);
+    world
+        .run_for(Duration::from_millis(10))
+        .expect("nobody fails");
+    world.record_log(detail);
+    let before = world.counters().delivered;
+    let start = Instant::now();
+    deliver(&mut world, before + datagrams);
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(world.take_log().len() as u64 >= 2 * datagrams);
+    datagrams as f64 / seconds / 1e6
 }
 
 /// Millions of seconds that pass in one.

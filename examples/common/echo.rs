@@ -7,6 +7,7 @@
     reason = "the enums are non-exhaustive"
 )]
 
+use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -146,6 +147,7 @@ pub struct Client {
     outbox: Outbox<Echo>,
 }
 
+#[derive(Debug)]
 enum State {
     Opening,
     Running {
@@ -317,6 +319,10 @@ impl Task for Client {
         self.outbox
             .pop()
             .or_else(|| self.write_request(now, transmit).map(Output::Transmit))
+    }
+
+    fn inspect(&self) -> Option<&dyn Debug> {
+        Some(&self.state)
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {

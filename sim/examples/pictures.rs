@@ -215,7 +215,7 @@ fn run(events: Option<usize>) -> TraceLog {
         let mut world = World::new(seed);
         world.record_log(TraceDetail::new().payloads(64 << 20).states());
         let ran = scenario(&mut world, events);
-        let mut log = world.take_log();
+        let mut log = world.take_log().named("counting");
         if let Err(failure) = ran {
             log.note_failure(&failure);
             return log;

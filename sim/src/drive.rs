@@ -41,6 +41,8 @@ pub struct Run {
     pub drift: Drift,
     /// The faults that were scheduled or injected.
     pub faults: Vec<NumberedFault>,
+    /// The nodes that there were, in the order in which they were made.
+    pub nodes: Vec<NodeInShort>,
     /// What it has reached: the labels of [`World::sometimes`], and more.
     pub footprint: Footprint,
     /// All events, with what has led to them, what tasks have shown of themselves, and the first
@@ -52,6 +54,16 @@ pub struct Run {
     pub marks: Vec<usize>,
     /// The names of those who draw, as far as they have some. Empty unless [watched](Watch::Trace).
     pub names: BTreeMap<Entity, String>,
+}
+
+/// A node of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInShort {
+    /// Its name.
+    pub name: String,
+    /// How many inputs its workers were given. 0 if it took no part.
+    pub inputs: u64,
 }
 
 impl Run {
@@ -75,30 +87,42 @@ pub fn drive<A: App>(
     watch: Watch,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Run {
+    drive_within(driver, watch, u64::MAX, scenario)
+}
+
+/// The same with so many events at most, whatever the scenario says.
+fn drive_within<A: App>(
+    driver: Driver<'_>,
+    watch: Watch,
+    events_limit: u64,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Run {
     let director = Rc::new(Director::new(driver));
     let mut world = World::directed(Rc::clone(&director));
+    world.limit_events(events_limit);
     if watch >= Watch::Trace {
         world.record_log(TraceDetail::new().states().payloads(PAYLOAD_BYTES_MAX));
         world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
     }
     let failure = run(&mut world, &scenario).err();
-    let (mut events, mut marks, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
-    let mut trace = None;
+    let (mut trace, mut marks, mut names) = (None, Vec::new(), BTreeMap::new());
     if watch >= Watch::Trace {
+        marks = world.take_marks();
+        names = world.entity_names();
         let mut log = world.take_log();
         if let Some(failure) = &failure {
             log.note_failure(failure);
         }
-        let recorded = log.events().map(|logged| logged.event);
-        events = recorded
-            .map(|event| (event, world.describe(&event)))
-            .collect();
         trace = Some(log);
-        marks = world.take_marks();
-        names = world.entity_names();
     }
+    let events = trace.iter().flat_map(|log| {
+        let lines = log.lines().into_iter();
+        log.events().map(|logged| logged.event).zip(lines)
+    });
+    let events = events.collect();
     let footprint = world.footprint();
     let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
+    let nodes = world.nodes_in_short();
     // Tasks may panic when they are dropped, too.
     let dropped = guard(|| drop(world)).err();
     let (choices, drift) = director.finish();
@@ -108,6 +132,7 @@ pub fn drive<A: App>(
         choices,
         drift,
         faults,
+        nodes,
         footprint,
         trace,
         events,
@@ -120,11 +145,13 @@ pub fn drive<A: App>(
 const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
 type TrySeed = dyn Fn(u64) -> Tried + Send + Sync;
-type Drive = dyn Fn(Driver<'_>, Watch) -> Run + Send + Sync;
+type Drive = dyn Fn(Driver<'_>, Watch, u64) -> Run + Send + Sync;
 
 /// A scenario with a name, whatever its application.
 pub struct Scenario {
     name: String,
+    /// What it takes to name its function in code.
+    path: Option<String>,
     drive: Box<Drive>,
     try_seed: Box<TrySeed>,
 }
@@ -140,7 +167,10 @@ impl Scenario {
         let again = Arc::clone(&scenario);
         Self {
             name,
-            drive: Box::new(move |driver, watch| drive(driver, watch, &*again)),
+            path: None,
+            drive: Box::new(move |driver, watch, limit| {
+                drive_within(driver, watch, limit, &*again)
+            }),
             try_seed: Box::new(move |seed| try_seed(seed, &*scenario)),
         }
     }
@@ -151,10 +181,31 @@ impl Scenario {
         &self.name
     }
 
+    /// The same, with what it takes to name its function in code: a path to it, or an expression
+    /// that gives it. [`scenario!`](crate::scenario) does this by itself.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// What it takes to name its function in code, if that was said.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
     /// Runs it: see [`drive`].
     #[must_use]
     pub fn run(&self, driver: Driver<'_>, watch: Watch) -> Run {
-        (self.drive)(driver, watch)
+        (self.drive)(driver, watch, u64::MAX)
+    }
+
+    /// The same with so many events at most, whatever the scenario says: one more is a
+    /// [`Failure::Budget`].
+    #[must_use]
+    pub fn run_within(&self, driver: Driver<'_>, watch: Watch, events_max: u64) -> Run {
+        (self.drive)(driver, watch, events_max)
     }
 
     /// Runs it for one seed, as fast as that goes: nobody takes down what is decided.
@@ -168,6 +219,15 @@ impl Scenario {
     pub(crate) fn try_seed(&self, seed: u64) -> Tried {
         (self.try_seed)(seed)
     }
+}
+
+/// A [`Scenario`] of a function, or of an expression that gives one, with that as its name and
+/// [path](Scenario::at).
+#[macro_export]
+macro_rules! scenario {
+    ($function:expr) => {
+        $crate::Scenario::new(stringify!($function), $function).at(stringify!($function))
+    };
 }
 
 impl fmt::Debug for Scenario {

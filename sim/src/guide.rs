@@ -4,7 +4,9 @@
 //! - What is between nodes: [`links`], and [`topology`] with routers, NATs, firewalls and roaming.
 //! - What tasks have at their nodes: [`streams`], [`devices`], and other [`workers`].
 //! - What may go wrong: [`time`] and [`faults`].
-//! - How a scenario finds out: [`checking`]. How many seeds find out more: [`campaigns`].
+//! - How a scenario finds out: [`checking`]; what one sees then: [`traces`] and pictures; and what to
+//!   do with a failure: [`shrinking`].
+//! - How many seeds find out more: [`campaigns`].
 //! - What makes a run repeatable: [`determinism`], and what [crates of others](crates) need for it.
 
 #[doc = include_str!("../docs/campaigns.md")]
@@ -28,6 +30,9 @@ pub mod faults {}
 #[doc = include_str!("../docs/links.md")]
 pub mod links {}
 
+#[doc = include_str!("../docs/shrinking.md")]
+pub mod shrinking {}
+
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}
 
@@ -36,6 +41,9 @@ pub mod time {}
 
 #[doc = include_str!("../docs/topology.md")]
 pub mod topology {}
+
+#[doc = include_str!("../docs/traces.md")]
+pub mod traces {}
 
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}

@@ -16,6 +16,8 @@ mod contents;
 mod file;
 #[path = "common/hand.rs"]
 mod hand;
+#[path = "trace/pictures.rs"]
+mod pictures;
 
 use stillpoint_sim::{TraceKind, TraceLog};
 

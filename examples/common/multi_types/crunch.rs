@@ -1,5 +1,6 @@
 //! Does parts, one after the other, for whichever job asks.
 
+use core::fmt::Debug;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -146,6 +147,10 @@ impl Task for Crunch {
             "crunch"
         };
         Some(Deadline::new(self.until, reason))
+    }
+
+    fn inspect(&self) -> Option<&dyn Debug> {
+        Some(&self.queue)
     }
 }
 

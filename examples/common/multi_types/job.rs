@@ -1,5 +1,6 @@
 //! Gets one order done, part by part, by whichever crunches there are.
 
+use core::fmt::Debug;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -337,6 +338,10 @@ impl Task for Job {
                 Some(Deadline::new(at, "a crunch"))
             }
         }
+    }
+
+    fn inspect(&self) -> Option<&dyn Debug> {
+        Some(&self.results)
     }
 }
 

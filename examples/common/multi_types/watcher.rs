@@ -1,10 +1,13 @@
 //! Hears of all jobs, and tells the controller what came of them.
 
+use core::fmt::Debug;
+
 use stillpoint::{BusEvent, Input, NoRoom, Outbox, Output, Task, Timestamp, TransmitBuffer};
 
 use super::{Channel, Jobs, Message, Report};
 
 /// There is one, on any worker.
+#[derive(Debug)]
 pub struct Watcher {
     progress: u64,
     done: u64,
@@ -64,5 +67,9 @@ impl Task for Watcher {
 
     fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Jobs>> {
         self.outbox.pop()
+    }
+
+    fn inspect(&self) -> Option<&dyn Debug> {
+        Some(self)
     }
 }

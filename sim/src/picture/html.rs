@@ -23,6 +23,10 @@ impl TraceLog {
         let to = &mut to;
         let [before, title, failure, data, after] = parts();
         to.write_all(before.as_bytes())?;
+        if let Some(name) = self.name() {
+            write_html_text(to, name)?;
+            to.write_all(b", ")?;
+        }
         let seed = self.seed();
         write!(to, "seed {seed:#x}")?;
         to.write_all(title.as_bytes())?;

@@ -112,7 +112,8 @@
 
   // ---- Drawing -------------------------------------------------------------------------------
 
-  const EACH_MAX = 5000;   // Events that are drawn one by one.
+  const EACH_MAX = 4000;   // Events that are drawn one by one.
+  const SHAPED_MAX = 1000; // Events that are drawn as the legend has them, and not as squares.
   const ARROWS_MAX = 2500; // Arrows at a time.
 
   function resize() {
@@ -146,7 +147,8 @@
     const from = lowerBound(view.from), to = lowerBound(view.to + Number.EPSILON * view.to + 1e-9);
     drawArrows(lowerBound(view.from - longest), to);
     if (to - from <= EACH_MAX) {
-      for (let i = from; i < to; i++) drawMark(i, colourOf(i, byRole));
+      const mark = to - from > SHAPED_MAX ? drawSquare : drawMark;
+      for (let i = from; i < to; i++) mark(i, colourOf(i, byRole));
     } else {
       drawCrowd(from, to, byRole);
     }
@@ -258,6 +260,12 @@
     }
     pen.stroke();
     pen.setLineDash([]);
+  }
+
+  function drawSquare(i, colour) {
+    const size = roleOf(i) === ROLE.Travel ? 2 : 5;
+    pen.fillStyle = colour;
+    pen.fillRect(Math.round(xOf(at[i]) - size / 2), Math.round(yOf(i) - size / 2), size, size);
   }
 
   function drawMark(i, colour) {
@@ -677,6 +685,15 @@
       }
       return times.sort((one, other) => one - other)[7];
     };
+    const press = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key }));
+    const steps = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"].map((key) => { press(key); return chosen; });
+    byId("search").value = "timeout";
+    byId("search").dispatchEvent(new Event("input"));
+    const found = byId("found").textContent;
+    press("Enter");
+    const foundKind = chosen >= 0 ? data.kinds[kind[chosen]] : "";
+    press("Escape");
+    press("f");
     const close = timed(), near = pixels();
     showAll();
     const far = timed(), whole = pixels();
@@ -686,7 +703,7 @@
     const each = timed();
     const of = (seen) => Object.fromEntries(["back", "input", "output", "travel", "loss", "fault", "timer", "line"]
       .map((name) => [name, seen.get(number(name)) || 0]));
-    const probe = element("output", JSON.stringify({ events: count, lanes: lanes.length, chosen,
+    const probe = element("output", JSON.stringify({ events: count, lanes: lanes.length, chosen, steps, found, foundKind,
       loadMs: Number(document.documentElement.dataset.loaded), closeMs: close, eachMs: each, farMs: far,
       pixels: canvas.width * canvas.height, near: of(near), whole: of(whole), colours: whole.size }));
     probe.id = "probe";

@@ -3,7 +3,7 @@
 //! A file begins with a magic text, a version and its length, and ends with the XXH3 (64 bits) of all
 //! that is before. In between are tables (nodes, texts, addresses, tasks, what travelled, payloads,
 //! states) and then the events, each in terms of the last one of its kind at its worker: most of what
-//! an event says has been said before, so it takes some ten bytes.
+//! an event says has been said before, so it takes some 12 bytes.
 
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub enum TraceLogError {
 
 impl TraceLog {
     /// The log as a file: see [`TraceLog::from_bytes`]. With payloads, most of it is payloads; an
-    /// event takes some ten bytes.
+    /// event takes some 12 bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::default();
@@ -116,6 +116,7 @@ impl TraceLog {
     }
 
     fn write_tables(&self, writer: &mut Writer) {
+        writer.text(&self.name);
         writer.word(self.seed);
         writer.bytes.extend(self.hash.0.to_le_bytes());
         writer.count(self.nodes.len());
@@ -169,6 +170,7 @@ impl TraceLog {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
         let mut log = Self::empty();
+        log.name = reader.text()?.to_owned();
         log.seed = reader.word()?;
         log.hash = TraceHash(u128::from_le_bytes(reader.array()?));
         log.nodes = reader.list(|reader| {

@@ -64,6 +64,7 @@ impl TraceDetail {
 /// compared, and drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceLog {
+    pub(super) name: String,
     pub(super) seed: u64,
     pub(super) hash: TraceHash,
     pub(super) nodes: Vec<Node>,
@@ -213,6 +214,7 @@ pub struct LogEvent<'a> {
 impl TraceLog {
     pub(super) const fn empty() -> Self {
         Self {
+            name: String::new(),
             seed: 0,
             hash: TraceHash(0),
             nodes: Vec::new(),
@@ -231,6 +233,19 @@ impl TraceLog {
             failed_after: None,
             failure: None,
         }
+    }
+
+    /// The same under a name: that of its scenario, say. Pictures show it.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The name, if it was given one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        (!self.name.is_empty()).then_some(&*self.name)
     }
 
     /// The seed that the run follows from.
@@ -379,6 +394,20 @@ impl TraceLog {
             known.is_some_and(|known| known.node == node.number() && known.task == task)
         });
         self.text(of_task.next()?.text)
+    }
+
+    /// What all tasks have shown last by then, with the names of their types: those that have shown
+    /// something, in the order in which they began.
+    pub fn states_at(&self, index: usize) -> impl Iterator<Item = (NodeId, TaskId, &str, &str)> {
+        let by_then = |state: &&StateEntry| state.after as usize <= index;
+        let mut last = vec![NONE; self.tasks.len()];
+        for state in self.states.iter().take_while(by_then) {
+            if let Some(last) = last.get_mut(state.task as usize) {
+                *last = state.text;
+            }
+        }
+        let shown = self.tasks().zip(last);
+        shown.filter_map(|((node, task, name), text)| Some((node, task, name, self.text(text)?)))
     }
 
     /// Why the run has failed, and the last event before, if it has failed and there was one.

@@ -1,7 +1,7 @@
 //! Takes a [`TraceLog`] down while a run goes on.
 
 use core::fmt::{Debug, Write};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use stillpoint::{App, Packet, TaskId, Worker};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cause::{Cause, Now};
+use super::event::low;
 use super::log::{Entry, Form, LoggedTask, NONE, PacketEntry, StateEntry, TraceLog};
 use super::{Role, TraceDetail, TraceEvent, TraceKind};
 use crate::network::Flight;
@@ -39,6 +40,8 @@ pub(crate) struct Recorder {
     pub(super) log: TraceLog,
     texts: Texts,
     addresses: IndexSet<SocketAddr, FxBuildHasher>,
+    /// The numbers of those that were asked for last.
+    recent: Vec<Option<(SocketAddr, u32)>>,
     tasks: IndexMap<(u32, TaskId), (), FxBuildHasher>,
     /// Whose sockets, streams and devices are: by node, worker and key.
     owners: IndexMap<(u32, u16, u64), u32, FxBuildHasher>,
@@ -69,6 +72,7 @@ impl Recorder {
             log: TraceLog::empty(),
             texts: IndexMap::default(),
             addresses: IndexSet::default(),
+            recent: vec![None; RECENT],
             tasks: IndexMap::default(),
             owners: IndexMap::default(),
             shown: Vec::new(),
@@ -202,7 +206,19 @@ impl Recorder {
     }
 
     fn address(&mut self, address: SocketAddr) -> u32 {
-        small(self.addresses.insert_full(address).0)
+        let last = match address.ip() {
+            IpAddr::V4(ip) => ip.to_bits(),
+            IpAddr::V6(ip) => low(u64::from(ip.segments()[7])),
+        };
+        let place = (last ^ u32::from(address.port())) as usize % RECENT;
+        if let Some((known, number)) = self.recent[place]
+            && known == address
+        {
+            return number;
+        }
+        let number = small(self.addresses.insert_full(address).0);
+        self.recent[place] = Some((address, number));
+        number
     }
 
     fn keep_packet(&mut self, shown: &Shown<'_>) -> u32 {
@@ -417,6 +433,9 @@ fn small(number: usize) -> u32 {
     let small = u32::try_from(number).ok().filter(|&small| small < NONE);
     small.expect("a trace of fewer than 2^32 of each")
 }
+
+/// Addresses whose numbers are at hand.
+const RECENT: usize = 256;
 
 /// Tasks of a worker that are looked at after an input that may be for any of them.
 const LOOKED_AT_MAX: usize = 64;

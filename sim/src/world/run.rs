@@ -184,7 +184,12 @@ impl<A: App> World<A> {
     fn in_its_turn(&mut self, event: Event<A>) -> Option<Event<A>> {
         let due = Due::Event(event);
         self.follow_cause(&due);
-        match (self.preempt(&due), due) {
+        let turn = if self.priorities.is_none() {
+            Turn::Now
+        } else {
+            self.preempt(&due)
+        };
+        match (turn, due) {
             (Turn::Now, Due::Event(event)) => Some(event),
             _ => None,
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::args::SweepArgs;
 use super::begin::{Beginning, begin};
 use super::progress::{Progress, rate};
-use super::{CliError, give, quiet_panics, say};
-use crate::campaign::engine::{Job, STACK_BYTES, THREAD, Watcher};
+use super::{CliError, give, on_a_quiet_thread, quiet_panics, say};
+use crate::campaign::engine::{Job, Watcher};
 use crate::campaign::file::Writer;
 use crate::campaign::record::Record;
 use crate::campaign::report::{Detail, Extras, Labels};
@@ -59,7 +59,7 @@ pub(super) fn sweep(
     judge(&header.plan, stop, &mut report);
     let extras = Extras {
         program: program.to_owned(),
-        folders: write_folders_quietly(scenarios, &report, args.folders),
+        folders: on_a_quiet_thread(|| Ok(write_folders(scenarios, &report, args.folders)))?,
     };
     if args.json {
         give(&report.to_json(&extras));
@@ -279,18 +279,6 @@ fn judge(plan: &Plan, stop: Stop, report: &mut Report) {
 }
 
 type Folders = BTreeMap<(String, u64), PathBuf>;
-
-/// On a thread like those of the sweep, so that panics are not told once more.
-fn write_folders_quietly(scenarios: &Scenarios, report: &Report, folders_max: usize) -> Folders {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(format!("{THREAD} again"));
-        let write = move || write_folders(scenarios, report, folders_max);
-        let written = thread.stack_size(STACK_BYTES).spawn_scoped(scope, write);
-        // A system that gives no thread gives the failures at least.
-        written.map(|thread| thread.join().unwrap_or_default())
-    })
-    .unwrap_or_default()
-}
 
 /// Writes the folders of some failures: of each class the one with the smallest seed.
 fn write_folders(scenarios: &Scenarios, report: &Report, folders_max: usize) -> Folders {

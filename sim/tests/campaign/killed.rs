@@ -58,6 +58,9 @@ fn a_line_that_was_cut_off_is_dropped_with_a_word() {
         fs::write(&file, &text[..end]).unwrap();
         let told = ask(&["sweep", "--json", "--resume", &file]).run().gives(1);
         assert_eq!(told.out, whole.out, "cut after {end} bytes");
+        // And the file is whole again.
+        let merged = ask(&["merge", "--json", &file]).run().gives(1);
+        assert_eq!(merged.scenarios(), whole.scenarios());
         if text[end - 1] != b'\n' {
             told.says("the last line was cut off and is dropped");
         }

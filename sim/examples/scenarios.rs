@@ -24,9 +24,17 @@ use stillpoint_sim::{Failure, FaultKind, FaultPlan, Link, Scenarios, World};
 
 fn main() -> ExitCode {
     Scenarios::new()
-        .add("counter", |world| count(world, Memory::Highest))
-        .add("careless-counter", |world| count(world, Memory::Last))
+        .add("counter", counter)
+        .add("careless-counter", careless_counter)
         .main()
+}
+
+fn counter(world: &mut World<Counting>) -> Result<(), Failure> {
+    count(world, Memory::Highest)
+}
+
+fn careless_counter(world: &mut World<Counting>) -> Result<(), Failure> {
+    count(world, Memory::Last)
 }
 
 /// Ten requests over a bad link, with some faults; each is to be counted once.

@@ -11,16 +11,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::campaign::engine::THREAD;
+use crate::campaign::engine::{STACK_BYTES, THREAD};
 use crate::drive::Scenarios;
 use crate::replay::program_line;
 
 mod args;
+mod begin;
 mod harness;
 mod look;
 mod merge;
 mod progress;
 mod single;
+mod smaller;
 mod sweep;
 
 use args::{Args, Command};
@@ -95,6 +97,8 @@ impl Scenarios {
             Command::List(args) => Ok(single::list(self, &args)),
             Command::Run(args) => single::run(self, program, &args),
             Command::Replay(args) => single::replay(self, &args),
+            Command::Shrink(args) => smaller::shrink(self, &args),
+            Command::Blame(args) => smaller::blame(self, &args),
             Command::Diff(args) => look::diff(self, &args),
             Command::Sweep(args) => sweep::sweep(self, program, &args),
             Command::Merge(args) => merge::merge(program, &args),
@@ -155,6 +159,24 @@ fn quiet_panics() {
             before(panic);
         }
     }));
+}
+
+/// Does something on a thread like those of a sweep, where panics of scenarios are told as failures
+/// and not as they come.
+fn on_a_quiet_thread<R: Send>(
+    work: impl FnOnce() -> Result<R, CliError> + Send,
+) -> Result<R, CliError> {
+    quiet_panics();
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(format!("{THREAD} again"));
+        let started = thread.stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        let thread = started
+            .map_err(|error| CliError::new(format!("the system gives no thread: {error}")))?;
+        match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// A path that may have `{shard}` in it.

@@ -284,11 +284,21 @@ impl Scenarios {
     /// If there is one of this name.
     #[must_use]
     pub fn add<A: App>(
-        mut self,
+        self,
         name: impl Into<String>,
         scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Self {
-        let scenario = Scenario::new(name, scenario);
+        self.with(Scenario::new(name, scenario))
+    }
+
+    /// The same, with this one: of [`scenario!`](crate::scenario), which knows how to name its
+    /// function in the tests that are written of small runs.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of this name.
+    #[must_use]
+    pub fn with(mut self, scenario: Scenario) -> Self {
         self.assert_new(&scenario.name);
         self.by_name.insert(scenario.name.clone(), scenario);
         self

@@ -407,7 +407,7 @@ impl Trace {
 
     /// A bit for each kind of event there was, in the order of [`TraceKind::ALL`].
     pub(crate) fn kinds(&self) -> u64 {
-        self.kinds | kinds(&self.events[self.hashed..self.len])
+        self.kinds | kinds::bits(&self.events[self.hashed..self.len])
     }
 
     /// The last events, the oldest first.
@@ -420,7 +420,7 @@ impl Trace {
     #[cold]
     fn make_room(&mut self) {
         update(&mut self.hasher, &self.events[self.hashed..]);
-        self.kinds |= kinds(&self.events[self.hashed..]);
+        self.kinds |= kinds::bits(&self.events[self.hashed..]);
         self.events.copy_within(KEPT.., 0);
         self.len = KEPT;
         self.hashed = KEPT;
@@ -440,14 +440,6 @@ fn shortened(text: &str) -> String {
 
 fn update(hasher: &mut XxHash3_128, events: &[Encoded]) {
     hasher.write(events.as_flattened().as_flattened());
-}
-
-/// A bit for each kind. They are asked for here, and not as each event comes, so that it costs a
-/// run as little as can be.
-fn kinds(events: &[Encoded]) -> u64 {
-    // Kinds count from 1, and stand in the lowest byte of the second word.
-    let bits = events.iter().map(|event| 1 << (event[1][0] - 1));
-    bits.fold(0, |bits, bit: u64| bits | bit)
 }
 
 fn decode(event: &Encoded) -> TraceEvent {

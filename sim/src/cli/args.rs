@@ -39,6 +39,8 @@ Examples:
   run echo --seed 0x2a                        one seed
   replay target/stillpoint/echo-0x2a          a failure, from the choices that were recorded
   replay target/stillpoint/echo-0x2a --event 120 --task server
+  shrink target/stillpoint/echo-0x2a --test   the smallest run that fails so, as a test
+  blame echo@0x2a                             when the run turned
   diff echo@1 echo@2                          where two runs part";
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +53,10 @@ pub(super) enum Command {
     Sweep(Box<SweepArgs>),
     /// Run a failure again from its folder
     Replay(ReplayArgs),
+    /// Make a failure as small as it can be, and tell it on one screen
+    Shrink(ShrinkArgs),
+    /// Find the event that turned a run towards its failure
+    Blame(BlameArgs),
     /// Show where two runs part, and what led to it
     Diff(DiffArgs),
     /// Join what the shards of a sweep have written, and report it
@@ -170,6 +176,49 @@ pub(super) struct ReplayArgs {
     /// end of the run, unless --event says otherwise
     #[arg(long, value_name = "NODE/...")]
     pub(super) task: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A failure is the folder of one (or its failure.json), or NAME@SEED. In a folder, the smallest run is \
+left as shrunk.json, which can be replayed, with its story.txt and its test.rs.
+
+Gives 0 if there is a run to tell of, 2 if nothing fails.")]
+pub(super) struct ShrinkArgs {
+    /// The failure
+    pub(super) failure: String,
+    /// Stop after this time: 90s, 5m
+    #[arg(long, value_parser = parse_duration, default_value = "60s")]
+    pub(super) budget: Duration,
+    /// Stop after so many runs
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(super) runs: u64,
+    /// Print it as a test that fails until the bug is mended
+    #[arg(long)]
+    pub(super) test: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A failure is the folder of one (or its failure.json), or NAME@SEED. The run goes on with other seeds \
+from up to 64 of its events, many times each; where the share of those that fail jumps, it turned.
+
+Gives 0 if there is an event to name, 2 if nothing fails.")]
+pub(super) struct BlameArgs {
+    /// The failure
+    pub(super) failure: String,
+    /// Stop after this time: 90s, 5m
+    #[arg(long, value_parser = parse_duration, default_value = "30s")]
+    pub(super) budget: Duration,
+    /// Stop after so many runs
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) runs: u64,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::args::MergeArgs;
-use super::sweep::tell_of_cut;
+use super::begin::tell_of_cut;
 use super::{BROKEN, CliError, give, say};
 use crate::campaign::file::Writer;
 use crate::campaign::record::{Record, range};

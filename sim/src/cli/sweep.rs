@@ -3,26 +3,22 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::SweepArgs;
+use super::begin::{Beginning, begin};
 use super::progress::{Progress, rate};
-use super::{CliError, give, quiet_panics, say, with_shard};
-use crate::campaign::engine::{Job, STACK_BYTES, THREAD, Watcher};
+use super::{CliError, give, on_a_quiet_thread, quiet_panics, say};
+use crate::campaign::engine::{Job, Watcher};
 use crate::campaign::file::Writer;
-use crate::campaign::plan::chunk_of;
 use crate::campaign::record::Record;
 use crate::campaign::report::{Detail, Extras, Labels};
-use crate::campaign::{
-    CanaryRecord, Chunk, Engine, Header, Plan, Report, Shard, Stop, SweepFile, SweepFileError,
-    canary,
-};
+use crate::campaign::{CanaryRecord, Chunk, Engine, Header, Plan, Report, Shard, Stop, canary};
 use crate::choice::Driver;
 use crate::drive::{Canary, Scenarios, Watch};
 use crate::failure::FailureFile;
 use crate::folder;
-use crate::replay::{build_of_program, variable};
 use crate::wall::Stopwatch;
 
 pub(super) fn sweep(
@@ -63,7 +59,7 @@ pub(super) fn sweep(
     judge(&header.plan, stop, &mut report);
     let extras = Extras {
         program: program.to_owned(),
-        folders: write_folders_quietly(scenarios, &report, args.folders),
+        folders: on_a_quiet_thread(|| Ok(write_folders(scenarios, &report, args.folders)))?,
     };
     if args.json {
         give(&report.to_json(&extras));
@@ -76,183 +72,6 @@ pub(super) fn sweep(
         give(&report.text(&extras, detail));
     }
     Ok(report.verdict().code())
-}
-
-/// Where a sweep begins.
-enum Beginning {
-    New(Option<PathBuf>),
-    Again(Box<SweepFile>),
-}
-
-/// What is swept, and where it begins.
-fn begin(scenarios: &Scenarios, args: &SweepArgs) -> Result<(Header, Beginning), CliError> {
-    let asked = match args.shard {
-        Some(_) => None,
-        None => Shard::from_environment(variable, args.shards)?,
-    };
-    let shard = args.shard.or(asked.as_ref().map(|asked| asked.shard));
-    if let Some(asked) = &asked {
-        say(format_args!("shard {}, as {} say", asked.shard, asked.by));
-    }
-    let in_shard = |path: &PathBuf| with_shard(path, shard.unwrap_or(Shard::WHOLE));
-    let (out, resume) = (
-        args.out.as_ref().map(in_shard),
-        args.resume.as_ref().map(in_shard),
-    );
-    if let (Some(out), Some(resume)) = (&out, &resume)
-        && out != resume
-    {
-        return Err(CliError::new(format!(
-            "--out {} and --resume {}: a sweep goes on in the file where it ended",
-            out.display(),
-            resume.display()
-        )));
-    }
-    let wanted = header(scenarios, args, shard.unwrap_or(Shard::WHOLE))?;
-    match resume {
-        Some(path) if out.is_none() || path.exists() => {
-            let file = read_again(&path, out.is_some())?;
-            let Some(file) = file else {
-                return Ok((wanted, Beginning::New(Some(path))));
-            };
-            check_again(scenarios, &file, &wanted, args, shard)?;
-            Ok((file.header.clone(), Beginning::Again(Box::new(file))))
-        }
-        Some(path) => Ok((wanted, Beginning::New(Some(path)))),
-        None => Ok((wanted, Beginning::New(out))),
-    }
-}
-
-/// A file that is to be gone on with. `None` if it has nothing, and may be begun again.
-fn read_again(path: &Path, may_begin: bool) -> Result<Option<SweepFile>, CliError> {
-    let file = match SweepFile::read(path) {
-        Ok(file) => file,
-        Err(SweepFileError::Empty { path }) if may_begin => {
-            std::fs::remove_file(&path)
-                .map_err(|error| CliError::new(format!("{}: {error}", path.display())))?;
-            return Ok(None);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    tell_of_cut(&file);
-    Ok(Some(file))
-}
-
-/// Says that a last line was dropped.
-pub(super) fn tell_of_cut(file: &SweepFile) {
-    if file.cut_bytes > 0 {
-        say(format_args!(
-            "{}: the last line was cut off and is dropped ({} bytes); its seeds are run again",
-            file.path.display(),
-            file.cut_bytes
-        ));
-    }
-}
-
-fn header(scenarios: &Scenarios, args: &SweepArgs, shard: Shard) -> Result<Header, CliError> {
-    let mut names = Vec::new();
-    for name in &args.names {
-        let name = scenarios.get(name)?.name();
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    if names.is_empty() {
-        names.extend(scenarios.iter().map(|scenario| scenario.name().to_owned()));
-    }
-    names.sort();
-    if names.is_empty() {
-        return Err(CliError::new(
-            "there are no scenarios: see `Scenarios::add`",
-        ));
-    }
-    let built_in = canary::built_in();
-    let canaries = scenarios.canaries().iter().chain([&built_in]);
-    Ok(Header {
-        plan: Plan {
-            scenarios: names,
-            seeds: args.seeds.clone(),
-            chunk: args.chunk.unwrap_or_else(|| chunk_of(&args.seeds)),
-            shard,
-        },
-        canaries: canaries
-            .map(|canary| (canary.scenario.name().to_owned(), canary.within))
-            .collect(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        build: build_of_program(),
-    })
-}
-
-/// Whether a sweep can go on in this file, with this program and what was typed.
-fn check_again(
-    scenarios: &Scenarios,
-    file: &SweepFile,
-    wanted: &Header,
-    args: &SweepArgs,
-    shard: Option<Shard>,
-) -> Result<(), CliError> {
-    let (path, header) = (file.path.display(), &file.header);
-    let differs = |what: &str, is: &dyn core::fmt::Display, asked: &dyn core::fmt::Display| {
-        CliError::new(format!(
-            "{path}: {what} {is}, and not {asked}, so it cannot be gone on with"
-        ))
-    };
-    if header.version != wanted.version {
-        return Err(differs(
-            "was written by version",
-            &header.version,
-            &wanted.version,
-        ));
-    }
-    let list = |names: &[String]| format!("`{}`", names.join("`, `"));
-    for name in &header.plan.scenarios {
-        scenarios
-            .get(name)
-            .map_err(|error| CliError::new(format!("{path}: {error}")))?;
-    }
-    if header.canaries != wanted.canaries {
-        let names = |canaries: &[(String, u64)]| {
-            let names = canaries.iter();
-            let names: Vec<String> = names
-                .map(|(name, within)| format!("`{name}` within {within}"))
-                .collect();
-            names.join(", ")
-        };
-        return Err(differs(
-            "has canaries",
-            &names(&header.canaries),
-            &names(&wanted.canaries),
-        ));
-    }
-    let (plan, asked) = (&header.plan, &wanted.plan);
-    if !args.names.is_empty() && plan.scenarios != asked.scenarios {
-        let (is, asked) = (list(&plan.scenarios), list(&asked.scenarios));
-        return Err(differs("is a sweep of", &is, &asked));
-    }
-    if let Some(shard) = shard
-        && shard != plan.shard
-    {
-        return Err(differs("is of shard", &plan.shard, &shard));
-    }
-    if args.chunk.is_some_and(|chunk| chunk != plan.chunk) {
-        return Err(differs("has chunks of", &plan.chunk, &asked.chunk));
-    }
-    // What was not typed is 0..1000.
-    if asked.seeds != (0..1_000) && asked.seeds != plan.seeds {
-        let shown = |seeds: &core::ops::Range<u64>| format!("{:#x}..{:#x}", seeds.start, seeds.end);
-        return Err(differs(
-            "is of seeds",
-            &shown(&plan.seeds),
-            &shown(&asked.seeds),
-        ));
-    }
-    if header.build != wanted.build {
-        say(format_args!(
-            "{path}: was written by another build of this program. If the scenarios have changed, its \
-            report is of both"
-        ));
-    }
-    Ok(())
 }
 
 /// The first Ctrl-C stops the sweep in an orderly way, the second at once.
@@ -460,18 +279,6 @@ fn judge(plan: &Plan, stop: Stop, report: &mut Report) {
 }
 
 type Folders = BTreeMap<(String, u64), PathBuf>;
-
-/// On a thread like those of the sweep, so that panics are not told once more.
-fn write_folders_quietly(scenarios: &Scenarios, report: &Report, folders_max: usize) -> Folders {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(format!("{THREAD} again"));
-        let write = move || write_folders(scenarios, report, folders_max);
-        let written = thread.stack_size(STACK_BYTES).spawn_scoped(scope, write);
-        // A system that gives no thread gives the failures at least.
-        written.map(|thread| thread.join().unwrap_or_default())
-    })
-    .unwrap_or_default()
-}
 
 /// Writes the folders of some failures: of each class the one with the smallest seed.
 fn write_folders(scenarios: &Scenarios, report: &Report, folders_max: usize) -> Folders {

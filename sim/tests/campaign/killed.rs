@@ -20,6 +20,12 @@ fn a_sweep_that_is_killed_and_gone_on_with_is_the_same_as_one_that_is_not() {
         let dies_after = chance.u64(1..1_500);
         let killed = ask(&begin).dies_after(dies_after).run();
         assert_eq!((killed.code, killed.out.as_str()), (None, ""));
+        // What it had done is there, but for the last of it.
+        let left = ask(&["merge", "--partial", "--json", &file]).run();
+        assert!(
+            dies_after < 500 || !left.out.contains("\"seeds\":0,\"failed\":0,\"scenarios\""),
+            "nothing was written in {dies_after} seeds"
+        );
         // And once more, sooner or later.
         let again = ["sweep", "--json", "--resume", &file];
         let left = 1_800 - dies_after;
@@ -52,6 +58,9 @@ fn a_line_that_was_cut_off_is_dropped_with_a_word() {
         fs::write(&file, &text[..end]).unwrap();
         let told = ask(&["sweep", "--json", "--resume", &file]).run().gives(1);
         assert_eq!(told.out, whole.out, "cut after {end} bytes");
+        // And the file is whole again.
+        let merged = ask(&["merge", "--json", &file]).run().gives(1);
+        assert_eq!(merged.scenarios(), whole.scenarios());
         if text[end - 1] != b'\n' {
             told.says("the last line was cut off and is dropped");
         }

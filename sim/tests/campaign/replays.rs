@@ -105,3 +105,56 @@ fn where_two_runs_part_is_shown_with_what_led_to_it() {
         ask(&["diff", one, "letters@1"]).run().gives(2).says(told);
     }
 }
+
+#[test]
+fn a_failure_is_made_small_and_told_on_one_screen() {
+    let path = failure("shrink");
+    let told = ask(&["shrink", &path, "--runs", "300"]).run().gives(0);
+    told.says("`dice`, which fails with ");
+    told.says("nothing that was tried makes it smaller");
+    assert!(
+        !told.err.contains("bad day"),
+        "panics are told as what they are: {}",
+        told.err
+    );
+    let small = format!("{path}/shrunk.json");
+    ask(&["replay", &small]).run().gives(1);
+    let story = fs::read_to_string(format!("{path}/story.txt")).unwrap();
+    assert_eq!(story, told.out);
+    let test = ask(&["shrink", &path, "--runs", "300", "--test"]).run();
+    let test = test.gives(0).out;
+    assert!(test.contains("#[test]\nfn dice_"), "{test}");
+    assert_eq!(fs::read_to_string(format!("{path}/test.rs")).unwrap(), test);
+    let json = ask(&["shrink", &path, "--runs", "300", "--json"]).run();
+    json.gives(0).says("{\"scenario\":\"dice\",\"kind\":\"");
+    let told = ask(&["shrink", &canary(), "--runs", "800"]).run().gives(0);
+    told.says("the datagram from `sender` to `receiver` was late");
+    let row = told.out.split_once("\n  choices").unwrap().1;
+    let row = row.lines().next().unwrap().split_whitespace();
+    let choices: Vec<u64> = row.map(|count| count.parse().unwrap()).collect();
+    assert!(choices[1] < choices[0], "{}", told.out);
+    let told = ask(&["shrink", "letters@1"]).run().gives(2);
+    told.says("`letters` does not fail with these choices");
+}
+
+#[test]
+fn the_event_that_turned_a_run_is_named() {
+    let run = canary();
+    let blame = ["blame", &run, "--runs", "1500"];
+    let told = ask(&blame).run().gives(0);
+    told.says("`stillpoint-canary`: scenario: messages out of order: ");
+    told.says("`link reorder");
+    let json = ask(&[&blame[..], &["--json"]].concat()).run().gives(0);
+    json.says("\"turn\":{\"sure\":");
+    ask(&["blame", "letters@1"])
+        .run()
+        .gives(2)
+        .says("does not fail");
+}
+
+/// A seed for which the canary that is built in fails, with its name.
+fn canary() -> String {
+    let told = ask(&["sweep", "letters", "--seeds", "1", "--json"]).run();
+    let (_, seed) = told.out.split_once("\"found\":\"").unwrap();
+    format!("stillpoint-canary@{}", seed.split_once('"').unwrap().0)
+}

@@ -1,22 +1,22 @@
 //! A planted bug that takes three choices of the schedule, to see how much faster coverage finds it
 //! than seeds do: the one target that is to fail.
 //!
-//! Thirty-two hosts send a datagram each that all arrive at one instant, three times over. Only if
-//! the first to arrive is one certain host each time, something breaks: one schedule in 32,768.
+//! Twenty hosts send a datagram each, three times over, and each is very late with a chance of one
+//! in a hundred. Something breaks if one certain datagram of the first round is late, then one of
+//! the second, and then one of the third: in one run of a million.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use stillpoint::{
-    App, Buffer, Input, NetworkEvent, Outbox, Output, SocketId, Spawned, Spawner, Task, Timestamp,
-    Token, TransmitBuffer, UdpOpen,
+    App, Buffer, Input, NetworkEvent, Outbox, Output, SocketId, Spawned, Spawner, Task, TaskId,
+    Timestamp, Token, TransmitBuffer, UdpOpen,
 };
-use stillpoint_sim::{Driver, Failure, Link, Watch, World, drive};
+use stillpoint_sim::{Driver, Failure, Link, NodeId, Schedule, Watch, World, drive};
 
-const SENDERS: u8 = 32;
-const ROUNDS: usize = 3;
-/// Who must be first in each round.
-const FIRST: [u8; ROUNDS] = [5, 23, 14];
+const SENDERS: u8 = 20;
+/// Whose datagram must be late in each round.
+const LATE: [u8; 3] = [5, 17, 11];
 const PORT: u16 = 7;
 
 #[derive(Debug)]
@@ -25,6 +25,7 @@ struct Race;
 impl App for Race {
     type Channel = ();
     type Message = ();
+    /// Send, or look who is late.
     type Command = ();
     type Report = ();
     /// The number of a sender.
@@ -36,9 +37,11 @@ struct Runner {
     sender: Option<u8>,
     socket: Option<SocketId>,
     outbox: Outbox<Race>,
-    heard: usize,
-    /// Rounds that went the one certain way.
-    passed: usize,
+    round: u8,
+    /// By sender: its last round that was heard, counted from 1.
+    heard: [u8; SENDERS as usize],
+    /// Rounds in which the certain one was late.
+    passed: u8,
 }
 
 fn spawn(sender: Option<u8>, spawner: Spawner<'_, Race>) -> Spawned {
@@ -46,7 +49,8 @@ fn spawn(sender: Option<u8>, spawner: Spawner<'_, Race>) -> Spawned {
         sender,
         socket: None,
         outbox: Outbox::new(),
-        heard: 0,
+        round: 0,
+        heard: [0; SENDERS as usize],
         passed: 0,
     })
 }
@@ -61,17 +65,20 @@ impl Task for Runner {
                 self.outbox.open_udp(UdpOpen::new(Token(0), bind));
             }
             Input::Network(NetworkEvent::UdpOpened { socket, .. }) => self.socket = Some(socket),
-            Input::Network(NetworkEvent::Datagrams { run, .. }) if self.sender.is_none() => {
-                let (round, nth) = (self.heard / usize::from(SENDERS), self.heard % 32);
-                self.heard += 1;
-                if nth == 0 && self.passed == round {
-                    self.first(round, run.payload[0]);
+            Input::Network(NetworkEvent::Datagrams { run, .. }) => {
+                if let [sender, round] = run.payload[..] {
+                    self.heard[usize::from(sender)] = round;
                 }
             }
             Input::Command(()) => {
+                self.round += 1;
                 let to = SocketAddr::from(([10, 0, 0, 1], PORT));
-                if let (Some(socket), Some(sender)) = (self.socket, self.sender) {
-                    self.outbox.send(socket, to, Buffer::copy_from(&[sender]));
+                match (self.sender, self.socket) {
+                    (Some(sender), Some(socket)) => {
+                        let content = Buffer::copy_from(&[sender, self.round]);
+                        self.outbox.send(socket, to, content);
+                    }
+                    _ => self.look(),
                 }
             }
             _ => {}
@@ -84,12 +91,13 @@ impl Task for Runner {
 }
 
 impl Runner {
-    /// Somebody is the first of a round. Each step is code of its own, as it would be in a protocol.
-    fn first(&mut self, round: usize, who: u8) {
-        match round {
-            0 if who == FIRST[0] => self.passed = 1,
-            1 if who == FIRST[1] => self.passed = 2,
-            2 if who == FIRST[2] => panic!("planted: {FIRST:?} came first"),
+    /// A round is over. Each step is code of its own, as it would be in a protocol.
+    fn look(&mut self) {
+        let is_late = |who: u8| self.heard[usize::from(who)] < self.round;
+        match self.round {
+            1 if is_late(LATE[0]) => self.passed = 1,
+            2 if self.passed == 1 && is_late(LATE[1]) => self.passed = 2,
+            3 if self.passed == 2 && is_late(LATE[2]) => panic!("planted: {LATE:?} were late"),
             _ => {}
         }
     }
@@ -98,46 +106,63 @@ impl Runner {
 fn scenario(world: &mut World<Race>) -> Result<(), Failure> {
     let ms = Duration::from_millis;
     world.default_link(&Link::fixed(ms(1)));
-    let taker = world.node("taker", [10, 0, 0, 1]).spawner(spawn);
-    world.spawn(taker, 0, None);
-    let senders: Vec<_> = (0..SENDERS)
+    let mut place = |world: &mut World<Race>, name: String, address, sender| {
+        let node = world.node(name, address).spawner(spawn);
+        world.spawn(node, 0, sender);
+        node
+    };
+    let taker = place(world, "taker".to_owned(), [10, 0, 0, 1], None);
+    let senders: Vec<NodeId> = (0..SENDERS)
         .map(|number| {
-            let node = world.node(format!("sender {number}"), [10, 0, 1, number]);
-            let node = node.spawner(spawn);
-            world.spawn(node, 0, Some(number));
-            node
+            let name = format!("sender {number}");
+            place(world, name, [10, 0, 1, number], Some(number))
         })
         .collect();
     world.run_for(ms(1))?;
-    for _ in 0..ROUNDS {
+    let task = |world: &World<Race>, node| -> TaskId {
+        let (id, _) = world.tasks::<Runner>(node).next().expect("it was spawned");
+        id
+    };
+    for _ in LATE {
+        // What is late is later than all there is to be done.
+        world.set_schedule(Schedule::DelayHeavy {
+            chance: 0.01,
+            delay: ms(500)..=ms(500),
+        });
         for &node in &senders {
-            let task = world.tasks::<Runner>(node).next().map(|(id, _)| id);
-            world.command(node, task.expect("it was spawned"), ());
+            let id = task(world, node);
+            world.command(node, id, ());
+            world.run_for(Duration::from_micros(10))?;
         }
-        world.run_for(ms(5))?;
+        world.set_schedule(Schedule::Uniform);
+        world.run_for(ms(2))?;
+        let id = task(world, taker);
+        world.command(taker, id, ());
+        world.run_for(ms(1))?;
     }
     Ok(())
 }
 
 /// Runs the race. Panics if the bug shows.
 pub fn run_bytes(bytes: &[u8]) {
-    fails(Driver::Bytes(bytes));
+    if let Some(failure) = drive(Driver::Bytes(bytes), Watch::Outcome, scenario).failure {
+        panic!("{failure}");
+    }
 }
 
-/// How many seeds it takes.
+/// How many seeds it takes, if no more than that.
 #[must_use]
 pub fn seeds_until_found(seeds_max: u64) -> Option<u64> {
-    (0..seeds_max).find(|&seed| fails(Driver::Seed(seed)))
+    let mut seeds = 0..seeds_max;
+    seeds.find(|&seed| {
+        let run = drive(Driver::Seed(seed), Watch::Outcome, scenario);
+        run.failure.is_some()
+    })
 }
 
 /// The bytes of a seed's run: a start for a corpus.
 #[must_use]
 pub fn bytes_of_seed(seed: u64) -> Option<Vec<u8>> {
-    drive(Driver::Seed(seed), Watch::Outcome, scenario)
-        .choices
-        .to_bytes()
-}
-
-fn fails(driver: Driver<'_>) -> bool {
-    drive(driver, Watch::Outcome, scenario).failure.is_some()
+    let run = drive(Driver::Seed(seed), Watch::Outcome, scenario);
+    run.choices.to_bytes()
 }

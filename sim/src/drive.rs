@@ -11,7 +11,7 @@ use crate::choice::{ChoiceLog, Director, Drift, Driver};
 use crate::draws::CountDraws;
 use crate::failure::{Failure, FailureClass};
 use crate::fault::NumberedFault;
-use crate::trace::TraceEvent;
+use crate::trace::{TraceEvent, TraceLog};
 use crate::world::World;
 
 /// How closely a run is looked at. What happens in it is the same, however closely.
@@ -39,14 +39,28 @@ pub struct Run {
     pub drift: Drift,
     /// The faults that were scheduled or injected.
     pub faults: Vec<NumberedFault>,
+    /// The nodes that there were, in the order in which they were made.
+    pub nodes: Vec<NodeInShort>,
     /// The labels of [`World::sometimes`], and whether they were reached.
     pub labels: Vec<(String, bool)>,
+    /// All that happened, with what led to it. None unless [watched](Watch::Trace).
+    pub trace: Option<TraceLog>,
     /// All events, and each as a line. Empty unless [watched](Watch::Trace).
     pub events: Vec<(TraceEvent, String)>,
     /// How many choices had been made at each event. Empty unless [watched](Watch::Trace).
     pub marks: Vec<usize>,
     /// The names of those who draw, as far as they have some. Empty unless [watched](Watch::Trace).
     pub names: BTreeMap<Entity, String>,
+}
+
+/// A node of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInShort {
+    /// Its name.
+    pub name: String,
+    /// How many inputs its workers were given. 0 if it took no part.
+    pub inputs: u64,
 }
 
 impl Run {
@@ -70,26 +84,44 @@ pub fn drive<A: App>(
     watch: Watch,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Run {
+    drive_within(driver, watch, u64::MAX, scenario)
+}
+
+/// The same with so many events at most, whatever the scenario says.
+fn drive_within<A: App>(
+    driver: Driver<'_>,
+    watch: Watch,
+    events_limit: u64,
+    scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Run {
     let director = Rc::new(Director::new(driver));
     let mut world = World::directed(Rc::clone(&director));
+    world.limit_events(events_limit);
     if watch >= Watch::Trace {
         world.record_trace();
         world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
     }
     let failure = run(&mut world, &scenario).err();
-    let (mut events, mut marks, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut trace, mut marks, mut names) = (None, Vec::new(), BTreeMap::new());
     if watch >= Watch::Trace {
-        let recorded = world.take_trace().into_iter();
-        events = recorded
-            .map(|event| (event, world.describe(&event)))
-            .collect();
         marks = world.take_marks();
         names = world.entity_names();
+        let mut log = world.take_log();
+        if let Some(failure) = &failure {
+            log.note_failure(failure);
+        }
+        trace = Some(log);
     }
+    let events = trace.iter().flat_map(|log| {
+        let lines = log.lines().into_iter();
+        log.events().map(|logged| logged.event).zip(lines)
+    });
+    let events = events.collect();
     let labels = world.labels();
     let labels = labels.map(|(label, reached)| (label.to_owned(), reached));
     let labels = labels.collect();
     let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
+    let nodes = world.nodes_in_short();
     // Tasks may panic when they are dropped, too.
     let dropped = guard(|| drop(world)).err();
     let (choices, drift) = director.finish();
@@ -99,18 +131,22 @@ pub fn drive<A: App>(
         choices,
         drift,
         faults,
+        nodes,
         labels,
+        trace,
         events,
         marks,
         names,
     }
 }
 
-type Drive = dyn Fn(Driver<'_>, Watch) -> Run + Send + Sync;
+type Drive = dyn Fn(Driver<'_>, Watch, u64) -> Run + Send + Sync;
 
 /// A scenario with a name, whatever its application.
 pub struct Scenario {
     name: String,
+    /// What it takes to name its function in code.
+    path: Option<String>,
     drive: Box<Drive>,
 }
 
@@ -123,7 +159,10 @@ impl Scenario {
     ) -> Self {
         Self {
             name: name.into(),
-            drive: Box::new(move |driver, watch| drive(driver, watch, &scenario)),
+            path: None,
+            drive: Box::new(move |driver, watch, limit| {
+                drive_within(driver, watch, limit, &scenario)
+            }),
         }
     }
 
@@ -133,11 +172,41 @@ impl Scenario {
         &self.name
     }
 
+    /// The same, with what it takes to name its function in code: a path to it, or an expression
+    /// that gives it. [`scenario!`](crate::scenario) does this by itself.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// What it takes to name its function in code, if that was said.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
     /// Runs it: see [`drive`].
     #[must_use]
     pub fn run(&self, driver: Driver<'_>, watch: Watch) -> Run {
-        (self.drive)(driver, watch)
+        (self.drive)(driver, watch, u64::MAX)
     }
+
+    /// The same with so many events at most, whatever the scenario says: one more is a
+    /// [`Failure::Budget`].
+    #[must_use]
+    pub fn run_within(&self, driver: Driver<'_>, watch: Watch, events_max: u64) -> Run {
+        (self.drive)(driver, watch, events_max)
+    }
+}
+
+/// A [`Scenario`] of a function, or of an expression that gives one, with that as its name and
+/// [path](Scenario::at).
+#[macro_export]
+macro_rules! scenario {
+    ($function:expr) => {
+        $crate::Scenario::new(stringify!($function), $function).at(stringify!($function))
+    };
 }
 
 impl fmt::Debug for Scenario {

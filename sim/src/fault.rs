@@ -12,9 +12,11 @@ use crate::link::Link;
 use crate::node::NodeId;
 
 mod plan;
+mod script;
 
 pub(crate) use plan::Target;
 pub use plan::{FaultKind, FaultPlan};
+pub use script::FaultScript;
 
 /// A fault of a run. See [`World::faults`](crate::World::faults).
 #[derive(Debug, Clone, PartialEq)]

@@ -5,6 +5,7 @@
 //! - What tasks have at their nodes: [`streams`], [`devices`], and other [`workers`].
 //! - What may go wrong: [`time`] and [`faults`].
 //! - How a scenario finds out: [`checking`]; and what one sees then: [`traces`] and pictures.
+//! - How a scenario finds out: [`checking`]; and what to do with a failure: [`shrinking`].
 //! - What makes a run repeatable: [`determinism`], and what [crates of others](crates) need for it.
 
 #[doc = include_str!("../docs/checking.md")]
@@ -24,6 +25,9 @@ pub mod faults {}
 
 #[doc = include_str!("../docs/links.md")]
 pub mod links {}
+
+#[doc = include_str!("../docs/shrinking.md")]
+pub mod shrinking {}
 
 #[doc = include_str!("../docs/streams.md")]
 pub mod streams {}

@@ -87,6 +87,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod blame;
 mod boot;
 mod buggify;
 mod bus;
@@ -121,11 +122,14 @@ mod picture;
 mod replay;
 mod room;
 mod schedule;
+mod shrink;
+mod story;
 mod tcp;
 mod trace;
 mod wait;
 mod world;
 
+pub use blame::{Blame, BlameConfig, BlamePoint, Turn, blame};
 pub use boot::Boot;
 pub use buggify::BuggifyLabel;
 pub use bus::BusLink;
@@ -138,11 +142,11 @@ pub use counters::{Counters, DropCause, Dropped, PacketCounters, SegmentCounters
 pub use disk::Disk;
 pub use diverge::{Diverged, Recording, record_seed, self_check};
 pub use draws::{DrawnDraw, DrawsCompared};
-pub use drive::{Run, Scenario, Scenarios, UnknownScenario, Watch, drive};
+pub use drive::{NodeInShort, Run, Scenario, Scenarios, UnknownScenario, Watch, drive};
 pub use failure::{
     Failure, FailureClass, FailureFile, FailureFileError, Outcome, ReplayFrom, Replayed,
 };
-pub use fault::{Comes, Fault, FaultKind, FaultPlan, NumberedFault, Who};
+pub use fault::{Comes, Fault, FaultKind, FaultPlan, FaultScript, NumberedFault, Who};
 pub use gateway::firewall::{Denial, Direction, Firewall, FirewallAction, FirewallRule, Tracking};
 pub use gateway::nat::{Hairpin, Nat, NatBehaviour, NatMapping, PortChoice};
 pub use gateway::{GatewayBuilder, Protocol};
@@ -159,6 +163,8 @@ pub use link::{
 pub use names::Names;
 pub use node::{NodeBuilder, NodeId};
 pub use schedule::Schedule;
+pub use shrink::{Budget, Drawer, Extent, NothingFails, Replay, Shrunk, shrink};
+pub use story::Story;
 pub use trace::{
     LeftOut, LogEvent, Role, TraceDetail, TraceDifference, TraceEvent, TraceFilter, TraceHash,
     TraceKind, TraceLog, TraceLogError,

@@ -113,6 +113,8 @@ pub struct World<A: App> {
     mischief: Buggify,
     events: u64,
     events_max: u64,
+    /// What `events_max` may be at most, whatever the scenario says.
+    events_limit: u64,
 }
 
 /// What a node is, and what its workers are made with.
@@ -196,6 +198,7 @@ impl<A: App> World<A> {
             mischief,
             events: 0,
             events_max: Self::EVENTS_MAX,
+            events_limit: u64::MAX,
             entropy,
         }
     }
@@ -324,7 +327,13 @@ impl<A: App> World<A> {
 
     /// Sets how many events may happen in all.
     pub fn set_events_max(&mut self, events_max: u64) {
-        self.events_max = events_max;
+        self.events_max = events_max.min(self.events_limit);
+    }
+
+    /// Sets how many events may happen in all, whatever the scenario says.
+    pub(crate) fn limit_events(&mut self, events_limit: u64) {
+        self.events_limit = events_limit;
+        self.set_events_max(self.events_max);
     }
 
     /// A number for the scenario itself, both ends included. Follows from the seed, the name, and

@@ -21,7 +21,7 @@ mod ledger;
 #[path = "plants/post.rs"]
 mod post;
 
-use post::{Plant, Post, scenario};
+use post::{Plant, Post, Season, scenario, scenario_in};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -220,5 +220,20 @@ fn a_fork_goes_its_own_way_from_its_point_on() {
         assert_eq!(forked.events[..same], run.events[..same]);
         let whole = choices == all.len();
         assert_eq!(forked.summary.trace_hash == run.summary.trace_hash, whole);
+    }
+}
+
+#[test]
+fn a_draw_that_is_made_twice_among_other_options_is_two_choices() {
+    // Timers that are late, and then not, draw anew for the same moment.
+    let busy = scenario_in(Plant::LostWakeUp, Season::busy());
+    for seed in 140..150 {
+        let run = drive(Driver::Seed(seed), Watch::Outcome, &busy);
+        let same = drive(Driver::Log(&run.choices), Watch::Outcome, &busy);
+        assert_eq!(same.summary, run.summary);
+        assert!(same.drift.is_none(), "{}", same.drift);
+        let bytes = run.choices.to_bytes().expect("nothing is left out");
+        let same = drive(Driver::Bytes(&bytes), Watch::Outcome, &busy);
+        assert_eq!(same.summary.trace_hash, run.summary.trace_hash);
     }
 }

@@ -11,6 +11,7 @@ use stillpoint::{Choices, Draw, Entity};
 use super::bytes::Bytes;
 use super::{Choice, ChoiceLog, Drift, Rest};
 use crate::draws::CountDraws;
+use crate::fault::FaultScript;
 
 /// What decides in a run. Each has its run of a scenario, and what decides in one of these ways may
 /// decide in another: the log of a seed's run and the bytes of that log give the same run.
@@ -33,11 +34,21 @@ pub enum Driver<'a> {
         /// What decides after these.
         seed: u64,
     },
+    /// Choices that were recorded, and a script in place of the scenario's own faults.
+    Scripted {
+        /// The choices.
+        log: &'a ChoiceLog,
+        /// The faults.
+        faults: &'a FaultScript,
+    },
 }
 
 /// A draw in short: number of the site, entity, count.
 type Key = (u32, u64, u64);
-type Table<T> = IndexMap<Key, T, FxBuildHasher>;
+/// The same, and its options: where a draw is made twice, it may be among others the second time,
+/// and that is a choice of its own.
+type Exact = (Key, u64);
+type Table<T, K = Key> = IndexMap<K, T, FxBuildHasher>;
 
 /// Decides every draw of a world, and keeps what was decided. A draw that is made twice is decided
 /// once.
@@ -47,15 +58,18 @@ pub(crate) struct Director {
     /// What choices are that nothing else decides.
     rest: Rest,
     bytes: Option<Bytes>,
-    /// What is to be chosen, with the options there were.
-    wanted: Table<(u64, u64)>,
+    /// What is to be chosen.
+    wanted: Table<u64, Exact>,
+    /// The same, whatever the options. Of several the last.
+    loosely: Table<u64>,
     /// How many choices are up to `wanted`.
     until: usize,
     omitted: BTreeSet<u64>,
+    script: Option<FaultScript>,
     /// Whether anybody wants to hear of drift.
     follows: bool,
     sites: RefCell<IndexMap<Arc<str>, (), FxBuildHasher>>,
-    made: RefCell<Table<(u64, u64)>>,
+    made: RefCell<Table<u64, Exact>>,
     matched: Cell<u64>,
     first_fresh: Cell<Option<usize>>,
     is_whole: Cell<bool>,
@@ -63,7 +77,7 @@ pub(crate) struct Director {
 
 impl Director {
     pub(crate) fn new(driver: Driver<'_>) -> Self {
-        let (mut bytes, mut log) = (None, None);
+        let (mut bytes, mut log, mut script) = (None, None, None);
         let (mut rest, mut until) = (Rest::Seed, usize::MAX);
         let seed = match driver {
             Driver::Seed(seed) => seed,
@@ -76,6 +90,10 @@ impl Director {
                 (log, rest) = (Some(its), its.rest);
                 its.seed
             }
+            Driver::Scripted { log: its, faults } => {
+                (log, rest, script) = (Some(its), its.rest, Some(faults.clone()));
+                its.seed
+            }
             Driver::Fork {
                 log: its,
                 choices,
@@ -86,7 +104,7 @@ impl Director {
             }
         };
         let mut sites = IndexMap::default();
-        let mut wanted = Table::default();
+        let (mut wanted, mut loosely) = (Table::default(), Table::default());
         for choice in log
             .map(ChoiceLog::choices)
             .unwrap_or_default()
@@ -95,15 +113,18 @@ impl Director {
         {
             let site = number_of(&mut sites, Arc::clone(&choice.site));
             let key = (site, choice.entity.number(), choice.count);
-            wanted.insert(key, (choice.options, choice.chosen));
+            wanted.insert((key, choice.options), choice.chosen);
+            loosely.insert(key, choice.chosen);
         }
         Self {
             seed,
             rest,
             bytes,
             wanted,
+            loosely,
             until,
             omitted: log.map(|log| log.omitted.clone()).unwrap_or_default(),
+            script,
             follows: matches!(driver, Driver::Log(_)),
             sites: RefCell::new(sites),
             made: RefCell::default(),
@@ -122,14 +143,19 @@ impl Director {
         self.omitted.contains(&fault)
     }
 
+    /// The faults that happen in place of the scenario's own.
+    pub(crate) const fn script(&self) -> Option<&FaultScript> {
+        self.script.as_ref()
+    }
+
     /// What was decided, and how that compares with what was to be.
     pub(crate) fn finish(&self) -> (ChoiceLog, Drift) {
         let sites = self.sites.borrow();
-        let choice = |(key, (options, chosen)): (&Key, &(u64, u64))| {
-            let &(site, entity, count) = key;
+        let choice = |(key, chosen): (&Exact, &u64)| {
+            let &((site, entity, count), options) = key;
             let site = sites.get_index(site as usize).map(|(site, ())| site);
             let site = site.map_or_else(|| Arc::from(""), Arc::clone);
-            Choice::new(site, Entity::new(entity), count, (*options, *chosen))
+            Choice::new(site, Entity::new(entity), count, (options, *chosen))
         };
         let made = self.made.borrow();
         let log = ChoiceLog {
@@ -146,17 +172,19 @@ impl Director {
             drift.unused = (self.wanted.len() as u64).saturating_sub(drift.matched);
             let fresh = self.first_fresh.get();
             drift.first_fresh = fresh.map(|at| (at as u64, log.choices[at].clone()));
-            let mut unused = self
-                .wanted
-                .iter()
-                .filter(|(key, _)| !made.contains_key(*key));
-            drift.first_unused = unused.next().map(choice);
+            if drift.unused > 0 {
+                let made: BTreeSet<Key> = made.keys().map(|&(key, _)| key).collect();
+                let mut unused = self.wanted.iter();
+                let unused = unused.find(|((key, _), _)| !made.contains(key));
+                drift.first_unused = unused.map(choice);
+            }
         }
         (log, drift)
     }
 
     /// What nobody has decided yet.
-    fn decide(&self, key: &Key, number: usize, options: u64, drawn: u64) -> u64 {
+    fn decide(&self, exact: Exact, number: usize, drawn: u64) -> u64 {
+        let (key, options) = exact;
         if options == 0 && self.bytes.is_some() {
             return drawn;
         }
@@ -166,9 +194,10 @@ impl Director {
         if number >= self.until {
             return drawn;
         }
-        match self.wanted.get(key) {
-            // With other options it is another decision, as long as it is one at all.
-            Some(&(_, chosen)) if options == 0 || chosen < options => {
+        let wanted = self.wanted.get(&exact);
+        match wanted.or_else(|| self.loosely.get(&key)) {
+            // Among other options it is what it was, as long as it is one of them at all.
+            Some(&chosen) if options == 0 || chosen < options => {
                 self.matched.set(self.matched.get() + 1);
                 chosen
             }
@@ -191,17 +220,15 @@ impl CountDraws for Director {
 impl Choices for Director {
     fn choose(&self, draw: Draw, drawn: u64) -> u64 {
         let site = number_of(&mut self.sites.borrow_mut(), draw.site);
-        let key = (site, draw.entity.number(), draw.count);
+        let key = ((site, draw.entity.number(), draw.count), draw.options);
         let mut made = self.made.borrow_mut();
-        if let Some(&(options, chosen)) = made.get(&key)
-            && options == draw.options
-        {
+        if let Some(&chosen) = made.get(&key) {
             return chosen;
         }
         let number = made.len();
-        let chosen = self.decide(&key, number, draw.options, drawn);
+        let chosen = self.decide(key, number, drawn);
         if number < ChoiceLog::CHOICES_MAX {
-            made.insert(key, (draw.options, chosen));
+            made.insert(key, chosen);
         } else {
             self.is_whole.set(false);
         }

@@ -31,6 +31,8 @@ pub(super) struct Faults {
     all: Vec<NumberedFault>,
     /// Who may leave some out.
     director: Option<Rc<Director>>,
+    /// Whether the script of another stands in for the scenario's faults already.
+    is_scripted: bool,
     plans: u64,
     last_at: Option<Timestamp>,
     /// How many last, unless that is to be counted anew.
@@ -52,6 +54,7 @@ impl Faults {
             sequence: 0,
             all: Vec::new(),
             director: None,
+            is_scripted: false,
             plans: 0,
             last_at: None,
             lasting: None,
@@ -99,6 +102,9 @@ impl<A: App> World<A> {
         if let Some(node) = fault.node() {
             self.known(node);
         }
+        if self.is_scripted() {
+            return;
+        }
         let now = self.outside.now;
         if self.faults.number(now, &fault, Comes::AtOnce).is_some() {
             self.hit(fault);
@@ -131,12 +137,36 @@ impl<A: App> World<A> {
         if let Some(node) = fault.node() {
             self.known(node);
         }
+        if !self.is_scripted() {
+            self.schedule_now(at, fault);
+        }
+    }
+
+    fn schedule_now(&mut self, at: Timestamp, fault: Fault) {
         let faults = &mut self.faults;
         let Some(number) = faults.number(at, &fault, Comes::Scheduled) else {
             return;
         };
         faults.scheduled.insert((at, number), fault);
         self.next_fault_at = self.next_fault_at.min(at);
+    }
+
+    /// Whether other faults happen than the scenario says. Schedules them when first asked.
+    fn is_scripted(&mut self) -> bool {
+        let director = self.faults.director.clone();
+        let Some(script) = director.as_ref().and_then(|director| director.script()) else {
+            return false;
+        };
+        if !core::mem::replace(&mut self.faults.is_scripted, true) {
+            let find = |name: &str| {
+                let found = self.find(name);
+                found.unwrap_or_else(|| panic!("a fault for node `{name}`, which is not there yet"))
+            };
+            for (at, fault) in script.faults(&find) {
+                self.schedule_now(at, fault);
+            }
+        }
+        true
     }
 
     /// Schedules all faults of a list: what was written by hand, or has once been
@@ -159,6 +189,9 @@ impl<A: App> World<A> {
     /// If there is no node, or the plan names one that is not of this world.
     pub fn plan(&mut self, plan: &FaultPlan, duration: Duration) {
         let nodes = self.targets(plan);
+        if self.is_scripted() {
+            return;
+        }
         let number = self.faults.plans;
         self.faults.plans += 1;
         let sites = (&*self.faults.switch, &*self.faults.plan);

@@ -11,6 +11,7 @@ use super::seat::Seat;
 use crate::bus::BusPath;
 use crate::choice::Director;
 use crate::draws::CountDraws;
+use crate::drive::NodeInShort;
 use crate::node::NodeId;
 
 impl<A: App> World<A> {
@@ -35,6 +36,21 @@ impl<A: App> World<A> {
     /// How many draws had been made at each event of the trace.
     pub(crate) fn take_marks(&mut self) -> Vec<usize> {
         self.outside.trace.take_marks()
+    }
+
+    /// The names of all nodes, in the order in which they were made, and how many inputs the workers
+    /// of each were given.
+    pub(crate) fn nodes_in_short(&self) -> Vec<NodeInShort> {
+        let hosts = self.outside.network.hosts.iter();
+        let nodes = hosts.map(|host| NodeInShort {
+            name: host.name.to_string(),
+            inputs: 0,
+        });
+        let mut nodes: Vec<NodeInShort> = nodes.collect();
+        for seat in &self.seats {
+            nodes[seat.node as usize].inputs += seat.inputs;
+        }
+        nodes
     }
 
     /// The entities that can draw, as far as they have names that can be found out.

@@ -1,11 +1,12 @@
 //! The application, its wire format, and the scenario.
 #![allow(unreachable_pub, reason = "a module of a test program")]
+#![allow(dead_code, reason = "each of the test programs needs some of it")]
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use stillpoint::{App, Buffer, Spawned, Spawner, TaskId};
-use stillpoint_sim::{BusLink, Failure, Link, World};
+use stillpoint_sim::{BusLink, Failure, FaultKind, FaultPlan, Link, World};
 
 use super::courier::Courier;
 use super::depot::Depot;
@@ -220,31 +221,87 @@ pub fn depot() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 7))
 }
 
+/// How much there is to bring, and how bad the links are.
+#[derive(Debug, Clone)]
+pub struct Season {
+    pub couriers_max: u64,
+    pub parcels_max: u64,
+    /// In microseconds.
+    pub slow_bus_max: u64,
+    /// In percent.
+    pub loss_max: u64,
+    pub duplicate_max: u64,
+    pub reorder: f64,
+    /// What else goes wrong, and for how long.
+    pub plan: Option<(FaultPlan, Duration)>,
+}
+
+impl Season {
+    /// Few parcels, over very bad links.
+    pub const fn quiet() -> Self {
+        Self {
+            couriers_max: 4,
+            parcels_max: 12,
+            slow_bus_max: 5_000,
+            loss_max: 30,
+            duplicate_max: 30,
+            reorder: 0.1,
+            plan: None,
+        }
+    }
+
+    /// Many parcels, over links that are fair: it takes a while until something goes wrong. Workers
+    /// and nodes stand still meanwhile, and are late.
+    pub fn busy() -> Self {
+        let faults = FaultPlan::new()
+            .with(FaultKind::Pause, 1..=4, ms(10)..=ms(300))
+            .with(FaultKind::Stall, 1..=4, ms(10)..=ms(300))
+            .with(FaultKind::LateTimers, 1..=4, ms(10)..=ms(300))
+            .with(FaultKind::SlowInputs, 1..=4, ms(10)..=ms(300));
+        Self {
+            couriers_max: 30,
+            parcels_max: 40,
+            slow_bus_max: 5_000,
+            loss_max: 6,
+            duplicate_max: 2,
+            reorder: 0.01,
+            plan: Some((faults, Duration::from_secs(3))),
+        }
+    }
+}
+
 /// Couriers with parcels for one depot, over bad links, while workers stand still now and then.
 /// At any time each parcel is delivered once and in order, and when the links are good again all
 /// are, soon.
 pub fn scenario(plant: Plant) -> impl Fn(&mut World<Post>) -> Result<(), Failure> {
+    scenario_in(plant, Season::quiet())
+}
+
+/// The same in another season.
+pub fn scenario_in(
+    plant: Plant,
+    season: Season,
+) -> impl Fn(&mut World<Post>) -> Result<(), Failure> {
     move |world| {
         let server = world.node("depot", [10, 0, 0, 1]).workers(2).spawner(spawn);
         world.spawn(server, 1, Spawn::Ledger);
-        let slow = Duration::from_micros(world.draw("slow bus", 1..=5_000));
+        let slow = Duration::from_micros(world.draw("slow bus", 1..=season.slow_bus_max));
         world.set_bus(server, BusLink::new(Duration::ZERO..=slow));
         world.run_for(ms(1))?;
         let (ledger, _) = world.tasks::<Ledger>(server).next().expect("a ledger");
         world.spawn(server, 0, Spawn::Depot { ledger, plant });
         world.run_for(ms(1))?;
-        let couriers = world.draw("couriers", 1..=4);
-        let parcels = u32::try_from(world.draw("parcels", 1..=12)).expect("few parcels");
-        let mut bad = Link::new(ms(1)..=ms(20)).reorder(0.1, ms(300));
-        bad = bad.loss(world.draw("loss", 0..=30) as f64 / 100.0);
-        bad = bad.duplicate(world.draw("duplicate", 0..=30) as f64 / 100.0);
+        let couriers = world.draw("couriers", 1..=season.couriers_max);
+        let parcels = world.draw("parcels", 1..=season.parcels_max);
+        let parcels = u32::try_from(parcels).expect("few parcels");
+        let mut bad = Link::new(ms(1)..=ms(20)).reorder(season.reorder, ms(300));
+        bad = bad.loss(world.draw("loss", 0..=season.loss_max) as f64 / 100.0);
+        bad = bad.duplicate(world.draw("duplicate", 0..=season.duplicate_max) as f64 / 100.0);
         world.default_link(&bad);
-        world.always("each parcel is what was sent", move |world| {
-            ledgers(world).all(|ledger| ledger.is_right)
-        });
-        world.always("parcels come in order and once", move |world| {
-            ledgers(world).all(|ledger| ledger.is_in_order)
-        });
+        demand_order(world);
+        if let Some((plan, duration)) = &season.plan {
+            world.plan(plan, *duration);
+        }
         for name in 1..=couriers {
             let address = [10, 0, 1, u8::try_from(name).expect("few couriers")];
             let node = world
@@ -269,6 +326,15 @@ pub fn scenario(plant: Plant) -> impl Fn(&mut World<Post>) -> Result<(), Failure
             ledgers(world).map(|ledger| ledger.parcels).sum::<u64>() == all
         })
     }
+}
+
+fn demand_order(world: &mut World<Post>) {
+    world.always("each parcel is what was sent", move |world| {
+        ledgers(world).all(|ledger| ledger.is_right)
+    });
+    world.always("parcels come in order and once", move |world| {
+        ledgers(world).all(|ledger| ledger.is_in_order)
+    });
 }
 
 fn ledgers(world: &World<Post>) -> impl Iterator<Item = &Ledger> {

@@ -3,21 +3,29 @@
 use core::any::Any;
 use core::fmt;
 use core::panic::{AssertUnwindSafe, Location};
-use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::path::Path;
 
 use stillpoint::{App, Timestamp};
 
 use crate::choice::Driver;
+use crate::coverage::{Coverage, Footprint};
 use crate::drive::{Watch, drive};
 use crate::failure::{Failure, FailureFile, Outcome, ReplayFrom};
 use crate::folder::{self, Keepsakes, Kept};
-use crate::replay::{REPLAY_VARIABLE, SEED_VARIABLE, replay_line, seed_from_environment, variable};
+use crate::replay::{
+    BUDGET_VARIABLE, REPLAY_VARIABLE, SEED_VARIABLE, replay_line, seed_from_environment, variable,
+};
 use crate::trace::TraceHash;
-use crate::world::World;
+use crate::wall::Stopwatch;
 
-/// Runs a scenario for each seed, until one fails.
+mod bounded;
+
+use crate::world::World;
+pub use bounded::Check;
+
+/// Runs a scenario for each seed, until one fails. The short form of [`Check`]: all seeds are run,
+/// however long it takes.
 ///
 /// A scenario that returns `Ok` is run on until everything that it demands by a deadline
 /// ([`World::eventually`]) has come or is overdue.
@@ -41,46 +49,70 @@ pub fn check<A: App>(
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) {
-    let test = Location::caller();
+    let watch = Stopwatch::start(None);
+    run_all(name, seeds, watch, Location::caller(), &scenario);
+}
+
+fn run_all<A: App>(
+    name: &str,
+    seeds: impl IntoIterator<Item = u64>,
+    watch: Stopwatch,
+    test: &Location<'_>,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) {
     if let Some(path) = variable(REPLAY_VARIABLE) {
-        return replay(name, Path::new(&path), &scenario);
+        return replay(name, Path::new(&path), scenario);
     }
     if let Some(seed) = seed_from_environment() {
         say(&format!(
             "{name}: runs seed {seed:#x} only, as {SEED_VARIABLE} says"
         ));
-        if let Some(found) = find_failure(name, [seed], &scenario) {
-            panic!("{}", written(&found, None, &scenario));
+        if let Some(found) = find_failure(name, [seed], scenario) {
+            panic!("{}", written(&found, None, scenario));
         }
         return;
     }
     let keepsakes = Keepsakes::of(name, test);
     for kept in &keepsakes.kept {
         match kept {
-            Kept::File(file) => replay_file(name, file, &scenario),
+            Kept::File(file) => replay_file(name, file, scenario),
             Kept::Seed(seed) => {
-                if let Some(found) = find_failure(name, [*seed], &scenario) {
-                    panic!("{}", written(&found, None, &scenario));
+                if let Some(found) = find_failure(name, [*seed], scenario) {
+                    panic!("{}", written(&found, None, scenario));
                 }
             }
         }
     }
-    let swept = sweep(name, seeds, &scenario);
+    let (swept, end) = sweep_within(name, seeds, watch, scenario);
     if let Some(found) = swept.failure {
-        panic!("{}", written(&found, keepsakes.path.as_deref(), &scenario));
+        panic!("{}", written(&found, keepsakes.path.as_deref(), scenario));
+    }
+    judge(name, &swept.coverage, end, watch);
+}
+
+/// Says what is to be said of seeds of which none has failed.
+fn judge(name: &str, coverage: &Coverage, end: End, watch: Stopwatch) {
+    let seeds = coverage.seeds;
+    assert!(seeds > 0, "{name}: no seeds to run, so nothing was checked");
+    let unreached: Vec<&str> = coverage.unreached().collect();
+    let labels = unreached.join("`, `");
+    if end == End::Budget {
+        let budget = watch.budget().unwrap_or_default();
+        let mut told = format!(
+            "{name}: {seeds} seeds, and then its budget of {budget:?} was used up \
+            ({BUDGET_VARIABLE}=60s gives it more)"
+        );
+        if !unreached.is_empty() {
+            told += &format!(
+                ". None of them has reached `{labels}`, which says little, as more were to come"
+            );
+        }
+        return say(&told);
     }
     assert!(
-        swept.coverage.seeds > 0,
-        "{name}: no seeds to run, so nothing was checked"
-    );
-    let unreached: Vec<&str> = swept.coverage.unreached().collect();
-    assert!(
         unreached.is_empty(),
-        "{name}: reached by none of {} seeds: `{}`. The scenario does not try what it is meant to, \
-        or needs more seeds. All labels, {}",
-        swept.coverage.seeds,
-        unreached.join("`, `"),
-        swept.coverage
+        "{name}: reached by none of {seeds} seeds: `{labels}`. The scenario does not try what it is \
+        meant to, or needs more seeds. All labels, {coverage}"
     );
 }
 
@@ -164,29 +196,77 @@ pub fn sweep<A: App>(
     seeds: impl IntoIterator<Item = u64>,
     scenario: impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) -> Sweep {
+    sweep_within(name, seeds, Stopwatch::start(None), &scenario).0
+}
+
+/// Why no more seeds were run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There were no more, or one has failed.
+    Seeds,
+    /// The budget was used up before.
+    Budget,
+}
+
+fn sweep_within<A: App>(
+    name: &str,
+    seeds: impl IntoIterator<Item = u64>,
+    watch: Stopwatch,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> (Sweep, End) {
     let mut coverage = Coverage::default();
-    let failure = seeds.into_iter().find_map(|seed| {
-        let mut world = World::new(seed);
-        let failure = run(&mut world, &scenario).err();
-        coverage.note(world.labels());
-        let last_events: Vec<String> = if failure.is_some() {
-            describe_last(&world)
-        } else {
-            Vec::new()
-        };
-        let summary = RunSummary::of(&world);
-        // Tasks may panic when they are dropped, too.
-        let dropped = guard(|| drop(world)).err();
-        let failure = failure.or(dropped)?;
-        Some(FoundFailure {
-            scenario: name.to_owned(),
-            failure: look_closer(&summary, failure, &scenario),
-            summary,
-            last_events,
-            replay: replay_line(seed, name),
-        })
-    });
-    Sweep { failure, coverage }
+    let (mut failure, mut end) = (None, End::Seeds);
+    for seed in seeds {
+        if coverage.seeds > 0 && watch.is_over() {
+            end = End::Budget;
+            break;
+        }
+        let tried = try_seed(seed, scenario);
+        coverage.note(&tried.footprint);
+        if let Some(found) = tried.failure {
+            failure = Some(FoundFailure {
+                scenario: name.to_owned(),
+                failure: look_closer(&tried.summary, found, scenario),
+                summary: tried.summary,
+                last_events: tried.last_events,
+                replay: replay_line(seed, name),
+            });
+            break;
+        }
+    }
+    (Sweep { failure, coverage }, end)
+}
+
+/// What became of one seed.
+pub(crate) struct Tried {
+    pub(crate) summary: RunSummary,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) footprint: Footprint,
+    /// As text, if it has failed.
+    pub(crate) last_events: Vec<String>,
+}
+
+/// Runs a scenario for one seed, the fast way: nobody takes down what is decided.
+pub(crate) fn try_seed<A: App>(
+    seed: u64,
+    scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
+) -> Tried {
+    let mut world = World::new(seed);
+    let failure = run(&mut world, scenario).err();
+    let footprint = world.footprint();
+    let last_events = match failure {
+        Some(_) => describe_last(&world),
+        None => Vec::new(),
+    };
+    let summary = RunSummary::of(&world);
+    // Tasks may panic when they are dropped, too.
+    let dropped = guard(|| drop(world)).err();
+    Tried {
+        summary,
+        failure: failure.or(dropped),
+        footprint,
+        last_events,
+    }
 }
 
 /// Runs a seed that has failed once more, to see what its sockets have heard last. What it is told
@@ -218,47 +298,6 @@ pub struct Sweep {
     pub failure: Option<FoundFailure>,
     /// What the seeds have reached.
     pub coverage: Coverage,
-}
-
-/// How many seeds have reached which labels. See [`World::sometimes`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Coverage {
-    /// Seeds that were run.
-    pub seeds: u64,
-    /// By label: seeds that have reached it.
-    pub reached: BTreeMap<String, u64>,
-}
-
-impl Coverage {
-    /// Counts one more seed with the labels of its world ([`World::labels`]).
-    pub fn note<'a>(&mut self, labels: impl IntoIterator<Item = (&'a str, bool)>) {
-        self.seeds += 1;
-        for (label, reached) in labels {
-            match self.reached.get_mut(label) {
-                Some(seeds) => *seeds += u64::from(reached),
-                None => {
-                    self.reached.insert(label.to_owned(), u64::from(reached));
-                }
-            }
-        }
-    }
-
-    /// The labels that were declared and that no seed has reached.
-    pub fn unreached(&self) -> impl Iterator<Item = &str> {
-        let unreached = self.reached.iter().filter(|&(_, &seeds)| seeds == 0);
-        unreached.map(|(label, _)| label.as_str())
-    }
-}
-
-impl fmt::Display for Coverage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "of {} seeds", self.seeds)?;
-        for (label, seeds) in &self.reached {
-            write!(f, "\n  {seeds} reached `{label}`")?;
-        }
-        Ok(())
-    }
 }
 
 /// Runs a scenario for one seed. A panic of the scenario is a [`Failure::Panicked`].

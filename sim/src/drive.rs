@@ -3,15 +3,17 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use stillpoint::{App, Entity};
 
-use crate::check::{RunSummary, guard, run};
+use crate::check::{RunSummary, Tried, guard, run, try_seed};
 use crate::choice::{ChoiceLog, Director, Drift, Driver};
+use crate::coverage::Footprint;
 use crate::draws::CountDraws;
 use crate::failure::{Failure, FailureClass};
 use crate::fault::NumberedFault;
-use crate::trace::{TraceEvent, TraceLog};
+use crate::trace::{TraceDetail, TraceEvent, TraceLog};
 use crate::world::World;
 
 /// How closely a run is looked at. What happens in it is the same, however closely.
@@ -41,9 +43,10 @@ pub struct Run {
     pub faults: Vec<NumberedFault>,
     /// The nodes that there were, in the order in which they were made.
     pub nodes: Vec<NodeInShort>,
-    /// The labels of [`World::sometimes`], and whether they were reached.
-    pub labels: Vec<(String, bool)>,
-    /// All that happened, with what led to it. None unless [watched](Watch::Trace).
+    /// What it has reached: the labels of [`World::sometimes`], and more.
+    pub footprint: Footprint,
+    /// All events, with what has led to them, what tasks have shown of themselves, and the first
+    /// 16 MiB of payloads. None unless [watched](Watch::Trace).
     pub trace: Option<TraceLog>,
     /// All events, and each as a line. Empty unless [watched](Watch::Trace).
     pub events: Vec<(TraceEvent, String)>,
@@ -98,7 +101,7 @@ fn drive_within<A: App>(
     let mut world = World::directed(Rc::clone(&director));
     world.limit_events(events_limit);
     if watch >= Watch::Trace {
-        world.record_trace();
+        world.record_log(TraceDetail::new().states().payloads(PAYLOAD_BYTES_MAX));
         world.mark_draws(Rc::clone(&director) as Rc<dyn CountDraws>);
     }
     let failure = run(&mut world, &scenario).err();
@@ -117,9 +120,7 @@ fn drive_within<A: App>(
         log.events().map(|logged| logged.event).zip(lines)
     });
     let events = events.collect();
-    let labels = world.labels();
-    let labels = labels.map(|(label, reached)| (label.to_owned(), reached));
-    let labels = labels.collect();
+    let footprint = world.footprint();
     let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
     let nodes = world.nodes_in_short();
     // Tasks may panic when they are dropped, too.
@@ -132,7 +133,7 @@ fn drive_within<A: App>(
         drift,
         faults,
         nodes,
-        labels,
+        footprint,
         trace,
         events,
         marks,
@@ -140,6 +141,10 @@ fn drive_within<A: App>(
     }
 }
 
+/// Payloads that are kept of a run that is watched.
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+
+type TrySeed = dyn Fn(u64) -> Tried + Send + Sync;
 type Drive = dyn Fn(Driver<'_>, Watch, u64) -> Run + Send + Sync;
 
 /// A scenario with a name, whatever its application.
@@ -148,6 +153,7 @@ pub struct Scenario {
     /// What it takes to name its function in code.
     path: Option<String>,
     drive: Box<Drive>,
+    try_seed: Box<TrySeed>,
 }
 
 impl Scenario {
@@ -157,12 +163,15 @@ impl Scenario {
         name: impl Into<String>,
         scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Self {
+        let (name, scenario) = (name.into(), Arc::new(scenario));
+        let again = Arc::clone(&scenario);
         Self {
-            name: name.into(),
+            name,
             path: None,
             drive: Box::new(move |driver, watch, limit| {
-                drive_within(driver, watch, limit, &scenario)
+                drive_within(driver, watch, limit, &*again)
             }),
+            try_seed: Box::new(move |seed| try_seed(seed, &*scenario)),
         }
     }
 
@@ -197,6 +206,18 @@ impl Scenario {
     #[must_use]
     pub fn run_within(&self, driver: Driver<'_>, watch: Watch, events_max: u64) -> Run {
         (self.drive)(driver, watch, events_max)
+    }
+
+    /// Runs it for one seed, as fast as that goes: nobody takes down what is decided.
+    pub fn run_seed(&self, seed: u64) -> (RunSummary, Result<(), Failure>) {
+        let tried = (self.try_seed)(seed);
+        (tried.summary, tried.failure.map_or(Ok(()), Err))
+    }
+
+    /// The same, with all that is known of it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn try_seed(&self, seed: u64) -> Tried {
+        (self.try_seed)(seed)
     }
 }
 
@@ -238,6 +259,15 @@ impl fmt::Debug for Scenario {
 #[derive(Debug, Default)]
 pub struct Scenarios {
     by_name: BTreeMap<String, Scenario>,
+    canaries: Vec<Canary>,
+}
+
+/// A scenario with a rare bug that is known, and in how many seeds it is to be found.
+#[derive(Debug)]
+pub(crate) struct Canary {
+    pub(crate) scenario: Scenario,
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for sweeps"))]
+    pub(crate) within: u64,
 }
 
 impl Scenarios {
@@ -254,20 +284,68 @@ impl Scenarios {
     /// If there is one of this name.
     #[must_use]
     pub fn add<A: App>(
-        mut self,
+        self,
         name: impl Into<String>,
         scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Self {
-        let scenario = Scenario::new(name, scenario);
-        let name = scenario.name.clone();
-        let before = self.by_name.insert(name, scenario);
-        if let Some(before) = before {
-            panic!(
-                "two scenarios of the name `{}`: give each its own",
-                before.name
-            );
-        }
+        self.with(Scenario::new(name, scenario))
+    }
+
+    /// The same, with this one: of [`scenario!`](crate::scenario), which knows how to name its
+    /// function in the tests that are written of small runs.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of this name.
+    #[must_use]
+    pub fn with(mut self, scenario: Scenario) -> Self {
+        self.assert_new(&scenario.name);
+        self.by_name.insert(scenario.name.clone(), scenario);
         self
+    }
+
+    /// The same, with a canary: a scenario that has a rare bug, which is known, and which any sweep
+    /// must find `within` so many seeds. If one does not, the sweep itself is reported broken: what
+    /// else it has not found says nothing then.
+    ///
+    /// Every sweep has one that is built in. Have one of your own for what can go wrong in what your
+    /// scenarios are built of: harnesses that look the other way, say, or invariants that are not
+    /// asked.
+    ///
+    /// # Panics
+    ///
+    /// If there is one of this name, or `within` is 0.
+    #[must_use]
+    pub fn canary<A: App>(
+        mut self,
+        name: impl Into<String>,
+        within: u64,
+        scenario: impl Fn(&mut World<A>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        let scenario = Scenario::new(name, scenario);
+        self.assert_new(&scenario.name);
+        let name = &scenario.name;
+        assert!(within > 0, "canary `{name}` within no seeds: give it some");
+        self.canaries.push(Canary { scenario, within });
+        self
+    }
+
+    fn assert_new(&self, name: &str) {
+        assert!(
+            self.find(name).is_none(),
+            "two scenarios of the name `{name}`: give each its own"
+        );
+    }
+
+    fn find(&self, name: &str) -> Option<&Scenario> {
+        let canaries = self.canaries.iter().map(|canary| &canary.scenario);
+        let canary = || canaries.clone().find(|scenario| scenario.name == name);
+        self.by_name.get(name).or_else(canary)
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn canaries(&self) -> &[Canary] {
+        &self.canaries
     }
 
     /// The scenario of this name.
@@ -276,13 +354,13 @@ impl Scenarios {
     ///
     /// [`UnknownScenario`], which says what there is.
     pub fn get(&self, name: &str) -> Result<&Scenario, UnknownScenario> {
-        self.by_name.get(name).ok_or_else(|| UnknownScenario {
+        self.find(name).ok_or_else(|| UnknownScenario {
             name: name.to_owned(),
             known: self.by_name.keys().cloned().collect(),
         })
     }
 
-    /// All of them, by name.
+    /// All of them but for canaries, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Scenario> {
         self.by_name.values()
     }

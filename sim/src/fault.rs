@@ -256,6 +256,40 @@ impl fmt::Debug for Who {
 }
 
 impl Fault {
+    /// Its kind: the name of the variant.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Crash(_) => "Crash",
+            Self::Restart(_) => "Restart",
+            Self::PowerCycle => "PowerCycle",
+            Self::Pause(_) => "Pause",
+            Self::Resume(_) => "Resume",
+            Self::StallWorker { .. } => "StallWorker",
+            Self::KillWorker { .. } => "KillWorker",
+            Self::JumpClock { .. } => "JumpClock",
+            Self::SetBackClock { .. } => "SetBackClock",
+            Self::LateTimers { .. } => "LateTimers",
+            Self::SlowInputs { .. } => "SlowInputs",
+            Self::Cut { .. } => "Cut",
+            Self::Clog { .. } => "Clog",
+            Self::Mend { .. } => "Mend",
+            Self::Partition { .. } => "Partition",
+            Self::Rejoin { .. } => "Rejoin",
+            Self::SetLink { .. } => "SetLink",
+            Self::SendErrors { .. } => "SendErrors",
+            Self::BindErrors { .. } => "BindErrors",
+            Self::DescriptorsMax { .. } => "DescriptorsMax",
+            Self::BusQueue { .. } => "BusQueue",
+            Self::ResetStreams { .. } => "ResetStreams",
+            Self::SlowReaders { .. } => "SlowReaders",
+            Self::Rebind(_) => "Rebind",
+            Self::Readdress { .. } => "Readdress",
+            Self::Roam { .. } => "Roam",
+            Self::Buggify { .. } => "Buggify",
+        }
+    }
+
     /// The node that it is for, if it is for one.
     pub(crate) fn node(&self) -> Option<NodeId> {
         match self {

@@ -4,9 +4,13 @@
 //! - What is between nodes: [`links`], and [`topology`] with routers, NATs, firewalls and roaming.
 //! - What tasks have at their nodes: [`streams`], [`devices`], and other [`workers`].
 //! - What may go wrong: [`time`] and [`faults`].
-//! - How a scenario finds out: [`checking`]; and what one sees then: [`traces`] and pictures.
-//! - How a scenario finds out: [`checking`]; and what to do with a failure: [`shrinking`].
+//! - How a scenario finds out: [`checking`]; what one sees then: [`traces`] and pictures; and what to
+//!   do with a failure: [`shrinking`].
+//! - How many seeds find out more: [`campaigns`].
 //! - What makes a run repeatable: [`determinism`], and what [crates of others](crates) need for it.
+
+#[doc = include_str!("../docs/campaigns.md")]
+pub mod campaigns {}
 
 #[doc = include_str!("../docs/checking.md")]
 pub mod checking {}

@@ -6,6 +6,9 @@ use std::path::Path;
 /// The environment variable that asks for one failure, by its folder.
 pub(crate) const REPLAY_VARIABLE: &str = "STILLPOINT_REPLAY";
 
+/// The environment variable that says how long seeds are run.
+pub(crate) const BUDGET_VARIABLE: &str = "STILLPOINT_BUDGET";
+
 /// The environment variable that asks for one seed.
 pub(crate) const SEED_VARIABLE: &str = "STILLPOINT_SEED";
 
@@ -46,6 +49,55 @@ pub(crate) fn replay_line(seed: u64, scenario: &str) -> String {
         release: !cfg!(debug_assertions),
     }
     .replay_line(seed)
+}
+
+/// The line that runs this program, if arguments are put behind it.
+#[cfg(feature = "cli")]
+pub(crate) fn program_line() -> String {
+    let package = variable("CARGO_PKG_NAME");
+    let program = std::env::args_os().next().unwrap_or_default();
+    Test {
+        package: package.as_deref(),
+        program: &program.to_string_lossy(),
+        test: None,
+        scenario: "",
+        release: !cfg!(debug_assertions),
+    }
+    .program_line()
+}
+
+/// Whether cargo has built this program as a test.
+#[cfg(feature = "cli")]
+pub(crate) fn is_test_program() -> bool {
+    let program = std::env::args_os().next().unwrap_or_default();
+    split_hash(Path::new(&program)).is_some()
+}
+
+/// A hash of this program: what was written by another one may come of other scenarios. It is of its
+/// length and of pages from all over it, as a whole program is long.
+#[cfg(feature = "cli")]
+pub(crate) fn build_of_program() -> String {
+    use std::io::{Read, Seek, SeekFrom};
+    const PAGE: u64 = 4_096;
+    const PAGES: u64 = 64;
+    let sample = || -> std::io::Result<u64> {
+        let mut file = std::fs::File::open(std::env::current_exe()?)?;
+        let len = file.metadata()?.len();
+        let mut pages = len.to_le_bytes().to_vec();
+        for number in 0..PAGES {
+            file.seek(SeekFrom::Start(len / PAGES * number))?;
+            (&mut file).take(PAGE).read_to_end(&mut pages)?;
+        }
+        Ok(xxhash_rust::xxh3::xxh3_64(&pages))
+    };
+    sample().map_or_else(|_| "unknown".to_owned(), |hash| format!("{hash:016x}"))
+}
+
+/// The name of a program that cargo has built as a test, and the hash behind it.
+fn split_hash(program: &Path) -> Option<&str> {
+    let (name, hash) = program.file_stem()?.to_str()?.rsplit_once('-')?;
+    let hashed = hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    (hashed && program.parent()?.file_name()? == "deps").then_some(name)
 }
 
 /// A seed in decimal, or in hexadecimal after `0x`.
@@ -98,15 +150,30 @@ impl Test<'_> {
         line
     }
 
+    /// The line that runs the program: by cargo, if it is cargo who runs it now.
+    #[cfg(feature = "cli")]
+    fn program_line(&self) -> String {
+        let path = Path::new(self.program);
+        let in_examples = path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("examples"));
+        let release = if self.release { " --release" } else { "" };
+        match (self.package, self.target(), path.file_stem()) {
+            (Some(package), Some(target), _) => {
+                format!("cargo test -p {package}{target}{release} --")
+            }
+            (Some(package), None, Some(name)) if in_examples => {
+                let name = name.to_string_lossy();
+                format!("cargo run -p {package} --example {name}{release} --")
+            }
+            _ => self.program.to_owned(),
+        }
+    }
+
     /// Which of the package's test programs this is, if that is sure: cargo puts those of
     /// libraries and of `tests/` into `deps`, with a hash behind the name.
     fn target(&self) -> Option<String> {
-        let path = Path::new(self.program);
-        let (name, hash) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-        let hashed = hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if !hashed || path.parent()?.file_name()? != "deps" {
-            return None;
-        }
+        let name = split_hash(Path::new(self.program))?;
         if name == self.package?.replace('-', "_") {
             Some(" --lib".to_owned())
         } else {

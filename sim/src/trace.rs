@@ -79,6 +79,8 @@ pub(crate) struct Trace {
     marked: Option<(Rc<dyn CountDraws>, Vec<usize>)>,
     /// The last texts with their hashes; the oldest is written over.
     texts: VecDeque<(u64, String)>,
+    /// A bit for each kind of event in `hasher`.
+    kinds: u64,
     /// The last sockets that were to be opened, and were, with the hashes of their texts: many nodes
     /// have the same.
     last_open: Option<(UdpOpen, u64)>,
@@ -111,6 +113,7 @@ impl Trace {
             taken: Texts::default(),
             marked: None,
             texts: VecDeque::new(),
+            kinds: 0,
             last_open: None,
             last_opened: None,
         }
@@ -402,6 +405,11 @@ impl Trace {
         TraceHash(hasher.finish_128())
     }
 
+    /// A bit for each kind of event there was, in the order of [`TraceKind::ALL`].
+    pub(crate) fn kinds(&self) -> u64 {
+        self.kinds | kinds::bits(&self.events[self.hashed..self.len])
+    }
+
     /// The last events, the oldest first.
     pub(crate) fn last(&self) -> impl Iterator<Item = TraceEvent> {
         let from = self.len.saturating_sub(KEPT);
@@ -412,6 +420,7 @@ impl Trace {
     #[cold]
     fn make_room(&mut self) {
         update(&mut self.hasher, &self.events[self.hashed..]);
+        self.kinds |= kinds::bits(&self.events[self.hashed..]);
         self.events.copy_within(KEPT.., 0);
         self.len = KEPT;
         self.hashed = KEPT;
@@ -487,6 +496,20 @@ mod tests {
             assert_ne!(asked.hash(), TraceHash(0));
         }
         assert_eq!(asked.hash(), left_alone.hash());
+    }
+
+    #[test]
+    fn every_kind_of_event_is_known_however_long_ago_it_was() {
+        for after in [0, 1, 63, 64, 127, 128, 500] {
+            let mut trace = Trace::new();
+            assert_eq!(trace.kinds(), 0);
+            trace.push(PLACE, TraceKind::Moved, 0, [0; 3]);
+            for _ in 0..after {
+                trace.push(PLACE, TraceKind::Timeout, 0, [0; 3]);
+            }
+            let wanted = 1 << (TraceKind::Moved as u8 - 1) | u64::from(after > 0);
+            assert_eq!(trace.kinds(), wanted, "{after}");
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ mod streams;
 mod timing;
 mod transit;
 mod upcoming;
+mod visits;
 mod waits;
 mod workers;
 
@@ -73,6 +74,7 @@ use records::Records;
 use seat::Seat;
 use timing::Timings;
 pub use upcoming::UpcomingInput;
+use visits::Visits;
 use workers::Joining;
 
 /// A simulated network of nodes, with its own time.
@@ -92,6 +94,8 @@ pub struct World<A: App> {
     outside: Outside<A>,
     /// Boxed, and none if nothing was declared.
     properties: Option<Box<Properties<A>>>,
+    /// Boxed, and none if nobody says what states there are.
+    visits: Option<Box<Visits<A>>>,
     /// When something that is owed is overdue.
     due: Timestamp,
     /// If the schedule gives workers some.
@@ -187,6 +191,7 @@ impl<A: App> World<A> {
             nodes: Vec::new(),
             outside: Outside::new(&entropy, steady, buffers),
             properties: None,
+            visits: None,
             due: Timestamp::MAX,
             priorities: None,
             schedules: 0,

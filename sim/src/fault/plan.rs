@@ -135,7 +135,41 @@ impl Default for FaultPlan {
     }
 }
 
+impl FaultKind {
+    /// The kind of the fault that begins it: see [`Fault::kind`].
+    pub(crate) const fn fault(self) -> &'static str {
+        match self {
+            Self::Crash => "Crash",
+            Self::PowerCycle => "PowerCycle",
+            Self::Pause => "Pause",
+            Self::Stall => "StallWorker",
+            Self::Kill => "KillWorker",
+            Self::Partition => "Partition",
+            Self::Cut => "Cut",
+            Self::Clog => "Clog",
+            Self::Flaky => "SetLink",
+            Self::ClockJump => "JumpClock",
+            Self::ClockBack => "SetBackClock",
+            Self::LateTimers => "LateTimers",
+            Self::SlowInputs => "SlowInputs",
+            Self::SendErrors => "SendErrors",
+            Self::BindErrors => "BindErrors",
+            Self::Descriptors => "DescriptorsMax",
+            Self::BusQueue => "BusQueue",
+            Self::Resets => "ResetStreams",
+            Self::SlowReaders => "SlowReaders",
+            Self::Rebind => "Rebind",
+            Self::Buggify => "Buggify",
+        }
+    }
+}
+
 impl FaultPlan {
+    /// The kinds that it may have.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = FaultKind> {
+        self.doses.keys().copied()
+    }
+
     /// A plan in which nothing happens. A kind that is added is on for half of the seeds.
     #[must_use]
     pub const fn new() -> Self {

@@ -145,7 +145,7 @@ pub enum TraceKind {
 }
 
 impl TraceKind {
-    pub(super) const ALL: [Self; 50] = [
+    pub(crate) const ALL: [Self; 50] = [
         Self::Timeout,
         Self::Datagrams,
         Self::Network,

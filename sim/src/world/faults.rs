@@ -4,9 +4,12 @@
 //! cancel them. A fault comes before everything else that is due at its instant.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use stillpoint::{App, Entropy, Timestamp};
 
 use super::World;
@@ -16,6 +19,7 @@ use super::timing::Way;
 use crate::buggify::BuggifyLabel;
 use crate::bus::BusLink;
 use crate::choice::Director;
+use crate::coverage::Behaviour;
 use crate::draws::LazySite;
 use crate::fault::{Comes, Fault, FaultPlan, NumberedFault, Target, Who};
 use crate::node::NodeId;
@@ -29,6 +33,8 @@ pub(super) struct Faults {
     sequence: u64,
     /// All that were ever scheduled or injected, with their numbers.
     all: Vec<NumberedFault>,
+    /// By kind: whether one has happened of those that may.
+    reached: IndexMap<&'static str, bool, FxBuildHasher>,
     /// Who may leave some out.
     director: Option<Rc<Director>>,
     /// Whether the script of another stands in for the scenario's faults already.
@@ -53,6 +59,7 @@ impl Faults {
             scheduled: BTreeMap::new(),
             sequence: 0,
             all: Vec::new(),
+            reached: IndexMap::default(),
             director: None,
             is_scripted: false,
             plans: 0,
@@ -124,8 +131,17 @@ impl<A: App> World<A> {
             .trace
             .push(place, TraceKind::Fault, 0, [text, 0, 0]);
         self.note_fault();
+        self.faults.reached.insert(fault.kind(), true);
         self.apply(fault);
         self.outside.trace.go_back(scope);
+    }
+
+    /// The kinds of faults that may have happened, and whether they have, for a footprint.
+    pub(crate) fn reached_faults(
+        &self,
+    ) -> impl Iterator<Item = (Behaviour, Cow<'static, str>, bool)> {
+        let reached = self.faults.reached.iter();
+        reached.map(|(&kind, &reached)| (Behaviour::Fault, kind.into(), reached))
     }
 
     /// Has a fault happen at `at`, before whatever else is due then; at once, if that has passed.
@@ -144,6 +160,7 @@ impl<A: App> World<A> {
 
     fn schedule_now(&mut self, at: Timestamp, fault: Fault) {
         let faults = &mut self.faults;
+        faults.reached.entry(fault.kind()).or_default();
         let Some(number) = faults.number(at, &fault, Comes::Scheduled) else {
             return;
         };
@@ -195,6 +212,9 @@ impl<A: App> World<A> {
         let number = self.faults.plans;
         self.faults.plans += 1;
         let sites = (&*self.faults.switch, &*self.faults.plan);
+        for kind in plan.kinds() {
+            self.faults.reached.entry(kind.fault()).or_default();
+        }
         let drawn = plan.draw(sites, number, &nodes, (self.outside.now, duration));
         self.script(drawn);
     }

@@ -45,6 +45,11 @@ impl<A: App> World<A> {
         self.outside.trace.hash()
     }
 
+    /// A bit for each kind of event there was.
+    pub(crate) fn event_kinds(&self) -> u64 {
+        self.outside.trace.kinds()
+    }
+
     /// The last events, up to 64, the oldest first.
     pub fn last_events(&self) -> impl Iterator<Item = TraceEvent> {
         self.outside.trace.last()

@@ -32,6 +32,8 @@ pub(super) struct Properties<A: App> {
     labels: IndexMap<String, bool, FxBuildHasher>,
     /// The workers that were given something since the last event, if anybody wants to know.
     touched: Vec<u32>,
+    /// Whether the states of tasks are looked at.
+    pub(super) watches_states: bool,
     /// Whether nothing new is to become pending, since the run is to come to an end.
     closing: bool,
 }
@@ -57,6 +59,7 @@ impl<A: App> Default for Properties<A> {
             sometimes: Vec::new(),
             labels: IndexMap::default(),
             touched: Vec::new(),
+            watches_states: false,
             closing: false,
         }
     }
@@ -65,7 +68,7 @@ impl<A: App> Default for Properties<A> {
 impl<A: App> Properties<A> {
     /// A worker is given something.
     pub(super) fn touch(&mut self, number: u32) {
-        if !self.each.is_empty() {
+        if !self.each.is_empty() || self.watches_states {
             self.touched.push(number);
         }
     }
@@ -295,6 +298,9 @@ impl<A: App> World<A> {
         let Some(mut properties) = self.properties.take() else {
             return;
         };
+        if properties.watches_states {
+            self.look_at_states(&properties.touched);
+        }
         let lasting = properties.lasting(self);
         let broken = properties.look(self, lasting);
         self.due = properties.due();

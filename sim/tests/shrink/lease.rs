@@ -108,11 +108,9 @@ pub fn five_hundred_faults(world: &mut World<Leases>) -> Result<(), Failure> {
                 Role::Client
             };
             let name = format!("{role:?} {number}");
-            let node = world
-                .node(name, [10, 0, 0, number])
-                .boot(move |boot| boot.spawn(0, role))
-                .spawner(spawn);
-            node
+            let node = world.node(name, [10, 0, 0, number]);
+            let node = node.boot(move |boot| boot.spawn(0, role));
+            node.spawner(spawn)
         })
         .collect();
     for _ in 0..500 {

@@ -33,9 +33,20 @@ fn gave_up_alone(world: &World<Talk>, failure: &Failure) -> bool {
 /// Whether an end has heard nothing of the other for so long that its system gave it up.
 fn gave_up(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
     [nodes.0, nodes.1].into_iter().any(|node| {
-        let closed = ear(world, node).closed;
-        closed.is_some_and(|(_, error)| error == Some(NetworkError::TimedOut))
+        let mut ears = world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
+        ears.any(|ear| {
+            let error = ear.closed.and_then(|(_, error)| error);
+            error == Some(NetworkError::TimedOut)
+        })
     })
+}
+
+/// Whether the caller was reset by one who had given up a connection that never came to be there.
+fn reset_unheard(world: &World<Talk>, (caller, called): (NodeId, NodeId)) -> bool {
+    let ears = |node| world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
+    let reset = Some(NetworkError::ConnectionReset);
+    ears(called).next().is_none()
+        && ears(caller).any(|ear| ear.closed.is_some_and(|(_, error)| error == reset))
 }
 
 impl Conversation {
@@ -53,7 +64,7 @@ impl Conversation {
             let failed = callers
                 .next()
                 .is_some_and(|(_, task)| task.failed.is_some());
-            failed || both_closed(world, nodes)
+            failed || both_closed(world, nodes) || reset_unheard(world, nodes)
         });
         match over {
             // Whoever gives up says so by a reset, which may be lost like anything else. The other,
@@ -62,10 +73,10 @@ impl Conversation {
                 if gave_up(world, nodes) || gave_up_alone(world, &failure) => {}
             over => over?,
         }
-        if only(world, nodes.0).failed.is_none() {
-            self.check(world, nodes)?;
+        if only(world, nodes.0).failed.is_some() || reset_unheard(world, nodes) {
+            return Ok(());
         }
-        Ok(())
+        self.check(world, nodes)
     }
 
     fn check(&self, world: &World<Talk>, nodes: (NodeId, NodeId)) -> Result<(), Failure> {

@@ -22,8 +22,8 @@ use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port, Waker};
 use stillpoint::runtime::SystemClock;
 use stillpoint::{
-    App, BufferPool, Clock, Entropy, Spawned, Spawner, TcpListen, Token, TransmitBuffer, UdpOpen,
-    Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    App, BufferPool, Clock, Entropy, RecordRing, Recorder, Spawned, Spawner, TcpListen, Token,
+    TransmitBuffer, UdpOpen, Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 #[path = "support/allocator.rs"]
@@ -49,6 +49,23 @@ fn a_udp_echo_allocates_nothing_at_a_steady_load() {
         );
         load.join();
     }
+}
+
+#[test]
+fn a_recorder_allocates_for_blocks_of_records_and_not_for_each() {
+    let mut machine = udp_machine(BackendKind::default());
+    let ring = RecordRing::new(1 << 20);
+    let config = &mut machine.worker.config().clone();
+    machine.recorder = Some(Recorder::new(config, Box::new(ring.clone())));
+    let load = Load::start(machine.waker(), udp_client(machine.address(), 110_000));
+    machine.serve_until(&load, 10_000);
+    let before = ALLOCATIONS.get();
+    machine.serve_until(&load, 110_000);
+    let allocations = ALLOCATIONS.get() - before;
+    assert!(ring.lost() > 50_000, "{ring:?}");
+    // Each block has a count of those who hold it.
+    assert!(allocations < 2_000, "{allocations} in 100,000 datagrams");
+    load.join();
 }
 
 #[test]
@@ -102,6 +119,7 @@ fn the_count_sees_an_allocation() {
 /// A worker over a real backend, driven by hand.
 struct Machine<A: App> {
     worker: Worker<A>,
+    recorder: Option<Recorder<A>>,
     backend: SocketBackend,
     clock: SystemClock,
     reports: Vec<A::Report>,
@@ -122,6 +140,7 @@ impl<A: App> Machine<A> {
         config.buffers = buffers.clone();
         let mut machine = Self {
             worker: Worker::new(config, spawn),
+            recorder: None,
             backend: SocketBackend::new(kind, &BackendConfig::new(buffers)).unwrap(),
             clock: SystemClock::new(),
             reports: Vec::new(),
@@ -147,11 +166,16 @@ impl<A: App> Machine<A> {
     /// Waits once, and deals with what there is.
     fn wait(&mut self) {
         let (worker, reports) = (&mut self.worker, &mut self.reports);
+        let recorder = &mut self.recorder;
         let waited = self
             .backend
             .wait(None, &self.clock, &mut |now, event, port| {
                 let outputs = &mut Outputs { port, reports };
-                worker.handle_input(now, WorkerInput::Network(event), outputs);
+                let input = WorkerInput::Network(event);
+                match recorder {
+                    None => worker.handle_input(now, input, outputs),
+                    Some(recorder) => recorder.handle_input(worker, now, input, outputs),
+                }
             });
         waited.unwrap();
         self.backend.flush().unwrap();

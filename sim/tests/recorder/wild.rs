@@ -97,10 +97,10 @@ impl Wildling {
             Input::Network(NetworkEvent::StreamClosed { stream, .. }) => {
                 self.streams.retain(|&open| open != stream);
             }
-            Input::Network(NetworkEvent::Datagrams { socket, ref run }) => {
-                if run.payload.len() > 700 && self.draw(2) == 0 {
-                    self.outbox.reply(socket, run.clone());
-                }
+            Input::Network(NetworkEvent::Datagrams { socket, ref run })
+                if run.payload.len() > 700 && self.draw(2) == 0 =>
+            {
+                self.outbox.reply(socket, run.clone());
             }
             Input::Bus(BusEvent::Message { from, .. }) => self.friends.extend(from),
             Input::Bus(BusEvent::Request { from, request, .. }) => {
@@ -126,8 +126,6 @@ impl Wildling {
     }
 
     fn act(&mut self, now: Timestamp) {
-        let friends = self.friends.clone();
-        let friend = self.one_of(&friends);
         match self.draw(24) {
             0 => self.outbox.report(format!("{:x}", self.digest)),
             1 | 2 => {
@@ -151,27 +149,7 @@ impl Wildling {
                 let (depth, peers) = (self.born.depth + 1, self.born.peers.clone());
                 self.outbox.spawn(Born { depth, peers });
             }
-            9 => {
-                let message = self.bytes(50);
-                self.outbox.publish(1, message, NoRoom::Wait);
-            }
-            10 | 11 => {
-                if let Some(friend) = friend {
-                    let message = self.bytes(50);
-                    self.outbox.send_to(friend, message, NoRoom::Drop);
-                }
-            }
-            12 => {
-                if let Some(friend) = friend {
-                    let until = now.after(core::time::Duration::from_millis(5));
-                    self.outbox.request(friend, Token(3), vec![1, 2], until);
-                }
-            }
-            13 => {
-                if let Some(request) = self.requests.pop() {
-                    self.outbox.answer(request, vec![9]);
-                }
-            }
+            choice @ 9..14 => self.act_on_bus(now, choice),
             14 | 15 => {
                 let millis = 1 + self.draw(20) as u64;
                 self.wants = Some(now.after(core::time::Duration::from_millis(millis)));
@@ -200,6 +178,34 @@ impl Wildling {
                 1 => self.outbox.finish(),
                 _ => {}
             },
+        }
+    }
+
+    fn act_on_bus(&mut self, now: Timestamp, choice: usize) {
+        let friends = self.friends.clone();
+        let friend = self.one_of(&friends);
+        match choice {
+            9 => {
+                let message = self.bytes(50);
+                self.outbox.publish(1, message, NoRoom::Wait);
+            }
+            10 | 11 => {
+                if let Some(friend) = friend {
+                    let message = self.bytes(50);
+                    self.outbox.send_to(friend, message, NoRoom::Drop);
+                }
+            }
+            12 => {
+                if let Some(friend) = friend {
+                    let until = now.after(core::time::Duration::from_millis(5));
+                    self.outbox.request(friend, Token(3), vec![1, 2], until);
+                }
+            }
+            _ => {
+                if let Some(request) = self.requests.pop() {
+                    self.outbox.answer(request, vec![9]);
+                }
+            }
         }
     }
 

@@ -50,12 +50,14 @@ pub struct RecorderConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordTo {
-    /// To a file, from the start on.
+    /// To a file, from the start on. The thread that writes wants a core of its own: without one, or
+    /// with a disk slower than what is received, a busy worker is slower by what it takes.
     Files {
         /// Bytes that may wait to be written. What finds no room is dropped and counted.
         queue_bytes_max: usize,
     },
-    /// To a ring in memory, where the oldest make room.
+    /// To a ring in memory, where the oldest make room. A process that ends without a word takes it
+    /// along.
     Ring {
         /// Its size in bytes.
         bytes_max: usize,

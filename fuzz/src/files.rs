@@ -1,11 +1,15 @@
-//! Bytes become files that somebody gives us: failures, choices, traces of latencies. None makes a
+//! Bytes become files that somebody gives us: traces, failures, choices, latencies. None makes a
 //! reader panic, and what is read and written again is the same.
 
 use stillpoint::Entity;
-use stillpoint_sim::{Choice, ChoiceLog, FailureFile, LatencyTrace, Rest};
+use stillpoint_sim::{Choice, ChoiceLog, FailureFile, LatencyTrace, Rest, TraceLog};
 
 /// Reads the bytes as each kind of file.
 pub fn run_bytes(bytes: &[u8]) {
+    match TraceLog::from_bytes(bytes) {
+        Ok(log) => assert_eq!(TraceLog::from_bytes(&log.to_bytes()), Ok(log)),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
     let text = String::from_utf8_lossy(bytes);
     match ChoiceLog::from_json(&text) {
         Ok(log) => assert_eq!(ChoiceLog::from_json(&log.to_json()), Ok(log)),

@@ -166,3 +166,10 @@ pub fn bytes_of_seed(seed: u64) -> Option<Vec<u8>> {
     let run = drive(Driver::Seed(seed), Watch::Outcome, scenario);
     run.choices.to_bytes()
 }
+
+/// The trace of a run, as a file: a start for a corpus.
+#[must_use]
+pub fn trace() -> Option<Vec<u8>> {
+    let run = drive(Driver::Seed(1), Watch::Trace, scenario);
+    Some(run.trace?.to_bytes())
+}

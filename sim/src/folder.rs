@@ -30,6 +30,7 @@ pub(crate) fn write(file: &FailureFile, run: &Run) -> io::Result<PathBuf> {
         Story::of(&file.scenario, run).to_string(),
     )?;
     if let Some(log) = &run.trace {
+        let log = log.clone().named(&*file.scenario);
         fs::write(folder.join("trace.bin"), log.to_bytes())?;
         let open = |name| fs::File::create(folder.join(name)).map(BufWriter::new);
         log.write_html(open("timeline.html")?)?;

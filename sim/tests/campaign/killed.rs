@@ -99,11 +99,11 @@ fn a_sweep_that_is_interrupted_ends_in_an_orderly_way_and_goes_on_later() {
     let whole = undisturbed();
     let file = new_file("interrupted");
     let endless = ["sweep", "letters", "--seeds", "0.."];
-    let told = ask(&endless).is_interrupted_after(300).run().gives(2);
+    let told = ask(&endless).stops_after(300).run().gives(2);
     told.says("interrupted: ");
     told.says("letters: ");
     let begin = [&SWEEP[..], &["--out", &file]].concat();
-    let told = ask(&begin).is_interrupted_after(300).run();
+    let told = ask(&begin).stops_after(300).run();
     assert!(!told.out.is_empty(), "it has a report: {}", told.err);
     let told = ask(&["sweep", "--json", "--resume", &file]).run().gives(1);
     assert_eq!(told.out, whole.out);

@@ -171,7 +171,7 @@ impl Program {
         self.env(DIE_AFTER, seeds.to_string())
     }
 
-    pub(crate) fn is_interrupted_after(self, seeds: u64) -> Self {
+    pub(crate) fn stops_after(self, seeds: u64) -> Self {
         self.env(STOP_AFTER, seeds.to_string())
     }
 

@@ -1,9 +1,9 @@
 //! A planted bug that takes three choices of the schedule, to see how much faster coverage finds it
 //! than seeds do: the one target that is to fail.
 //!
-//! Twenty hosts send a datagram each, three times over, and each is very late with a chance of one
-//! in a hundred. Something breaks if one certain datagram of the first round is late, then one of
-//! the second, and then one of the third: in one run of a million.
+//! Twenty hosts send a datagram each, three times over, and each is very late with a chance of
+//! one in two hundred. Something breaks if one certain datagram of the first round is late, then one of
+//! the second, and then one of the third: in one run of eight million.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -126,7 +126,7 @@ fn scenario(world: &mut World<Race>) -> Result<(), Failure> {
     for _ in LATE {
         // What is late is later than all there is to be done.
         world.set_schedule(Schedule::DelayHeavy {
-            chance: 0.01,
+            chance: 0.005,
             delay: ms(500)..=ms(500),
         });
         for &node in &senders {

@@ -5,17 +5,19 @@
 
 use core::panic::Location;
 use std::fs;
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use crate::drive::Run;
 use crate::failure::{FILE, FailureFile};
 use crate::replay::{parse_seed, variable};
+use crate::story::Story;
 
 /// The environment variable that says where the folders of failures are to be.
 const FOLDER_VARIABLE: &str = "STILLPOINT_FOLDER";
 
-/// Writes a failure to its folder, and gives that.
+/// Writes a failure to its folder, and gives that: the file that brings it back, what happened as a
+/// story, and of a run that was [watched](crate::Watch::Trace) its trace, as it is and as pictures.
 pub(crate) fn write(file: &FailureFile, run: &Run) -> io::Result<PathBuf> {
     let name = file.scenario.chars();
     let name = name.map(|char| if char.is_alphanumeric() { char } else { '_' });
@@ -23,11 +25,17 @@ pub(crate) fn write(file: &FailureFile, run: &Run) -> io::Result<PathBuf> {
     let folder = root().join(format!("{name}-{:#x}", file.summary.seed));
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(FILE), file.to_json())?;
-    let mut lines = String::new();
-    for (number, (_, line)) in run.events.iter().enumerate() {
-        lines += &format!("{number:>8} {line}\n");
+    fs::write(
+        folder.join("story.txt"),
+        Story::of(&file.scenario, run).to_string(),
+    )?;
+    if let Some(log) = &run.trace {
+        fs::write(folder.join("trace.bin"), log.to_bytes())?;
+        let open = |name| fs::File::create(folder.join(name)).map(BufWriter::new);
+        log.write_html(open("timeline.html")?)?;
+        log.write_pcapng(open("capture.pcapng")?)?;
+        log.write_chrome(open("chrome-trace.json")?)?;
     }
-    fs::write(folder.join("events.txt"), lines)?;
     Ok(folder)
 }
 

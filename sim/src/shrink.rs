@@ -16,6 +16,7 @@ use crate::story::Story;
 mod anew;
 mod exchange;
 mod faults;
+mod nodes;
 mod passes;
 mod replay;
 mod search;
@@ -243,6 +244,7 @@ fn coarse(search: &mut Search<'_>) {
     // How many nodes there are, say.
     quiet_by(search, |choice| scenarios_own(choice).then(|| key(choice)));
     lower(search, |choice| scenarios_own(choice) && choice.count == 0);
+    nodes::delete_nodes(search);
     quiet_by(search, site);
     quiet_by(search, |choice| choice.entity);
     quiet_by(search, site_and_entity);

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use stillpoint::App;
 use stillpoint_sim::{
-    Driver, Failure, FailureFile, FailureFileError, Outcome, ReplayFrom, Scenario, Watch, World,
-    check,
+    Driver, Failure, FailureFile, FailureFileError, Outcome, ReplayFrom, Scenario, TraceLog, Watch,
+    World, check,
 };
 
 #[derive(Debug)]
@@ -107,7 +107,28 @@ fn a_failure_is_written_to_a_folder_and_comes_back_from_it() {
         "{told}"
     );
 
+    let names = fs::read_dir(&path)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    let wanted = [
+        "capture.pcapng",
+        "chrome-trace.json",
+        "failure.json",
+        "story.txt",
+        "timeline.html",
+        "trace.bin",
+    ];
+    assert_eq!(names, wanted);
+    let story = fs::read_to_string(path.join("story.txt")).expect("a story");
+    assert!(story.contains("threw [6, 6, 6]"), "{story}");
+    let log = fs::read(path.join("trace.bin")).expect("a trace");
+    let log = TraceLog::from_bytes(&log).expect("a whole trace");
+
     let file = FailureFile::read(&path).expect("a failure file");
+    assert_eq!(log.hash(), file.summary.trace_hash);
     assert_eq!(file.scenario, "three sixes");
     let replayed = file.replay(
         &Scenario::new("three sixes", dice),

@@ -124,6 +124,11 @@ fn a_task_with_a_static_is_found_out_and_what_was_drawn_last_is_named() {
     let drawn = "`link latency` of the link from `asking` to `server`, draw ";
     assert!(told.contains(drawn), "{told}");
     assert_ne!(diverged.first, diverged.second, "they say what differs");
+    let [.., sent] = &diverged.led_by[..] else {
+        panic!("nothing has led to it: {diverged}")
+    };
+    assert!(sent.contains("asking/0 Carried"), "{diverged}");
+    assert!(told.contains(&format!("          {sent}\n")), "{diverged}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn fits_a_screen(story: &Story) {
 
 /// Shrinks a planted bug, and looks whether the story names all of `told`.
 fn plant(plant: Plant, nodes_max: usize, told: &[&str]) {
-    let shrunk = shrunk(&busy(plant), 4_000);
+    let shrunk = shrunk(&busy(plant), 2_000);
     assert!(shrunk.after.nodes <= nodes_max, "{shrunk}");
     assert_eq!(
         shrunk.after.faults, 0,
@@ -90,7 +90,7 @@ fn plant(plant: Plant, nodes_max: usize, told: &[&str]) {
 
 #[test]
 fn a_forgotten_retransmission_takes_two_losses() {
-    let shrunk = shrunk(&busy(Plant::ForgottenRetransmission), 4_000);
+    let shrunk = shrunk(&busy(Plant::ForgottenRetransmission), 2_000);
     let story = shrunk.story().to_string();
     assert!(shrunk.after.nodes <= 3, "{shrunk}");
     let lost = "the datagram from `courier 1` to `depot` was lost";

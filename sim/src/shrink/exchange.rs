@@ -14,7 +14,8 @@ use crate::choice::Choice;
 
 /// Tries to have the luck of later nodes happen to earlier ones.
 pub(super) fn nodes(search: &mut Search<'_>) {
-    let names = search.watch().names;
+    search.look_at_names();
+    let names = search.names().clone();
     let entities: BTreeMap<&str, Entity> = names
         .iter()
         .map(|(entity, name)| (name.as_str(), *entity))

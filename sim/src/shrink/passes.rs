@@ -104,7 +104,7 @@ pub(super) fn lowered(choice: &Choice, wanted: &Key, (from, to): (u64, u64)) -> 
     Some(choice)
 }
 
-fn with(choice: &Choice, wanted: &Key, chosen: u64) -> Choice {
+pub(super) fn with(choice: &Choice, wanted: &Key, chosen: u64) -> Choice {
     let mut choice = choice.clone();
     if key(&choice) == *wanted {
         choice.chosen = chosen;

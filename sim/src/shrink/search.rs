@@ -1,6 +1,6 @@
 //! Tries candidates, and keeps the smallest run that fails in the same way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stillpoint::Entity;
@@ -31,6 +31,8 @@ pub(super) struct Search<'a> {
     best: Run,
     log: ChoiceLog,
     size: Size,
+    /// Who draws, by the last look.
+    names: BTreeMap<Entity, String>,
     /// Candidates that were tried, by their hashes.
     tried: BTreeSet<u128>,
     runs: u64,
@@ -51,6 +53,7 @@ impl<'a> Search<'a> {
             log: run.choices.clone(),
             best: run,
             size,
+            names: BTreeMap::new(),
             tried: BTreeSet::new(),
             runs: 1,
             is_over: false,
@@ -146,6 +149,27 @@ impl<'a> Search<'a> {
     /// Tries another run.
     pub(super) fn attempt_log(&mut self, candidate: ChoiceLog) -> bool {
         self.attempt(candidate, Keep::Smaller)
+    }
+
+    /// Looks at another run, whether it fails or not. `None` if there is nothing left to spend.
+    pub(super) fn probe(&mut self, candidate: &ChoiceLog) -> Option<Run> {
+        if !self.may_run() {
+            return None;
+        }
+        self.runs += 1;
+        let driver = Driver::Log(candidate);
+        let events_max = self.events_max();
+        Some(self.scenario.run_within(driver, Watch::Outcome, events_max))
+    }
+
+    /// The names of those who draw in the smallest run, and maybe of some more.
+    pub(super) const fn names(&self) -> &BTreeMap<Entity, String> {
+        &self.names
+    }
+
+    /// Finds out who draws in the smallest run.
+    pub(super) fn look_at_names(&mut self) {
+        self.names = self.watch().names;
     }
 
     fn attempt(&mut self, candidate: ChoiceLog, keep: Keep) -> bool {

@@ -12,17 +12,16 @@ fn scenario_in_plant_double_delivery_season_busy_3() {
         .passes();
 }
 
-/// Shrunk from seed 0x4e82482be1646609, which fails with invariant: each parcel is what was sent.
+/// Shrunk from seed 0x149c5233dd70a056, which fails with invariant: each parcel is what was sent.
 #[test]
-fn scenario_in_plant_window_off_by_one_season_busy_4e82482be1646609() {
+fn scenario_in_plant_window_off_by_one_season_busy_149c5233dd70a056() {
     use stillpoint_sim::Replay;
 
     Replay::of("scenario_in(Plant::WindowOffByOne, Season::busy())", scenario_in(Plant::WindowOffByOne, Season::busy()))
-        .seed(0x4e82482be1646609)
+        .seed(0x149c5233dd70a056)
         .choose("scenario", "parcels", 0, (40, 4))
-        .choose("scenario", "loss", 0, (7, 1))
         .choose("scenario", "pause", 0, (401, 3))
-        .choose("link loss", 0x938cea26115e36e6, 1, (2, 1)) // the link from `courier 1` to `depot`
+        .choose("link reorder", 0x938cea26115e36e6, 1, (2, 1)) // the link from `courier 1` to `depot`
         .faults(|_| [])
         .passes();
 }

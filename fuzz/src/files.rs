@@ -43,7 +43,6 @@ pub fn whole() -> Vec<Vec<u8>> {
     );
     let latencies = "# ms\n12.5\n13\n".to_owned();
     let timed = "0 12.5\n0.5 13\n1 12\n".to_owned();
-    [log, failure, latencies, timed]
-        .map(String::into_bytes)
-        .to_vec()
+    let texts = [log, failure, latencies, timed].map(String::into_bytes);
+    texts.into_iter().chain(crate::race::trace()).collect()
 }

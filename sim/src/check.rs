@@ -170,8 +170,9 @@ fn replay_file<A: App>(
     file: &FailureFile,
     scenario: &impl Fn(&mut World<A>) -> Result<(), Failure>,
 ) {
-    let run = drive(file.driver(ReplayFrom::Choices), Watch::Trace, scenario);
-    let replayed = file.compared(run);
+    let replayed = file.replay_by(ReplayFrom::Choices, |driver| {
+        drive(driver, Watch::Trace, scenario)
+    });
     let seed = file.summary.seed;
     let report = format!("{name}, failure of seed {seed:#x}: {}", replayed.report());
     assert!(replayed.run.failure.is_none(), "{report}");

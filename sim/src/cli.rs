@@ -37,7 +37,7 @@ impl Scenarios {
     /// what `cargo test` and `cargo nextest` ask of tests.
     ///
     /// It gives 0 if nothing was found, 1 if a scenario failed, and 2 if it was asked for something
-    /// that it cannot do, or the sweep itself is broken.
+    /// that it cannot do, or the sweep itself is broken or was interrupted.
     ///
     /// # Example
     ///

@@ -172,6 +172,21 @@ fn a_failure_outlives_a_change_of_the_code() {
 }
 
 #[test]
+fn what_is_new_is_quiet_if_it_is_in_the_way() {
+    let file = failed(&Scenario::new("dice", dice));
+    // A change of the code that hides the failure for all choices but the quiet one.
+    let hidden = Scenario::new("dice", |world: &mut World<Dice>| {
+        match world.draw("weather", 0..=1_000_000) {
+            0 => dice(world),
+            _ => no_dice(world),
+        }
+    });
+    let replayed = file.replay(&hidden, ReplayFrom::Choices, Watch::Outcome);
+    assert!(replayed.fails(), "{}", replayed.report());
+    assert_eq!(replayed.run.drift.fresh, 1);
+}
+
+#[test]
 fn what_is_mended_and_what_has_drifted_are_not_the_same() {
     let file = failed(&Scenario::new("dice", dice));
     let outcome = |scenario| file.replay(&scenario, ReplayFrom::Choices, Watch::Outcome);

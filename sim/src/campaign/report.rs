@@ -199,6 +199,15 @@ impl Report {
         }
         for (caught, shard) in self.lost_canaries() {
             let Caught { name, within, .. } = caught;
+            if shard.is_none() {
+                line(
+                    &mut text,
+                    format_args!(
+                        "BROKEN: canary `{name}` was not looked for, as the sweep ended before"
+                    ),
+                );
+                continue;
+            }
             let of = shard.map_or_else(String::new, |shard| format!(" by shard {shard}"));
             line(
                 &mut text,

@@ -24,8 +24,8 @@ pub(super) struct Args {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 nothing found, 1 a scenario has failed, 2 what was asked for cannot be done or the sweep \
-itself is broken.
+Exit codes: 0 nothing found, 1 a scenario has failed, 2 what was asked for cannot be done, the sweep was \
+interrupted, or it is broken.
 
 Examples:
   list                                        which scenarios there are

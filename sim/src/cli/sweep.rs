@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::args::SweepArgs;
 use super::begin::{Beginning, begin};
 use super::progress::{Progress, rate};
-use super::{CliError, give, on_a_quiet_thread, quiet_panics, say};
+use super::{BROKEN, CliError, NOTHING, give, on_a_quiet_thread, quiet_panics, say};
 use crate::campaign::engine::{Job, Watcher};
 use crate::campaign::file::Writer;
 use crate::campaign::record::Record;
@@ -71,7 +71,13 @@ pub(super) fn sweep(
         };
         give(&report.text(&extras, detail));
     }
-    Ok(report.verdict().code())
+    let code = report.verdict().code();
+    // Who has interrupted it is not to be told that nothing was found.
+    Ok(if stop == Stop::Interrupted && code == NOTHING {
+        BROKEN
+    } else {
+        code
+    })
 }
 
 /// The first Ctrl-C stops the sweep in an orderly way, the second at once.

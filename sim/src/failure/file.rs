@@ -10,7 +10,7 @@ use stillpoint::Timestamp;
 
 use super::FailureClass;
 use crate::check::RunSummary;
-use crate::choice::{ChoiceLog, Drift, Driver};
+use crate::choice::{ChoiceLog, Drift, Driver, Rest};
 use crate::drive::{Run, Scenario, Watch};
 use crate::json::{self, FormatError, field, quote, read};
 use crate::trace::TraceHash;
@@ -251,15 +251,26 @@ impl FailureFile {
         }
     }
 
-    /// Runs it again.
+    /// Runs it again. If it then has drifted away from its choices, it is tried once more, with the
+    /// quiet choice wherever the code asks for something new: what is new is the likeliest to be in
+    /// the way.
     #[must_use]
     pub fn replay(&self, scenario: &Scenario, from: ReplayFrom, watch: Watch) -> Replayed {
-        self.compared(scenario.run(self.driver(from), watch))
+        self.replay_by(from, |driver| scenario.run(driver, watch))
     }
 
-    pub(crate) fn compared(&self, run: Run) -> Replayed {
-        let outcome = self.compare(&run);
-        Replayed { run, outcome }
+    pub(crate) fn replay_by(&self, from: ReplayFrom, run: impl Fn(Driver<'_>) -> Run) -> Replayed {
+        let replayed = |run| Replayed {
+            outcome: self.compare(&run),
+            run,
+        };
+        let first = replayed(run(self.driver(from)));
+        if first.fails() || first.run.drift.fresh == 0 {
+            return first;
+        }
+        let quiet = self.choices.clone().with_rest(Rest::Quiet);
+        let second = replayed(run(Driver::Log(&quiet)));
+        if second.fails() { second } else { first }
     }
 
     /// How a run compares with the one that has failed.

@@ -93,3 +93,18 @@ fn a_sweep_that_ran_out_of_time_goes_on_in_the_middle_of_a_chunk() {
     let told = ask(&["sweep", "--json", "--resume", &file]).run().gives(1);
     assert_eq!(told.out, whole.out);
 }
+
+#[test]
+fn a_sweep_that_is_interrupted_ends_in_an_orderly_way_and_goes_on_later() {
+    let whole = undisturbed();
+    let file = new_file("interrupted");
+    let endless = ["sweep", "letters", "--seeds", "0.."];
+    let told = ask(&endless).stops_after(300).run().gives(2);
+    told.says("interrupted: ");
+    told.says("letters: ");
+    let begin = [&SWEEP[..], &["--out", &file]].concat();
+    let told = ask(&begin).stops_after(300).run();
+    assert!(!told.out.is_empty(), "it has a report: {}", told.err);
+    let told = ask(&["sweep", "--json", "--resume", &file]).run().gives(1);
+    assert_eq!(told.out, whole.out);
+}

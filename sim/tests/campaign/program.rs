@@ -15,6 +15,8 @@ const SCENARIOS: &str = "CAMPAIGN_SCENARIOS";
 const ARGS: &str = "CAMPAIGN_ARGS";
 /// After how many seeds it kills itself.
 const DIE_AFTER: &str = "CAMPAIGN_DIE_AFTER";
+/// After how many seeds it interrupts itself, as Ctrl-C does.
+const STOP_AFTER: &str = "CAMPAIGN_STOP_AFTER";
 
 #[test]
 #[ignore = "a program for the other tests"]
@@ -92,12 +94,17 @@ fn letters(world: &mut World<Echo>) -> Result<(), Failure> {
 fn die_some_time() {
     static SEEDS: AtomicU64 = AtomicU64::new(0);
     let seeds = SEEDS.fetch_add(1, Ordering::Relaxed);
-    if variable(DIE_AFTER).is_some_and(|after| after.parse() == Ok(seeds)) {
+    let is_time = |name| variable(name).is_some_and(|after| after.parse() == Ok(seeds));
+    let kill = |signal: &str| {
         let process = std::process::id().to_string();
-        Command::new("kill")
-            .args(["-9", &process])
-            .status()
-            .unwrap();
+        let kill = Command::new("kill").args([signal, &process]).status();
+        assert!(kill.unwrap().success());
+    };
+    if is_time(STOP_AFTER) {
+        kill("-2");
+    }
+    if is_time(DIE_AFTER) {
+        kill("-9");
         loop {
             std::thread::park();
         }
@@ -162,6 +169,10 @@ impl Program {
 
     pub(crate) fn dies_after(self, seeds: u64) -> Self {
         self.env(DIE_AFTER, seeds.to_string())
+    }
+
+    pub(crate) fn stops_after(self, seeds: u64) -> Self {
+        self.env(STOP_AFTER, seeds.to_string())
     }
 
     pub(crate) fn run(mut self) -> Told {

@@ -14,7 +14,11 @@ pub fn run_bytes(bytes: &[u8]) {
     let Some((&first, rest)) = bytes.split_first() else {
         return;
     };
-    let bytes = if first == 0 { rest.to_vec() } else { mend(rest) };
+    let bytes = if first == 0 {
+        rest.to_vec()
+    } else {
+        mend(rest)
+    };
     let Ok(recording) = Recording::from_bytes(bytes.clone()) else {
         return;
     };

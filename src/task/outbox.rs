@@ -27,8 +27,9 @@ use crate::udp::{Membership, UdpOpen};
 /// outputs for one input.
 #[derive(Debug)]
 pub struct Outbox<A: App> {
-    /// The oldest, if it came while there was none: many give one output an input.
-    first: Option<Output<A>>,
+    /// The oldest, if it came while there was none and is of datagrams: many give one such output an
+    /// input. Nothing of the application's own types, which may hold a task and so an outbox.
+    first: Option<Transmit>,
     /// Those behind. Whoever takes one out drops it: what the queue itself might have to drop must
     /// lie somewhere first, and is moved once more from there.
     rest: VecDeque<ManuallyDrop<Output<A>>>,
@@ -46,20 +47,10 @@ impl<A: App> Outbox<A> {
 
     /// Queues any output.
     pub fn push(&mut self, output: Output<A>) {
-        self.queue(output);
-    }
-
-    /// The same, in line, so that an output is made where it is to lie.
-    #[inline(always)]
-    fn queue(&mut self, output: Output<A>) {
-        if !self.rest.is_empty() || self.first.is_some() {
-            self.rest.push_back(ManuallyDrop::new(output));
+        if let Output::Transmit(transmit) = output {
+            self.transmit(transmit);
         } else {
-            // Begins at the front again, in memory that was used just before.
-            if self.rest.capacity() > 0 {
-                self.rest.clear();
-            }
-            put(&mut self.first, Some(output));
+            self.rest.push_back(ManuallyDrop::new(output));
         }
     }
 
@@ -67,7 +58,7 @@ impl<A: App> Outbox<A> {
     #[inline]
     pub fn pop(&mut self) -> Option<Output<A>> {
         if self.first.is_some() {
-            return self.first.take();
+            return self.first.take().map(Output::Transmit);
         }
         self.rest.pop_front().map(ManuallyDrop::into_inner)
     }
@@ -93,10 +84,19 @@ impl<A: App> Outbox<A> {
         self.push(Output::LeaveGroup(membership));
     }
 
-    /// Sends datagrams.
+    /// Sends datagrams. In line, so that they are put together where they are to lie.
     #[inline(always)]
     pub fn transmit(&mut self, transmit: Transmit) {
-        self.queue(Output::Transmit(transmit));
+        if !self.rest.is_empty() || self.first.is_some() {
+            let output = Output::Transmit(transmit);
+            self.rest.push_back(ManuallyDrop::new(output));
+        } else {
+            // Begins at the front again, in memory that was used just before.
+            if self.rest.capacity() > 0 {
+                self.rest.clear();
+            }
+            put(&mut self.first, Some(transmit));
+        }
     }
 
     /// Sends one datagram.
@@ -314,6 +314,33 @@ const ADOPTED_LENT_BYTES: usize = 1_900;
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A task that is what a new one is made from: an outbox has none of it inside.
+    #[derive(Debug)]
+    struct Clone {
+        outbox: Outbox<Clones>,
+    }
+
+    #[derive(Debug)]
+    struct Clones;
+
+    impl App for Clones {
+        type Channel = ();
+        type Message = ();
+        type Command = ();
+        type Report = ();
+        type Spawn = Clone;
+    }
+
+    #[test]
+    fn a_task_can_spawn_another_that_it_has_made() {
+        let mut outbox = Outbox::<Clones>::new();
+        outbox.spawn(Clone {
+            outbox: Outbox::new(),
+        });
+        let spawned = outbox.pop();
+        assert!(matches!(spawned, Some(Output::Spawn(clone)) if clone.outbox.is_empty()));
+    }
 
     #[derive(Debug, PartialEq)]
     struct Post;

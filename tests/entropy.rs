@@ -255,7 +255,10 @@ fn a_choice_out_of_range_panics() {
             .source(Entity::new(1))
     };
     assert_eq!(source(9).below(10), 9);
-    assert!(source(1).chance(0.0));
+    assert!(source(1).chance(0.01));
+    assert!(!source(1).chance(0.0), "what never happens is no choice");
+    assert!(source(0).chance(1.0), "nor what always does");
+    assert_eq!(source(1).below(1), 0, "nor the only one there is");
     assert_eq!(source(u64::MAX).u64(), u64::MAX, "all 64 bits are in range");
     let panics = |choice, draw: fn(&mut stillpoint::Source) -> u64| {
         catch_unwind(AssertUnwindSafe(|| draw(&mut source(choice)))).is_err()

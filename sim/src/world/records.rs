@@ -30,13 +30,14 @@ impl<A: App> World<A> {
     /// # use stillpoint::{RecordedApp, Spawned, Spawner, Worker};
     /// # use stillpoint_sim::{NodeId, World};
     /// # fn spawn<A: RecordedApp>(_: A::Spawn, spawner: Spawner<'_, A>) -> Spawned { spawner.refuse("") }
-    /// # fn scenario<A: RecordedApp>(world: &mut World<A>) {
+    /// # fn scenario<A: RecordedApp>(world: &mut World<A>) -> Result<(), stillpoint_sim::Failure> {
     /// world.record_workers(usize::MAX);
     /// let server = world.node("server", [192, 0, 2, 1]).spawner(spawn);
-    /// world.run_until_idle();
+    /// world.run_until_idle(core::time::Duration::from_secs(60))?;
     /// let recording = world.worker_recording(server, 0).expect("it is recorded");
     /// let replayed = recording.replay(|config| Worker::new(config, spawn));
     /// assert!(replayed.is_ok());
+    /// # Ok(())
     /// # }
     /// ```
     pub fn record_workers(&mut self, bytes_max: usize)

@@ -35,7 +35,7 @@ impl<A: App> World<A> {
     /// let server = world.node("server", [192, 0, 2, 1]).spawner(spawn);
     /// world.run_until_idle(core::time::Duration::from_secs(60))?;
     /// let recording = world.worker_recording(server, 0).expect("it is recorded");
-    /// let replayed = recording.replay(|config| Worker::new(config, spawn));
+    /// let replayed = recording.replay(|config| Worker::<A>::new(config, spawn));
     /// assert!(replayed.is_ok());
     /// # Ok(())
     /// # }

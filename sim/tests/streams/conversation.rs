@@ -41,12 +41,12 @@ fn gave_up(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
     })
 }
 
-/// Whether the caller was reset by one who had given up a connection that never came to be there.
-fn reset_unheard(world: &World<Talk>, (caller, called): (NodeId, NodeId)) -> bool {
+/// Whether the caller's stream has broken off, and never came to be at the other end.
+fn broke_off_unheard(world: &World<Talk>, (caller, called): (NodeId, NodeId)) -> bool {
     let ears = |node| world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
-    let reset = Some(NetworkError::ConnectionReset);
-    ears(called).next().is_none()
-        && ears(caller).any(|ear| ear.closed.is_some_and(|(_, error)| error == reset))
+    let broke_off =
+        |closed: Option<(_, Option<_>)>| closed.is_some_and(|(_, error)| error.is_some());
+    ears(called).next().is_none() && ears(caller).any(|ear| broke_off(ear.closed))
 }
 
 impl Conversation {
@@ -64,7 +64,7 @@ impl Conversation {
             let failed = callers
                 .next()
                 .is_some_and(|(_, task)| task.failed.is_some());
-            failed || both_closed(world, nodes) || reset_unheard(world, nodes)
+            failed || both_closed(world, nodes) || broke_off_unheard(world, nodes)
         });
         match over {
             // Whoever gives up says so by a reset, which may be lost like anything else. The other,
@@ -73,7 +73,7 @@ impl Conversation {
                 if gave_up(world, nodes) || gave_up_alone(world, &failure) => {}
             over => over?,
         }
-        if only(world, nodes.0).failed.is_some() || reset_unheard(world, nodes) {
+        if only(world, nodes.0).failed.is_some() || broke_off_unheard(world, nodes) {
             return Ok(());
         }
         self.check(world, nodes)

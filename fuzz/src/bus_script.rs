@@ -24,40 +24,26 @@ const DEPTH_MAX: u8 = 2;
 
 /// Runs the script.
 pub fn run_bytes(bytes: &[u8]) {
-    let mut script = Script { bytes };
+    let mut script = Script(crate::Script::new(bytes));
     let limits = script.limits();
     let mut says = Vec::new();
-    while !script.bytes.is_empty() && says.len() < SAYS_MAX {
+    while !script.0.is_over() && says.len() < SAYS_MAX {
         says.push(script.say());
     }
     run(&limits, &says);
 }
 
-/// Bytes, read as decisions. Once they are used up, every decision is 0.
-struct Script<'a> {
-    bytes: &'a [u8],
-}
+/// Bytes, read as what a cluster is told.
+struct Script<'a>(crate::Script<'a>);
 
 impl Script<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((&first, rest)) = self.bytes.split_first() else {
-            return 0;
-        };
-        self.bytes = rest;
-        first
-    }
-
-    fn number(&mut self) -> usize {
-        usize::from(self.byte())
-    }
-
     fn below(&mut self, end: u8) -> u8 {
-        self.byte() % end
+        self.0.byte() % end
     }
 
     fn limits(&mut self) -> Limits {
-        let (few, many) = (self.byte(), 1_000);
-        let mut size = |end| usize::from(self.byte() % end) + 1;
+        let (few, many) = (self.0.byte(), 1_000);
+        let mut size = |end| usize::from(self.0.byte() % end) + 1;
         Limits {
             workers: size(3) as u16,
             capacity: size(3),
@@ -72,14 +58,14 @@ impl Script<'_> {
 
     fn say(&mut self) -> Say {
         match self.below(32) {
-            0..15 => Say::Go(self.number()),
-            15..19 => Say::Spawn(self.number(), self.birth()),
-            19..26 => Say::Tell(self.number(), self.acts(DEPTH_MAX)),
-            26 | 27 => Say::Wait(self.byte().into()),
+            0..15 => Say::Go(self.0.number()),
+            15..19 => Say::Spawn(self.0.number(), self.birth()),
+            19..26 => Say::Tell(self.0.number(), self.acts(DEPTH_MAX)),
+            26 | 27 => Say::Wait(self.0.byte().into()),
             28 => Say::Join,
-            29 => Say::Leave(self.number()),
-            30 => Say::Publish(self.number(), self.below(CHANNELS)),
-            _ => Say::Broadcast(self.number()),
+            29 => Say::Leave(self.0.number()),
+            30 => Say::Publish(self.0.number(), self.below(CHANNELS)),
+            _ => Say::Broadcast(self.0.number()),
         }
     }
 
@@ -87,7 +73,7 @@ impl Script<'_> {
         let mut shutdown = self.acts(1);
         shutdown.push(Act::Finish);
         Birth {
-            phase: [0, 0, 1, 9][self.number() % 4],
+            phase: [0, 0, 1, 9][self.0.number() % 4],
             start: self.acts(1),
             timeout: self.acts(1),
             shutdown,
@@ -108,7 +94,7 @@ impl Script<'_> {
 
     fn whom(&mut self) -> Whom {
         match self.below(8) {
-            0..4 => Whom::Number(self.number()),
+            0..4 => Whom::Number(self.0.number()),
             4 => Whom::Me,
             5 => Whom::Back,
             6 => Whom::Channel(self.below(CHANNELS)),
@@ -132,12 +118,12 @@ impl Script<'_> {
             11..14 => Act::Request(
                 self.whom(),
                 self.no_room(),
-                self.byte().into(),
+                self.0.byte().into(),
                 self.then(depth),
             ),
             14 | 15 => Act::Reply(self.no_room()),
-            16 => Act::ReplyTo(self.number()),
-            17 => Act::After(u64::from(self.byte()) + 1),
+            16 => Act::ReplyTo(self.0.number()),
+            17 => Act::After(u64::from(self.0.byte()) + 1),
             18 => Act::Spawn(Birth::default()),
             _ => match self.below(4) {
                 0 => Act::Finish,

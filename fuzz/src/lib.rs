@@ -53,6 +53,10 @@ impl<'a> Script<'a> {
         first
     }
 
+    pub(crate) fn number(&mut self) -> usize {
+        usize::from(self.byte())
+    }
+
     /// Two bytes.
     pub(crate) fn word(&mut self) -> usize {
         usize::from(u16::from_le_bytes([self.byte(), self.byte()]))

@@ -29,17 +29,17 @@ const GENERATIONS_MAX: u8 = 3;
 
 /// Runs the script.
 pub fn run_bytes(bytes: &[u8]) {
-    let mut script = Script { bytes };
+    let mut script = Script(crate::Script::new(bytes));
     let limits = script.limits();
     let mut bench = Bench::with(limits).with_foreigners();
     let mut model = Model::with_foreigners(bench.worker.config().clone());
     let mut now = 0u64;
     for _ in 0..INPUTS_MAX {
-        if script.bytes.is_empty() {
+        if script.0.is_over() {
             break;
         }
         // On the whole time goes on, though not always.
-        now = now.saturating_add_signed(i64::from(script.byte()) - 32);
+        now = now.saturating_add_signed(i64::from(script.0.byte()) - 32);
         let say = script.say();
         let book = bench.say(now, &say);
         model.say(now, &say);
@@ -51,26 +51,12 @@ pub fn run_bytes(bytes: &[u8]) {
     }
 }
 
-/// Bytes, read as decisions. Once they are used up, every decision is 0.
-struct Script<'a> {
-    bytes: &'a [u8],
-}
+/// Bytes, read as inputs of a worker.
+struct Script<'a>(crate::Script<'a>);
 
 impl Script<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((&first, rest)) = self.bytes.split_first() else {
-            return 0;
-        };
-        self.bytes = rest;
-        first
-    }
-
-    fn number(&mut self) -> usize {
-        usize::from(self.byte())
-    }
-
     fn limits(&mut self) -> impl FnOnce(&mut WorkerConfig) + use<> {
-        let [outputs, tasks, sockets, pending, batch] = [(); 5].map(|()| self.byte() % 16);
+        let [outputs, tasks, sockets, pending, batch] = [(); 5].map(|()| self.0.byte() % 16);
         move |config| {
             config.outputs_max = u32::from(outputs);
             config.tasks_max = u32::from(tasks);
@@ -81,14 +67,14 @@ impl Script<'_> {
     }
 
     fn say(&mut self) -> Say {
-        match self.byte() % 16 {
+        match self.0.byte() % 16 {
             0..6 => Say::Timeout,
             6..8 => Say::Spawn(self.birth(0)),
-            8..11 => Say::Command(self.number(), self.acts(0)),
-            11 => Say::Opened(self.number()),
-            12 => Say::OpenFailed(self.number()),
-            13 | 14 => Say::Datagram(self.number()),
-            _ => match self.byte() {
+            8..11 => Say::Command(self.0.number(), self.acts(0)),
+            11 => Say::Opened(self.0.number()),
+            12 => Say::OpenFailed(self.0.number()),
+            13 | 14 => Say::Datagram(self.0.number()),
+            _ => match self.0.byte() {
                 0..16 => Say::Abort,
                 16..64 => Say::Shutdown,
                 _ => Say::Timeout,
@@ -97,7 +83,7 @@ impl Script<'_> {
     }
 
     fn birth(&mut self, generation: u8) -> Birth {
-        let kind = match self.byte() % 16 {
+        let kind = match self.0.byte() % 16 {
             0..6 => Kind::First,
             6..11 => Kind::Second,
             11 | 12 => Kind::Third,
@@ -105,7 +91,7 @@ impl Script<'_> {
             14 => Kind::Panicking,
             _ => Kind::PanickingLate,
         };
-        let timeouts = self.byte() % TIMEOUTS_MAX;
+        let timeouts = self.0.byte() % TIMEOUTS_MAX;
         Birth {
             kind,
             start: self.acts(generation),
@@ -116,26 +102,26 @@ impl Script<'_> {
     }
 
     fn acts(&mut self, generation: u8) -> Vec<Act> {
-        let count = self.byte() % ACTS_MAX;
+        let count = self.0.byte() % ACTS_MAX;
         (0..count).map(|_| self.act(generation)).collect()
     }
 
     fn act(&mut self, generation: u8) -> Act {
-        match self.byte() % 20 {
-            0..3 => Act::Report(self.byte().into()),
-            3..7 => Act::After(i64::from(self.byte()) - 8),
+        match self.0.byte() % 20 {
+            0..3 => Act::Report(self.0.byte().into()),
+            3..7 => Act::After(i64::from(self.0.byte()) - 8),
             7 => Act::Rest,
-            8 => Act::Panic(Place::ALL[self.number() % Place::ALL.len()]),
+            8 => Act::Panic(Place::ALL[self.0.number() % Place::ALL.len()]),
             9 => Act::Finish,
             10 => Act::RunAway,
             11 | 12 if generation < GENERATIONS_MAX => {
                 Act::Spawn(Box::new(self.birth(generation + 1)))
             }
             11..14 => Act::Open,
-            14 => Act::Close(self.number()),
-            15 | 16 => Act::Send(self.number()),
-            17 | 18 => Act::Write(self.number(), self.byte()),
-            _ => Act::SendTooLong(self.number()),
+            14 => Act::Close(self.0.number()),
+            15 | 16 => Act::Send(self.0.number()),
+            17 | 18 => Act::Write(self.0.number(), self.0.byte()),
+            _ => Act::SendTooLong(self.0.number()),
         }
     }
 }

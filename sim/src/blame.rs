@@ -286,7 +286,7 @@ fn places(run: &Run) -> Vec<BlamePoint> {
     }
     let all = run.choices.choices().len();
     if places.last().is_some_and(|last| last.choices < all) {
-        places.push(point(run.events.len(), all));
+        places.push(point(run.events_len(), all));
     }
     places
 }
@@ -387,10 +387,7 @@ impl Sampler<'_> {
         let (before, after) = (self.places[low], self.places[high]);
         let choices = self.run.choices.choices();
         let choices = choices[before.choices..after.choices].to_vec();
-        let who = choices.iter().map(|choice| {
-            let name = self.run.names.get(&choice.entity).cloned();
-            name.unwrap_or_else(|| format!("entity {:#x}", choice.entity.number()))
-        });
+        let who = choices.iter().map(|choice| self.run.name_of(choice));
         let who = who.collect();
         // Of events that have decided nothing there may be any number between two neighbours.
         let from = if high - low == 1 {
@@ -398,8 +395,12 @@ impl Sampler<'_> {
         } else {
             before.events
         };
-        let events = self.run.events.iter().take(after.events).skip(from);
-        let events = events.map(|(_, line)| line.clone()).collect();
+        let until = after.events.min(self.run.events_len());
+        let lines = self.run.trace.iter().flat_map(|log| {
+            let events = from..until;
+            events.map(|index| log.line(index))
+        });
+        let events = lines.collect();
         Blame {
             scenario: self.scenario.name().to_owned(),
             class: self.class,

@@ -109,6 +109,16 @@ pub enum Rest {
     Quiet,
 }
 
+impl Rest {
+    /// A choice that is in no log.
+    const fn choose(self, options: u64, drawn: u64) -> u64 {
+        match self {
+            Self::Quiet if options != 0 => 0,
+            Self::Quiet | Self::Seed => drawn,
+        }
+    }
+}
+
 /// All choices of a run, in the order in which they were made, and what was left out of it.
 ///
 /// # Example

@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
+use crate::campaign::Report;
 use crate::campaign::engine::{STACK_BYTES, THREAD};
+use crate::campaign::report::{Detail, Extras};
 use crate::drive::Scenarios;
 use crate::replay::program_line;
 
@@ -25,7 +27,7 @@ mod single;
 mod smaller;
 mod sweep;
 
-use args::{Args, Command};
+use args::{Args, Command, ReportArgs};
 
 impl Scenarios {
     /// What a program is that has scenarios: a command line that lists, runs, sweeps and replays
@@ -143,6 +145,20 @@ fn say(text: fmt::Arguments<'_>) {
 fn give(text: &str) {
     let mut out = io::stdout().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Gives out a report, as it is asked for.
+fn give_report(report: &Report, extras: &Extras, shown: &ReportArgs) {
+    let detail = if shown.coverage {
+        Detail::Full
+    } else {
+        Detail::Brief
+    };
+    give(&if shown.json {
+        report.to_json(extras)
+    } else {
+        report.text(extras, detail)
+    });
 }
 
 fn is_on_terminal() -> bool {

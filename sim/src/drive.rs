@@ -8,12 +8,12 @@ use std::sync::Arc;
 use stillpoint::{App, Entity};
 
 use crate::check::{RunSummary, Tried, guard, run, try_seed};
-use crate::choice::{ChoiceLog, Director, Drift, Driver};
+use crate::choice::{Choice, ChoiceLog, Director, Drift, Driver};
 use crate::coverage::Footprint;
 use crate::draws::CountDraws;
 use crate::failure::{Failure, FailureClass};
 use crate::fault::NumberedFault;
-use crate::trace::{TraceDetail, TraceEvent, TraceLog};
+use crate::trace::{LogEvent, TraceDetail, TraceLog};
 use crate::world::World;
 
 /// How closely a run is looked at. What happens in it is the same, however closely.
@@ -48,8 +48,6 @@ pub struct Run {
     /// All events, with what has led to them, what tasks have shown of themselves, and the first
     /// 16 MiB of payloads. None unless [watched](Watch::Trace).
     pub trace: Option<TraceLog>,
-    /// All events, and each as a line. Empty unless [watched](Watch::Trace).
-    pub events: Vec<(TraceEvent, String)>,
     /// How many choices had been made at each event. Empty unless [watched](Watch::Trace).
     pub marks: Vec<usize>,
     /// The names of those who draw, as far as they have some. Empty unless [watched](Watch::Trace).
@@ -71,6 +69,22 @@ impl Run {
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         self.failure.as_ref().map(Failure::class)
+    }
+
+    /// The events of its trace. None unless [watched](Watch::Trace).
+    pub(crate) fn events(&self) -> impl Iterator<Item = LogEvent<'_>> {
+        self.trace.iter().flat_map(TraceLog::events)
+    }
+
+    /// How many those are.
+    pub(crate) fn events_len(&self) -> usize {
+        self.trace.as_ref().map_or(0, TraceLog::len)
+    }
+
+    /// Who has made a choice.
+    pub(crate) fn name_of(&self, choice: &Choice) -> String {
+        let known = self.names.get(&choice.entity).cloned();
+        known.unwrap_or_else(|| format!("entity {:#x}", choice.entity.number()))
     }
 }
 
@@ -115,11 +129,6 @@ fn drive_within<A: App>(
         }
         trace = Some(log);
     }
-    let events = trace.iter().flat_map(|log| {
-        let lines = log.lines().into_iter();
-        log.events().map(|logged| logged.event).zip(lines)
-    });
-    let events = events.collect();
     let footprint = world.footprint();
     let (summary, faults) = (RunSummary::of(&world), world.faults().to_vec());
     let nodes = world.nodes_in_short();
@@ -135,7 +144,6 @@ fn drive_within<A: App>(
         nodes,
         footprint,
         trace,
-        events,
         marks,
         names,
     }

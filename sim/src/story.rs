@@ -9,14 +9,14 @@ use stillpoint::Timestamp;
 
 use crate::choice::Choice;
 use crate::drive::Run;
-use crate::trace::{TraceEvent, TraceKind};
+use crate::trace::{LogEvent, TraceEvent, TraceKind};
 
 mod fold;
 mod words;
 
 use fold::fold;
 pub(crate) use words::name_nodes;
-use words::{cut, fault_in_words, mishap, name_of, short};
+use words::{cut, fault_in_words, mishap, short};
 
 /// What happened in a run that failed: at most [`Story::LINES_MAX`] lines of
 /// [`Story::COLUMNS_MAX`] characters. Prints them.
@@ -103,7 +103,7 @@ fn wrongs(run: &Run) -> Vec<String> {
             lines: vec![format!("  {} fault {}: {words}", fault.at, fault.number)],
         });
     }
-    for (index, event) in run.events.iter().map(|(event, _)| event).enumerate() {
+    for (index, event) in run.events().map(|logged| logged.event).enumerate() {
         if event.kind == TraceKind::Fault {
             continue; // It is told already, unless everything was healed.
         }
@@ -111,7 +111,7 @@ fn wrongs(run: &Run) -> Vec<String> {
         if let Some(words) = mishap(run, index, &decided) {
             let mut lines = vec![format!("  {} {words}", event.at)];
             let by = decided.iter().map(|choice| {
-                let (site, who) = (&choice.site, name_of(run, choice));
+                let (site, who) = (&choice.site, run.name_of(choice));
                 format!("      by `{site}` of {who}, draw {}", choice.count)
             });
             lines.extend(by.take(2));
@@ -192,7 +192,7 @@ fn numbers(run: &Run) -> Vec<String> {
         return Vec::new();
     }
     let loud = drawn.iter().filter(|choice| is_loud(choice)).map(|choice| {
-        let (who, number) = (name_of(run, choice), choice.count);
+        let (who, number) = (run.name_of(choice), choice.count);
         let (chosen, most) = (choice.chosen, choice.options - 1);
         format!("  {who}, draw {number}: {chosen} above the lowest, of {most} at most")
     });
@@ -206,17 +206,16 @@ fn events(run: &Run, room: usize) -> Vec<String> {
         return Vec::new();
     };
     let led = chain(run);
-    let weight = |index: usize| {
-        let event = &run.events[index].0;
+    let weight = |(index, logged): (usize, LogEvent<'_>)| {
         if mishap(run, index, &loud_at(run, index).collect::<Vec<_>>()).is_some() {
             3
-        } else if is_routine(event) {
+        } else if is_routine(&logged.event) {
             0
         } else {
             1 + u8::from(led[index])
         }
     };
-    let weights: Vec<u8> = (0..run.events.len()).map(weight).collect();
+    let weights: Vec<u8> = run.events().enumerate().map(weight).collect();
     // As much as there is room for, once it is folded.
     for least in 0..=2 {
         let shown = told(run, |index| weights[index] >= least);
@@ -238,12 +237,14 @@ fn events(run: &Run, room: usize) -> Vec<String> {
 }
 
 fn told(run: &Run, is_shown: impl Fn(usize) -> bool) -> Vec<String> {
-    let events = run.events.iter().enumerate();
-    let shown = events.filter(|(index, _)| is_shown(*index));
+    let Some(log) = &run.trace else {
+        return Vec::new();
+    };
+    let shown = (0..log.len()).filter(|&index| is_shown(index));
     let led = chain(run);
-    let shown = shown.map(|(index, (_, line))| {
+    let shown = shown.map(|index| {
         let mark = if led[index] { '>' } else { ' ' };
-        format!("{mark} {line}")
+        format!("{mark} {}", log.line(index))
     });
     let lines: Vec<String> = shown.collect();
     fold(&lines)
@@ -251,7 +252,7 @@ fn told(run: &Run, is_shown: impl Fn(usize) -> bool) -> Vec<String> {
 
 /// For each event, whether it led to the failure.
 fn chain(run: &Run) -> Vec<bool> {
-    let mut led = vec![false; run.events.len()];
+    let mut led = vec![false; run.events_len()];
     let Some(log) = &run.trace else {
         return led;
     };

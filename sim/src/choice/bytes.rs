@@ -7,7 +7,7 @@
 
 use core::cell::Cell;
 
-use super::{ChoiceLog, Rest};
+use super::ChoiceLog;
 
 /// Bytes that are read one choice after the other.
 #[derive(Debug)]
@@ -65,16 +65,6 @@ impl ChoiceLog {
             bytes.pop();
         }
         Some(bytes)
-    }
-}
-
-impl Rest {
-    /// A choice that is in no log.
-    pub(super) const fn choose(self, options: u64, drawn: u64) -> u64 {
-        match self {
-            Self::Quiet if options != 0 => 0,
-            Self::Quiet | Self::Seed => drawn,
-        }
     }
 }
 

@@ -185,11 +185,11 @@ impl Director {
     /// What nobody has decided yet.
     fn decide(&self, exact: Exact, number: usize, drawn: u64) -> u64 {
         let (key, options) = exact;
-        if options == 0 && self.bytes.is_some() {
-            return drawn;
-        }
         if let Some(bytes) = &self.bytes {
-            return bytes.next(options);
+            return match options {
+                0 => drawn,
+                options => bytes.next(options),
+            };
         }
         if number >= self.until {
             return drawn;

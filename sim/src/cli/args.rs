@@ -142,12 +142,8 @@ pub(super) struct SweepArgs {
     /// Write the folders of this many failures: one of each kind, as far as they go
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) folders: usize,
-    /// Show all that was reached, with how many seeds have
-    #[arg(long)]
-    pub(super) coverage: bool,
-    /// The report as JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) shown: ReportArgs,
 }
 
 /// From what a failure is run again.
@@ -260,6 +256,13 @@ pub(super) struct MergeArgs {
     /// Seeds may be missing
     #[arg(long)]
     pub(super) partial: bool,
+    #[command(flatten)]
+    pub(super) shown: ReportArgs,
+}
+
+/// How a report is given out.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReportArgs {
     /// Show all that was reached, with how many seeds have
     #[arg(long)]
     pub(super) coverage: bool,

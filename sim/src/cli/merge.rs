@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::args::MergeArgs;
 use super::begin::tell_of_cut;
-use super::{BROKEN, CliError, give, say};
+use super::{BROKEN, CliError, give_report, say};
 use crate::campaign::file::Writer;
 use crate::campaign::record::{Record, range};
-use crate::campaign::report::{Detail, Extras, Labels};
+use crate::campaign::report::{Extras, Labels};
 use crate::campaign::{Chunk, Header, Report, Shard, SweepFile};
 
 pub(super) fn merge(program: &str, args: &MergeArgs) -> Result<u8, CliError> {
@@ -58,16 +58,7 @@ pub(super) fn merge(program: &str, args: &MergeArgs) -> Result<u8, CliError> {
         program: program.to_owned(),
         ..Extras::default()
     };
-    if args.json {
-        give(&report.to_json(&extras));
-    } else {
-        let detail = if args.coverage {
-            Detail::Full
-        } else {
-            Detail::Brief
-        };
-        give(&report.text(&extras, detail));
-    }
+    give_report(&report, &extras, &args.shown);
     let is_short = !report.is_whole() && !args.partial;
     if is_short {
         say(format_args!(

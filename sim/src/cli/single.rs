@@ -106,9 +106,10 @@ fn story(run: &Run, shown: usize) -> String {
     } else {
         0
     };
-    let first = run.events.len().saturating_sub(count);
-    for (number, (_, line)) in run.events.iter().enumerate().skip(first) {
-        text += &format!("{number:>8} {line}\n");
+    if let Some(log) = &run.trace {
+        for number in log.len().saturating_sub(count)..log.len() {
+            text += &format!("{number:>8} {}\n", log.line(number));
+        }
     }
     text += &format!("seed {seed:#x}: {events} events until {at}, trace {trace_hash}\n{told}\n");
     text

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::args::SweepArgs;
 use super::begin::{Beginning, begin};
 use super::progress::{Progress, rate};
-use super::{BROKEN, CliError, NOTHING, give, on_a_quiet_thread, quiet_panics, say};
+use super::{BROKEN, CliError, NOTHING, give_report, on_a_quiet_thread, quiet_panics, say};
 use crate::campaign::engine::{Job, Watcher};
 use crate::campaign::file::Writer;
 use crate::campaign::record::Record;
-use crate::campaign::report::{Detail, Extras, Labels};
+use crate::campaign::report::{Extras, Labels};
 use crate::campaign::{CanaryRecord, Chunk, Engine, Header, Plan, Report, Shard, Stop, canary};
 use crate::choice::Driver;
 use crate::drive::{Canary, Scenarios, Watch};
@@ -61,16 +61,7 @@ pub(super) fn sweep(
         program: program.to_owned(),
         folders: on_a_quiet_thread(|| Ok(write_folders(scenarios, &report, args.folders)))?,
     };
-    if args.json {
-        give(&report.to_json(&extras));
-    } else {
-        let detail = if args.coverage {
-            Detail::Full
-        } else {
-            Detail::Brief
-        };
-        give(&report.text(&extras, detail));
-    }
+    give_report(&report, &extras, &args.shown);
     let code = report.verdict().code();
     // Who has interrupted it is not to be told that nothing was found.
     Ok(if stop == Stop::Interrupted && code == NOTHING {

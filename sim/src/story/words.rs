@@ -41,12 +41,6 @@ pub(crate) fn name_nodes(
     named
 }
 
-/// Who has drawn.
-pub(super) fn name_of(run: &Run, choice: &Choice) -> String {
-    let known = run.names.get(&choice.entity).cloned();
-    known.unwrap_or_else(|| format!("entity {:#x}", choice.entity.number()))
-}
-
 /// What went wrong at an event, or was decided there other than the quiet way. `None` if nothing
 /// was.
 #[expect(
@@ -54,16 +48,18 @@ pub(super) fn name_of(run: &Run, choice: &Choice) -> String {
     reason = "of most events there is nothing to tell"
 )]
 pub(super) fn mishap(run: &Run, index: usize, decided: &[&Choice]) -> Option<String> {
-    let (event, line) = &run.events[index];
+    let log = run.trace.as_ref()?;
+    let event = log.event(index)?.event;
     let node = run.nodes.get(event.node.index());
     let node = node.map_or("?", |node| node.name.as_str());
-    let link = decided.iter().map(|choice| name_of(run, choice));
+    let link = decided.iter().map(|choice| run.name_of(choice));
     let link = link
         .into_iter()
         .find(|name| name.starts_with("the link from"));
     // With a name of the link both ends are known, else the address that it goes to.
     let way = link.map_or_else(
         || {
+            let line = log.line(index);
             let to = line.split(" to ").nth(1).unwrap_or_default();
             format!(
                 "at `{node}`, bound for {}",
@@ -94,7 +90,7 @@ pub(super) fn mishap(run: &Run, index: usize, decided: &[&Choice]) -> Option<Str
                 event.worker
             )
         }
-        TraceKind::Fault if line.contains("heal") => "everything was healed".to_owned(),
+        TraceKind::Fault if log.line(index).contains("heal") => "everything was healed".to_owned(),
         TraceKind::Carried if !decided.is_empty() => {
             format!("the datagram {way} was late: it arrives at {arrival}")
         }
@@ -103,7 +99,7 @@ pub(super) fn mishap(run: &Run, index: usize, decided: &[&Choice]) -> Option<Str
             let from = format!("worker {} of `{node}`", event.worker);
             format!("an item from {from} to worker {to} was late: it arrives at {arrival}")
         }
-        _ if !decided.is_empty() => format!("other than quiet: {line}"),
+        _ if !decided.is_empty() => format!("other than quiet: {}", log.line(index)),
         _ => return None,
     };
     Some(told)

@@ -20,8 +20,7 @@ impl<A: App> World<A> {
     pub fn record_log(&mut self, detail: TraceDetail) {
         let causes = self.outside.trace.record(detail);
         self.outside.agenda.note_causes(causes);
-        self.careful = true;
-        self.hooked = true;
+        self.note_care();
         self.properties(); // After each event, they are looked at.
         for seat in &mut self.seats {
             seat.watched = seat.worker.is_some();
@@ -40,9 +39,15 @@ impl<A: App> World<A> {
             log.note_failure(failure);
         }
         self.outside.agenda.forget_causes();
-        self.careful = self.priorities.is_some();
-        self.hooked = !self.before_input.is_empty();
+        self.note_care();
         log
+    }
+
+    /// Finds out anew what is to be seen to on the way of what most often happens.
+    pub(super) fn note_care(&mut self) {
+        let records = self.outside.trace.is_recording();
+        self.careful = records || self.priorities.is_some();
+        self.hooked = records || !self.before_input.is_empty();
     }
 
     /// The events alone.

@@ -30,7 +30,6 @@ impl<A: App> World<A> {
     /// If a chance is not from 0 to 1, or a delay is an empty range or longer than a day.
     pub fn set_schedule(&mut self, schedule: Schedule) {
         self.priorities = None;
-        self.careful = self.outside.trace.is_recording();
         self.outside.agenda.set_delays(None);
         self.schedules += 1;
         match schedule {
@@ -46,7 +45,6 @@ impl<A: App> World<A> {
                 let round = self.schedules;
                 let priorities = Priorities::new(&self.entropy, round, preemptions, delay_max);
                 self.priorities = Some(Box::new(priorities));
-                self.careful = true;
             }
             Schedule::DelayHeavy { chance, delay } => {
                 assert!(
@@ -61,6 +59,7 @@ impl<A: App> World<A> {
                 self.outside.agenda.set_delays(Some(Box::new(delays)));
             }
         }
+        self.note_care();
     }
 
     /// Has the worker that something is for stand still before, if its priority says so.

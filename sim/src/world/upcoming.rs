@@ -29,7 +29,7 @@ impl<A: App> World<A> {
     /// ```
     pub fn before_each_input(&mut self, hook: impl FnMut(UpcomingInput) + 'static) {
         self.before_input.push(Box::new(hook));
-        self.hooked = true;
+        self.note_care();
     }
 
     /// Where all chance of this world comes from. Whoever draws from it chooses names of sites that

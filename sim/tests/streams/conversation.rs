@@ -1,12 +1,11 @@
 //! A conversation over any link: what is heard is what was said.
-#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use core::time::Duration;
 
 use stillpoint::{NetworkError, TcpOptions};
 use stillpoint_sim::{Failure, Link, NodeId, World};
 
-use super::talker::{Script, Spawn, Talk, Talker, connect, ear, listen, only, pair, secs};
+use super::talker::{Ear, Script, Spawn, Talk, Talker, connect, ear, listen, only, pair, secs};
 
 /// The ways to and fro, what each says, and how each takes its end. The caller comes second.
 pub(crate) struct Conversation {
@@ -15,11 +14,19 @@ pub(crate) struct Conversation {
     pub(crate) options: (TcpOptions, TcpOptions),
 }
 
+/// The streams that a node has had.
+fn ears(world: &World<Talk>, node: NodeId) -> impl Iterator<Item = &Ear> {
+    let talkers = world.tasks::<Talker>(node);
+    talkers.flat_map(|(_, task)| &task.ears)
+}
+
 pub(crate) fn both_closed(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
-    [nodes.0, nodes.1].iter().all(|&node| {
-        let mut ears = world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
-        ears.next().is_some_and(|ear| ear.closed.is_some())
-    })
+    let closed = |node| {
+        ears(world, node)
+            .next()
+            .is_some_and(|ear| ear.closed.is_some())
+    };
+    closed(nodes.0) && closed(nodes.1)
 }
 
 /// Whether a system has given up what it still had to send for a task that had closed before: it is
@@ -32,21 +39,15 @@ fn gave_up_alone(world: &World<Talk>, failure: &Failure) -> bool {
 
 /// Whether an end has heard nothing of the other for so long that its system gave it up.
 fn gave_up(world: &World<Talk>, nodes: (NodeId, NodeId)) -> bool {
-    [nodes.0, nodes.1].into_iter().any(|node| {
-        let mut ears = world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
-        ears.any(|ear| {
-            let error = ear.closed.and_then(|(_, error)| error);
-            error == Some(NetworkError::TimedOut)
-        })
-    })
+    let timed_out = Some(NetworkError::TimedOut);
+    let mut ears = ears(world, nodes.0).chain(ears(world, nodes.1));
+    ears.any(|ear| ear.closed.is_some_and(|(_, error)| error == timed_out))
 }
 
 /// Whether the caller's stream has broken off, and never came to be at the other end.
 fn broke_off_unheard(world: &World<Talk>, (caller, called): (NodeId, NodeId)) -> bool {
-    let ears = |node| world.tasks::<Talker>(node).flat_map(|(_, task)| &task.ears);
-    let broke_off =
-        |closed: Option<(_, Option<_>)>| closed.is_some_and(|(_, error)| error.is_some());
-    ears(called).next().is_none() && ears(caller).any(|ear| broke_off(ear.closed))
+    let broke_off = |ear: &Ear| ear.closed.is_some_and(|(_, error)| error.is_some());
+    ears(world, called).next().is_none() && ears(world, caller).any(broke_off)
 }
 
 impl Conversation {

@@ -114,7 +114,11 @@ pub(super) const fn failed(operation: &'static str, error: Errno) -> BackendErro
 }
 
 /// What a library says of a failed call.
-#[cfg(any(feature = "mio", feature = "polling"))]
+#[cfg(any(feature = "mio", feature = "polling", feature = "io-uring"))]
+#[cfg_attr(
+    not(any(feature = "mio", feature = "polling", target_os = "linux")),
+    expect(dead_code, reason = "a ring is for Linux")
+)]
 pub(super) fn errno(error: &std::io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(0))
 }

@@ -17,6 +17,8 @@ use super::readiness::{Readiness, Ready};
 use super::sys::{Batching, Timeout, WakeKind};
 use super::tcp::Reader;
 use super::udp::Receiver;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+use super::uring::UringSet;
 use super::{Backend, BackendConfig, BackendError, BackendKind, Waker};
 use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
@@ -50,6 +52,10 @@ impl SocketBackend {
             #[cfg(feature = "polling")]
             BackendKind::Polling => Self::over(PollingSet::new()?, config, Batching::BEST),
             BackendKind::Poll => Self::over(PollSet::new(WakeKind::BEST)?, config, Batching::BEST),
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            BackendKind::IoUring => {
+                Self::over(UringSet::new(&config.io_uring)?, config, Batching::BEST)
+            }
         })
     }
 

@@ -7,32 +7,51 @@
 //!
 //! What this kernel can do is tried out, not read off its version.
 
+#![expect(
+    unsafe_code,
+    reason = "memory is kept until the kernel has done with it"
+)]
+
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-use super::readiness::{Interest, Readiness, Ready, failed};
+use super::readiness::{Interest, Readiness, Ready, Taken, failed};
 use super::sys::{Errno, Timeout, WakeKind, WakeSignal};
 use super::{BackendError, Waker};
-use crate::id::ResourceId;
+use crate::buffer::BufferPool;
+use crate::id::{ResourceId, SocketId};
 
+mod buffers;
 mod config;
 mod name;
 mod operations;
+mod receive;
 mod ring;
 
+use buffers::Buffers;
 pub use config::IoUringConfig;
 use name::{Kind, Name};
+use receive::Receiving;
 use ring::{Completion, Ring, Wait};
 
 /// Descriptors that wait in a ring.
 pub(super) struct UringSet {
+    /// Before the buffers: see `drop`.
     ring: Ring,
+    /// Those that the kernel receives into, once there is a socket.
+    buffers: Option<ManuallyDrop<Buffers>>,
+    /// How many there are to be; none if the kernel does not know how to.
+    buffers_max: u16,
+    pool: BufferPool,
     /// By slots.
     watches: Vec<Option<Watch>>,
-    /// Those whose operation is to begin again, and some that are no more.
+    /// Those whose operations are to begin again, and some that are no more.
     ended: Vec<ResourceId>,
+    /// Those that are to be waited for in another way.
+    renewed: Vec<ResourceId>,
     /// Those that may be ready still, and some that are no more.
     again: Vec<ResourceId>,
     /// Counts the waits.
@@ -42,6 +61,10 @@ pub(super) struct UringSet {
     number: u32,
     signal: Arc<WakeSignal>,
     waking: Waking,
+    /// Datagrams that were received for sockets that are no more.
+    undelivered: u64,
+    /// Completions of an operation that is being ended; kept for its memory.
+    met: Vec<Completion>,
     /// What went wrong outside of a wait.
     failed: Option<BackendError>,
 }
@@ -56,6 +79,8 @@ struct Watch {
     operation: Option<u32>,
     /// What was found last.
     last: Ready,
+    /// Set for a socket whose datagrams the kernel receives by itself.
+    receiving: Option<Receiving>,
     /// When that was, and where it is among all that was found then.
     turn: u64,
     place: usize,
@@ -76,18 +101,24 @@ enum Waking {
 }
 
 impl UringSet {
-    pub(super) fn new(config: &IoUringConfig) -> Result<Self, BackendError> {
+    pub(super) fn new(config: &IoUringConfig, pool: &BufferPool) -> Result<Self, BackendError> {
         let signal = WakeSignal::new(WakeKind::BEST).map_err(|error| failed("eventfd", error))?;
         let mut set = Self {
             ring: Ring::new(config)?,
+            buffers: None,
+            buffers_max: config.buffers,
+            pool: pool.clone(),
             watches: Vec::new(),
             ended: Vec::new(),
+            renewed: Vec::new(),
             again: Vec::new(),
             turn: 0,
             settling: Settling::No,
             number: 0,
             signal: Arc::new(signal),
             waking: Waking::No,
+            undelivered: 0,
+            met: Vec::new(),
             failed: None,
         };
         set.try_out()?;
@@ -131,7 +162,11 @@ impl UringSet {
         let Some(watch) = watch(&mut self.watches, id) else {
             return Ok(());
         };
-        if let Some(events) = watch.interest.events()
+        let mut events = watch.interest.events();
+        if watch.receiving.is_some() {
+            events = events.map(|events| events & !READABLE);
+        }
+        if let Some(events) = events
             && watch.operation.is_none()
         {
             watch.operation = Some(number);
@@ -157,8 +192,10 @@ impl UringSet {
     }
 
     fn try_remove(&mut self, id: ResourceId) -> Result<(), BackendError> {
+        self.end_receiving(id)?;
         if let Some(name) = self.end(id)? {
-            self.ring.finish(name)?;
+            self.met.clear();
+            self.ring.finish(name, &mut self.met)?;
         }
         if let Some(slot) = self.watches.get_mut(id.key().slot as usize) {
             slot.take_if(|watch| watch.id == id);
@@ -208,6 +245,7 @@ impl UringSet {
             };
             match name.kind {
                 Kind::Poll => self.polled(name, completion, ready),
+                Kind::Receive => self.received(name, completion, ready),
                 Kind::Wake => {
                     woken = true;
                     self.signal.lower();
@@ -259,16 +297,18 @@ impl Readiness for UringSet {
         if slot >= self.watches.len() {
             self.watches.resize_with(slot + 1, || None);
         }
+        let receiving = self.receives(id).then(Receiving::new);
         self.watches[slot] = Some(Watch {
             id,
             fd: fd.as_raw_fd(),
             interest,
             operation: None,
             last: Ready::NOTHING,
+            receiving,
             turn: 0,
             place: 0,
         });
-        let begun = self.begin(id);
+        let begun = self.begin(id).and_then(|()| self.begin_receiving(id));
         self.note(begun);
         Ok(())
     }
@@ -299,8 +339,13 @@ impl Readiness for UringSet {
         if self.waking == Waking::No {
             self.begin_waking()?;
         }
+        while let Some(id) = self.renewed.pop() {
+            self.end(id)?;
+            self.begin(id)?;
+        }
         while let Some(id) = self.ended.pop() {
             self.begin(id)?;
+            self.begin_receiving(id)?;
         }
         let mut woken = false;
         if core::mem::replace(&mut self.settling, Settling::No) == Settling::Yes {
@@ -320,8 +365,34 @@ impl Readiness for UringSet {
         Ok(())
     }
 
+    fn take_received(&mut self, id: SocketId) -> Taken {
+        self.take_one(id)
+    }
+
+    fn asked(&mut self, id: SocketId) {
+        self.receive_again(id.into());
+    }
+
+    fn take_undelivered(&mut self) -> u64 {
+        core::mem::take(&mut self.undelivered)
+    }
+
     fn waker(&self) -> Waker {
         Waker::new(self.signal.clone())
+    }
+}
+
+impl Drop for UringSet {
+    fn drop(&mut self) {
+        // As long as an operation is under way, the kernel may write to the buffers. If it cannot
+        // be ended, they stay where they are for ever.
+        if self.ring.finish_all().is_ok()
+            && let Some(mut buffers) = self.buffers.take()
+            && self.ring.unshare().is_ok()
+        {
+            // SAFETY: nobody uses them after this, neither the kernel nor we.
+            unsafe { ManuallyDrop::drop(&mut buffers) };
+        }
     }
 }
 

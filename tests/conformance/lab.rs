@@ -48,6 +48,7 @@ impl Kind {
                 let mut config = config.clone();
                 config.io_uring.entries = 8;
                 config.io_uring.completions = 16;
+                config.io_uring.buffers = 2;
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             #[cfg(all(feature = "io-uring", target_os = "linux"))]

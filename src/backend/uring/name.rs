@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Poll,
     /// Waits until the waker is used.
     Wake,
+    /// Receives datagrams.
+    Receive,
     /// Ends another one.
     Cancel,
 }
@@ -31,11 +33,16 @@ impl Name {
         kind << (SLOT_BITS + 32) | (self.slot as u64) << 32 | self.number as u64
     }
 
+    pub(super) const fn is_cancel(name: u64) -> bool {
+        name >> (SLOT_BITS + 32) == Kind::Cancel as u64
+    }
+
     pub(super) const fn decode(name: u64) -> Option<Self> {
         let kind = match name >> (SLOT_BITS + 32) {
             0 => Kind::Poll,
             1 => Kind::Wake,
-            2 => Kind::Cancel,
+            2 => Kind::Receive,
+            3 => Kind::Cancel,
             _ => return None,
         };
         let (slot, number) = split(name);
@@ -57,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_was_written() {
-        for kind in [Kind::Poll, Kind::Wake, Kind::Cancel] {
+        for kind in [Kind::Poll, Kind::Wake, Kind::Receive, Kind::Cancel] {
             for slot in [0, 1, Name::SLOTS_MAX - 1] {
                 for number in [0, 1, u32::MAX] {
                     let name = Name { kind, slot, number };

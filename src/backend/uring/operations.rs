@@ -7,7 +7,7 @@ use ::io_uring::squeue::Flags;
 use ::io_uring::types::{CancelBuilder, Fd};
 use ::io_uring::{opcode, squeue};
 
-use super::name::Name;
+use super::name::{Kind, Name};
 use super::ring::Ring;
 use crate::backend::BackendError;
 
@@ -25,8 +25,20 @@ impl Ring {
         self.push_plain(&entry.user_data(own.encode()))
     }
 
+    /// Ends all operations.
+    pub(super) fn cancel_all(&mut self) -> Result<(), BackendError> {
+        let own = Name {
+            kind: Kind::Cancel,
+            slot: 0,
+            number: 0,
+        };
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any());
+        let entry = entry.build().flags(Flags::SKIP_SUCCESS);
+        self.push_plain(&entry.user_data(own.encode()))
+    }
+
     fn push_plain(&mut self, entry: &squeue::Entry) -> Result<(), BackendError> {
-        // SAFETY: it points at no memory: it is one of the two above.
+        // SAFETY: it points at no memory: it is one of those above.
         unsafe { self.push(entry) }
     }
 }

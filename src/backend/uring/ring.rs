@@ -10,6 +10,7 @@ use ::io_uring::types::{SubmitArgs, Timespec};
 use ::io_uring::{EnterFlags, IoUring, cqueue, squeue};
 
 use super::IoUringConfig;
+use super::name::Name;
 use crate::backend::BackendError;
 use crate::backend::readiness::{errno, failed};
 use crate::backend::sys::{Errno, Timeout};
@@ -19,6 +20,8 @@ pub(super) struct Ring {
     ring: IoUring,
     /// Completions that were taken out to make room.
     taken: VecDeque<Completion>,
+    /// Operations that have not ended, but for those that end others.
+    under_way: usize,
     /// Completions that the kernel could not keep, when we last looked.
     lost: u32,
 }
@@ -46,6 +49,11 @@ impl Completion {
         cqueue::more(self.flags)
     }
 
+    /// The buffer that was received into.
+    pub(super) fn buffer(self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+
     pub(super) const fn error(self) -> Option<Errno> {
         if self.result < 0 {
             Some(Errno(-self.result))
@@ -69,6 +77,7 @@ impl Ring {
                     return Ok(Self {
                         ring,
                         taken: VecDeque::new(),
+                        under_way: 0,
                         lost: 0,
                     });
                 }
@@ -95,6 +104,7 @@ impl Ring {
         loop {
             // SAFETY: the caller promises for the entry what is asked for here.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                self.under_way += usize::from(entry.get_opcode() != CANCEL);
                 return Ok(());
             }
             // A kernel that keeps completions for want of room may take nothing more.
@@ -147,11 +157,48 @@ impl Ring {
 
     fn pop_new(&mut self) -> Option<Completion> {
         let entry = self.ring.completion().next()?;
-        Some(Completion {
+        let completion = Completion {
             name: entry.user_data(),
             result: entry.result(),
             flags: entry.flags(),
-        })
+        };
+        if !completion.is_more() && !Name::is_cancel(completion.name) {
+            self.under_way -= 1;
+        }
+        Some(completion)
+    }
+
+    /// Ends all operations, and waits until they have ended.
+    pub(super) fn finish_all(&mut self) -> Result<(), BackendError> {
+        if self.under_way == 0 {
+            return Ok(());
+        }
+        self.cancel_all()?;
+        while self.under_way > 0 {
+            self.enter(Wait::For(1, Timeout::Forever))?;
+            while self.pop_new().is_some() {}
+        }
+        Ok(())
+    }
+
+    /// Shares a ring of buffers with the kernel.
+    ///
+    /// # Safety
+    ///
+    /// There are `count` entries at `address`, aligned to a page, as long as the ring is there or
+    /// operations of it are under way.
+    pub(super) unsafe fn share(&self, address: u64, count: u16) -> Result<(), Errno> {
+        let submitter = self.ring.submitter();
+        // SAFETY: the caller's promise is what is asked for.
+        let shared = unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) };
+        shared.map_err(|error| errno(&error))
+    }
+
+    /// Ends the sharing.
+    pub(super) fn unshare(&self) -> Result<(), Errno> {
+        let submitter = self.ring.submitter();
+        let unshared = submitter.unregister_buf_ring(GROUP);
+        unshared.map_err(|error| errno(&error))
     }
 
     /// Whether there are completions to take out.
@@ -159,20 +206,24 @@ impl Ring {
         !self.taken.is_empty() || !self.ring.completion().is_empty()
     }
 
-    /// Waits until the operation of this name has ended, or finds that it has. Its completions are
-    /// taken out, the others stay.
-    pub(super) fn finish(&mut self, name: u64) -> Result<(), BackendError> {
-        let is_last = |met: &Completion| met.name == name && !met.is_more();
-        let mut has_ended = self.taken.iter().any(is_last);
-        self.taken.retain(|met| met.name != name);
+    /// Waits until the operation of this name has ended, or finds that it has. Its completions go
+    /// to `met`, the others stay.
+    pub(super) fn finish(
+        &mut self,
+        name: u64,
+        met: &mut Vec<Completion>,
+    ) -> Result<(), BackendError> {
+        met.extend(self.taken.iter().filter(|taken| taken.name == name));
+        self.taken.retain(|taken| taken.name != name);
         loop {
-            while let Some(met) = self.pop_new() {
-                if met.name != name {
-                    self.taken.push_back(met);
+            while let Some(completion) = self.pop_new() {
+                if completion.name == name {
+                    met.push(completion);
+                } else {
+                    self.taken.push_back(completion);
                 }
-                has_ended |= is_last(&met);
             }
-            if has_ended {
+            if met.last().is_some_and(|last| !last.is_more()) {
                 return Ok(());
             }
             self.enter(Wait::For(1, Timeout::Forever))?;
@@ -289,6 +340,11 @@ const TOO_OLD: &str = "io_uring_setup (this kernel has no io_uring, or one that 
 /// What kernels take at most.
 const ENTRIES_MAX: u32 = 32_768;
 const COMPLETIONS_MAX: u32 = 2 * ENTRIES_MAX;
+
+/// The buffers that are shared with the kernel.
+pub(super) const GROUP: u16 = 0;
+
+const CANCEL: u32 = ::io_uring::opcode::AsyncCancel2::CODE as u32;
 
 /// A wait so long that its end is never seen, and that every kernel takes.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600 * 24 * 365);

@@ -9,8 +9,7 @@ use core::str::FromStr;
 pub enum Job {
     /// Sends each datagram back to where it came from.
     UdpEcho,
-    /// Counts datagrams. One of a single byte asks how many there were, and is answered with eight
-    /// bytes, little endian.
+    /// Counts datagrams. One of [`QUESTION_BYTES`] asks how many there were ([`answer`]).
     UdpSink,
     /// Sends each datagram to all viewers, whose addresses follow from this port.
     UdpFanOut { port: u16 },
@@ -18,8 +17,16 @@ pub enum Job {
     TcpEcho,
 }
 
-/// Bytes of a datagram that asks a sink for its count.
-pub const QUESTION_BYTES: usize = 1;
+/// Bytes of a datagram that asks a sink for its count: a number, which no other question has.
+pub const QUESTION_BYTES: usize = 8;
+
+/// What a sink answers: the question, and its count, little endian.
+pub fn answer(question: &[u8], count: u64) -> [u8; 2 * QUESTION_BYTES] {
+    let mut answer = [0; 2 * QUESTION_BYTES];
+    answer[..QUESTION_BYTES].copy_from_slice(question);
+    answer[QUESTION_BYTES..].copy_from_slice(&count.to_le_bytes());
+    answer
+}
 
 /// Viewers of a fan-out.
 const VIEWERS: u8 = 100;

@@ -13,8 +13,8 @@
 #![deny(unsafe_code)]
 
 use core::time::Duration;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use case::{Case, Selection};
 use clap::Parser;
@@ -98,8 +98,10 @@ fn race(options: &Options) -> Result<(), Error> {
     if cases.is_empty() || contestants.is_empty() {
         return Err("no such case or contestant: --list shows all".into());
     }
-    let settings = settings(options)?;
-    server::stay_on(settings.generator_core)?;
+    let mut settings = settings(options)?;
+    if contestants.iter().any(Contestant::is_apart) {
+        settings.predecessor = build_predecessor();
+    }
     let mut results = Results::new(settings.rounds);
     for case in &cases {
         let measured = round::measure(case, &contestants, &settings)?;
@@ -125,7 +127,7 @@ fn settings(options: &Options) -> Result<round::Settings, Error> {
     let cores: Vec<usize> = (options.cores.split(','))
         .map(str::parse)
         .collect::<Result<_, _>>()?;
-    let [server_core, generator_core] = cores[..] else {
+    let [server, generator] = cores[..] else {
         return Err("--cores wants two numbers".into());
     };
     Ok(round::Settings {
@@ -135,9 +137,30 @@ fn settings(options: &Options) -> Result<round::Settings, Error> {
             round: Duration::from_millis(millis),
             latency: Duration::from_millis(options.millis.unwrap_or(latency)),
         },
-        server_core,
-        generator_core,
+        cores: server::Cores { server, generator },
+        predecessor: None,
     })
+}
+
+/// Builds the program of the predecessor, which has a lock file of its own: it needs an older version
+/// of a crate that ours is built with.
+fn build_predecessor() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("predecessor");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--locked", "--target-dir"])
+        .arg(&target)
+        .current_dir(&folder)
+        .status();
+    if built.is_ok_and(|status| status.success()) {
+        return Some(target.join("release/stillpoint-race-predecessor"));
+    }
+    eprintln!("the predecessor does not build, and is left out");
+    None
 }
 
 fn cases(options: &Options) -> Vec<Case> {

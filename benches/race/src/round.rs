@@ -1,11 +1,12 @@
 //! Interleaved rounds over all contestants.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::case::Case;
 use crate::load::{self, Measured, Times};
 use crate::results::{CaseResult, Row};
-use crate::server::{Program, Server};
+use crate::server::{Cores, Server};
 use crate::servers::Contestant;
 
 /// How it is measured.
@@ -13,8 +14,9 @@ use crate::servers::Contestant;
 pub struct Settings {
     pub rounds: u32,
     pub times: Times,
-    pub server_core: usize,
-    pub generator_core: usize,
+    pub cores: Cores,
+    /// What contestants are in that this program does not hold, if it is there.
+    pub predecessor: Option<PathBuf>,
 }
 
 /// Measures all contestants on a case, a round each in turn.
@@ -23,9 +25,7 @@ pub fn measure(
     contestants: &[Contestant],
     settings: &Settings,
 ) -> io::Result<CaseResult> {
-    let own = Program {
-        path: std::env::current_exe()?,
-    };
+    let own = std::env::current_exe()?;
     let mut rows: Vec<Row> = contestants
         .iter()
         .map(|contestant| Row::new(&contestant.name, contestant.floor))
@@ -34,7 +34,12 @@ pub fn measure(
         for place in 0..contestants.len() {
             let index = (place + round) % contestants.len();
             let (contestant, row) = (&contestants[index], &mut rows[index]);
-            match measure_one(case, contestant, &own, settings) {
+            let program = match (contestant.is_apart(), &settings.predecessor) {
+                (false, _) => &own,
+                (true, Some(apart)) => apart,
+                (true, None) => continue,
+            };
+            match measure_one(case, contestant, program, settings) {
                 Ok(Some(measured)) => row.rounds.push(measured),
                 Ok(None) => {}
                 Err(error) => row.failed = Some(error.to_string()),
@@ -53,13 +58,13 @@ pub fn measure(
 fn measure_one(
     case: &Case,
     contestant: &Contestant,
-    program: &Program,
+    program: &Path,
     settings: &Settings,
 ) -> io::Result<Option<Measured>> {
     let (job, prepared) = load::prepare(&case.load)?;
     if !contestant.does(job) {
         return Ok(None);
     }
-    let server = Server::start(program, contestant, job, settings.server_core)?;
+    let server = Server::start(program, contestant, job, settings.cores)?;
     load::run(&case.load, prepared, &server, settings.times).map(Some)
 }

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -19,28 +19,33 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// The program that a contestant is in, and how it is called there.
-#[derive(Debug, Clone)]
-pub struct Program {
-    pub path: PathBuf,
+/// Where server and generator are.
+#[derive(Debug, Clone, Copy)]
+pub struct Cores {
+    pub server: usize,
+    pub generator: usize,
 }
 
-/// What has this program serve instead of measure: the contestant, the job and the core follow.
+/// What has this program serve instead of measure: the contestant and the job follow.
 pub const SERVE: &str = "serve";
 
 impl Server {
-    /// Starts a contestant, and waits until it listens.
+    /// Starts a contestant on a core, and waits until it listens. Goes on on another core.
     pub fn start(
-        program: &Program,
+        program: &Path,
         contestant: &Contestant,
         job: Job,
-        core: usize,
+        cores: Cores,
     ) -> io::Result<Self> {
-        let mut process = Command::new(&program.path)
-            .args([SERVE, &contestant.name, &job.to_string(), &core.to_string()])
+        // A process is born where its parent is.
+        stay_on(cores.server)?;
+        let started = Command::new(program)
+            .args([SERVE, &contestant.name, &job.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()?;
+            .spawn();
+        stay_on(cores.generator)?;
+        let mut process = started?;
         let mut line = String::new();
         if let Some(output) = process.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
@@ -95,18 +100,17 @@ impl Drop for Server {
 
 /// The other end of [`Server::start`]: serves until the process is ended.
 pub fn serve(arguments: &[String]) -> io::Result<()> {
-    let [name, job, core] = arguments else {
-        return Err(io::Error::other("contestant, job and core are wanted"));
+    let [name, job] = arguments else {
+        return Err(io::Error::other("a contestant and a job are wanted"));
     };
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    stay_on(core.parse().map_err(io::Error::other)?)?;
     let contestant = Contestant::all().into_iter().find(|one| one.name == *name);
     let contestant = contestant.ok_or_else(|| io::Error::other("no such contestant"))?;
     contestant.serve(job.parse().map_err(io::Error::other)?)
 }
 
 /// Keeps this thread, and those that it starts, on one core.
-pub fn stay_on(core: usize) -> io::Result<()> {
+fn stay_on(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores)?;

@@ -9,6 +9,8 @@ use crate::job::Job;
 
 mod floor;
 mod floor_tcp;
+mod mio_loops;
+mod monoio_tasks;
 mod ours;
 mod tokio_tasks;
 
@@ -26,6 +28,11 @@ enum Kind {
     Floor(floor::Waiting),
     Ours(BackendKind),
     Tokio,
+    Mio,
+    QuinnUdp,
+    Monoio,
+    /// In a program of its own.
+    Predecessor,
 }
 
 /// What all others are compared with.
@@ -50,7 +57,15 @@ impl Contestant {
             };
             all.push(Self::new(&name, floor, Kind::Ours(backend)));
         }
-        all.push(Self::new(REFERENCE, FLOOR, Kind::Tokio));
+        let others = [
+            (REFERENCE, Kind::Tokio),
+            ("mio", Kind::Mio),
+            ("quinn-udp", Kind::QuinnUdp),
+            ("monoio", Kind::Monoio),
+            ("predecessor-poll", Kind::Predecessor),
+            ("predecessor-polling", Kind::Predecessor),
+        ];
+        all.extend(others.map(|(name, kind)| Self::new(name, FLOOR, kind)));
         all
     }
 
@@ -63,8 +78,14 @@ impl Contestant {
     }
 
     /// Whether it can do that at all.
-    pub const fn does(&self, _job: Job) -> bool {
-        true
+    pub const fn does(&self, job: Job) -> bool {
+        let has_streams = !matches!(self.kind, Kind::QuinnUdp | Kind::Predecessor);
+        has_streams || !matches!(job, Job::TcpEcho)
+    }
+
+    /// Whether it is in a program of its own.
+    pub const fn is_apart(&self) -> bool {
+        matches!(self.kind, Kind::Predecessor)
     }
 
     /// Does it until the process ends.
@@ -74,6 +95,10 @@ impl Contestant {
             (Kind::Floor(waiting), _) => floor::serve(waiting, job),
             (Kind::Ours(backend), _) => ours::serve(backend, job),
             (Kind::Tokio, _) => tokio_tasks::serve(job),
+            (Kind::Mio, _) => mio_loops::plain(job),
+            (Kind::QuinnUdp, _) => mio_loops::quinn(job),
+            (Kind::Monoio, _) => monoio_tasks::serve(job),
+            (Kind::Predecessor, _) => Err(io::Error::other("it is in a program of its own")),
         }
     }
 }

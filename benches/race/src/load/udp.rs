@@ -23,6 +23,8 @@ pub struct Peers {
     /// Their addresses; none if there is only the socket's own.
     sources: Vec<Ipv4Addr>,
     next: usize,
+    /// Questions that were asked.
+    questions: u64,
 }
 
 /// What is kept under way.
@@ -57,6 +59,7 @@ impl Peers {
                 (0..count).map(source).collect()
             },
             next: 0,
+            questions: 0,
         })
     }
 
@@ -213,22 +216,28 @@ pub(super) fn flood(
 }
 
 /// Asks a sink for its count, until it answers.
-fn ask(peers: &Peers, server: &Server) -> io::Result<u64> {
-    let mut answer = [0; 8];
+fn ask(peers: &mut Peers, server: &Server) -> io::Result<u64> {
     let begin = Instant::now();
+    peers.questions += 1;
+    let question = peers.questions.to_le_bytes();
     while begin.elapsed() < ANSWER_WAIT_MAX {
-        let question = [0; QUESTION_BYTES];
-        let asked = match peers.sources.is_empty() {
-            true => peers.socket.send(&question),
-            false => peers.socket.send_to(&question, server.address()),
+        let asked = if peers.sources.is_empty() {
+            peers.socket.send(&question)
+        } else {
+            peers.socket.send_to(&question, server.address())
         };
         asked?;
         let until = Instant::now() + QUESTION_WAIT;
         while Instant::now() < until {
-            if let Ok(8) = peers.socket.recv(&mut answer) {
-                // Those to the same question asked again.
-                while peers.socket.recv(&mut answer).is_ok() {}
-                return Ok(u64::from_le_bytes(answer));
+            let mut answer = [0; 2 * QUESTION_BYTES];
+            let Ok(len) = peers.socket.recv(&mut answer) else {
+                continue;
+            };
+            let (asked, count) = answer.split_at(QUESTION_BYTES);
+            // The same may be answered more than once, and later.
+            if len == answer.len() && asked == question {
+                let count = count.first_chunk().expect("as long as a number");
+                return Ok(u64::from_le_bytes(*count));
             }
         }
     }

@@ -12,7 +12,7 @@ use core::net::Ipv4Addr;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 
 use super::listening;
-use crate::job::{Job, QUESTION_BYTES, viewers};
+use crate::job::{Job, QUESTION_BYTES, answer, viewers};
 use crate::socket;
 use crate::sys::{Peer, Receive, Send, Sending};
 
@@ -132,9 +132,9 @@ fn echo(socket: &UdpSocket, batch: &Receive, got: usize, arrays: &mut Send) -> i
 fn count(socket: &UdpSocket, batch: &Receive, got: usize, counted: &mut u64) -> io::Result<()> {
     for index in 0..got {
         if batch.len(index) == QUESTION_BYTES {
-            let (mut answer, count) = (Send::new(1), counted.to_le_bytes());
-            let mut sending = answer.begin();
-            sending.push(Some(batch.peer(index)), None, None, &count);
+            let (mut arrays, answer) = (Send::new(1), answer(batch.bytes(index), *counted));
+            let mut sending = arrays.begin();
+            sending.push(Some(batch.peer(index)), None, None, &answer);
             send_all(sending, socket)?;
         } else {
             *counted += batch.datagrams(index) as u64;

@@ -17,7 +17,7 @@ use stillpoint::{
 };
 
 use super::listening;
-use crate::job::{Job, QUESTION_BYTES, viewers};
+use crate::job::{Job, QUESTION_BYTES, answer, viewers};
 
 pub fn serve(backend: BackendKind, job: Job) -> io::Result<()> {
     let started = Controller::start(RuntimeConfig::new(backend), spawn);
@@ -78,7 +78,7 @@ impl Udp {
         match self.job {
             Job::UdpEcho => self.outbox.reply(socket, run),
             Job::UdpSink if run.payload.len() == QUESTION_BYTES => {
-                let answer = Buffer::copy_from(&self.counted.to_le_bytes());
+                let answer = Buffer::copy_from(&answer(&run.payload, self.counted));
                 self.outbox
                     .transmit(Transmit::new(socket, run.peer, answer));
             }

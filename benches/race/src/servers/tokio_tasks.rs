@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::listening;
-use crate::job::{Job, QUESTION_BYTES, viewers};
+use crate::job::{Job, QUESTION_BYTES, answer, viewers};
 use crate::socket;
 
 pub fn serve(job: Job) -> io::Result<()> {
@@ -42,7 +42,8 @@ async fn udp_sink(socket: &UdpSocket) -> io::Result<()> {
     loop {
         let (len, peer) = socket.recv_from(&mut buffer).await?;
         if len == QUESTION_BYTES {
-            socket.send_to(&counted.to_le_bytes(), peer).await?;
+            let answer = answer(&buffer[..len], counted);
+            socket.send_to(&answer, peer).await?;
         } else {
             counted += 1;
         }

@@ -74,9 +74,9 @@ pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, Ta
 pub use mischief::{Decide, Mischief};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use recorder::{
-    Difference, Ending, RecordRing, RecordSink, Recordable, RecordedApp, RecordedBytes, Recorder,
-    RecorderMaker, RecorderStats, Recording, RecordingError, ReplayError, Replayed, Replayer,
-    Taken,
+    Difference, Ending, RecordBlock, RecordRing, RecordSink, Recordable, RecordedApp,
+    RecordedBytes, Recorder, RecorderMaker, RecorderStats, Recording, RecordingError, ReplayError,
+    Replayed, Replayer, Taken,
 };
 pub use room::StreamRoom;
 pub use slots::Key;

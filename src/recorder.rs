@@ -24,6 +24,7 @@ use crate::time::Timestamp;
 use crate::transmit::{Payload, TransmitBuffer};
 use crate::worker::{Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs};
 
+mod block;
 mod code;
 mod format;
 mod input;
@@ -34,16 +35,19 @@ mod output;
 mod recording;
 mod replay;
 mod ring;
+mod tape;
 
+pub use block::RecordBlock;
 pub use code::{Recordable, RecordedBytes};
-use format::{TURN_HEAD, kind};
+use format::kind;
+use input::Codec;
 pub use input::RecordedApp;
-use input::{Codec, NETWORK};
 use notes::Notes;
-use output::{Shortener, item};
+use output::item;
 pub use recording::{Ending, Recording, RecordingError};
 pub use replay::{Difference, ReplayError, Replayed, Replayer};
 pub use ring::{RecordRing, RecordSink, Taken};
+use tape::Tape;
 
 /// Writes down what a worker is given and what it gives out.
 ///
@@ -84,24 +88,6 @@ pub struct Recorder<A: App> {
     tape: Tape,
 }
 
-/// What is written.
-struct Tape {
-    sink: Box<dyn RecordSink>,
-    block: Vec<u8>,
-    block_bytes: usize,
-    /// Where the turn begins that is written now.
-    open: Option<usize>,
-    /// Turns in the block.
-    turns: u64,
-    /// Turns that the sink had no room for since it last had.
-    missing: u64,
-    lent_max: usize,
-    /// In a simulation.
-    notes: Option<Notes>,
-    short: Shortener,
-    stats: RecorderStats,
-}
-
 /// What a recorder has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -117,9 +103,6 @@ pub struct RecorderStats {
 
 /// Bytes that are lent to a task at the most, so that nobody need lend what a damaged recording says.
 const LENT_MAX: usize = 1 << 20;
-
-/// Bytes that one input and all that follows from it may take. What is longer is dropped.
-const TURN_BYTES_MAX: usize = 64 << 20;
 
 impl<A: RecordedApp> Recorder<A> {
     /// A recorder of the worker that is going to be made with `config`. In a simulation it changes
@@ -141,14 +124,13 @@ impl<A: App> Recorder<A> {
         input: WorkerInput<A>,
         outputs: &mut impl WorkerOutputs<A>,
     ) {
-        let start = self.tape.begin(now);
+        self.tape.begin(now);
         if let WorkerInput::Network(event) = &input {
-            self.tape.block.push(NETWORK);
-            Recordable::write(event, &mut self.tape.block);
+            self.tape.network(event);
         } else {
-            (self.codec.input)(&input, &mut self.tape.block);
+            (self.codec.input)(&input, &mut self.tape.block.bytes);
         }
-        self.tape.input_ends(start);
+        self.tape.input_ends();
         worker.handle_input(now, input, &mut self.observe(outputs));
         self.tape.end_turn(kind::TURN);
     }
@@ -163,11 +145,9 @@ impl<A: App> Recorder<A> {
         run: &mut DatagramRun,
         outputs: &mut impl WorkerOutputs<A>,
     ) {
-        let start = self.tape.begin(now);
-        self.tape.block.extend_from_slice(&[NETWORK, DATAGRAMS]);
-        socket.write(&mut self.tape.block);
-        Recordable::write(run, &mut self.tape.block);
-        self.tape.input_ends(start);
+        self.tape.begin(now);
+        self.tape.datagrams(socket, run);
+        self.tape.input_ends();
         worker.handle_datagrams(now, socket, run, &mut self.observe(outputs));
         self.tape.end_turn(kind::TURN);
     }
@@ -213,9 +193,6 @@ impl<A: App> fmt::Debug for Recorder<A> {
     }
 }
 
-/// The number of datagrams among what the network tells.
-const DATAGRAMS: u8 = 2;
-
 /// Makes recorders. A value that knows how the types of an application are written, for those who
 /// do not.
 pub struct RecorderMaker<A: App>(Codec<A>);
@@ -242,19 +219,7 @@ impl<A: App> RecorderMaker<A> {
     ) -> Recorder<A> {
         let (noted, notes) = Notes::of(config);
         sink.begin(format::head(config, noted));
-        let block_bytes = sink.block_bytes();
-        let tape = Tape {
-            sink,
-            block: Vec::with_capacity(block_bytes),
-            block_bytes,
-            open: None,
-            turns: 0,
-            missing: 0,
-            lent_max: 0,
-            notes,
-            short: Shortener::default(),
-            stats: RecorderStats::default(),
-        };
+        let tape = Tape::new(sink, notes);
         let codec = self.0;
         Recorder { codec, tape }
     }
@@ -269,120 +234,6 @@ impl<A: App> Clone for RecorderMaker<A> {
 impl<A: App> fmt::Debug for RecorderMaker<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RecorderMaker")
-    }
-}
-
-impl Tape {
-    /// Begins a turn. Where it begins in the block.
-    #[inline]
-    fn begin(&mut self, now: Timestamp) -> usize {
-        if self.open.is_some() {
-            self.end_turn(kind::BROKEN_TURN); // By a panic in the driver.
-        }
-        if self.block.len() >= self.block_bytes {
-            self.flush();
-        }
-        if self.missing > 0 && self.block.is_empty() {
-            format::write_gap(self.missing, &mut self.block);
-        }
-        self.stats.inputs += 1;
-        let start = format::begin(&mut self.block);
-        self.open = Some(start);
-        let mut head = [0; TURN_HEAD];
-        head[0] = kind::TURN;
-        head[1..9].copy_from_slice(&now.as_nanos().to_le_bytes());
-        self.block.extend_from_slice(&head);
-        start
-    }
-
-    /// Notes how long the input is that was written.
-    #[inline]
-    fn input_ends(&mut self, start: usize) {
-        let at = start + format::RECORD_HEAD + TURN_HEAD;
-        let len = u32::try_from(self.block.len() - at).unwrap_or(u32::MAX);
-        self.block[at - 4..at].copy_from_slice(&len.to_le_bytes());
-    }
-
-    /// Writes an item, in short form.
-    #[inline]
-    fn item(&mut self, kind: u8, bytes: &[u8]) {
-        let Some(start) = self.open else { return };
-        if self.block.len() - start > TURN_BYTES_MAX {
-            return; // The whole turn is dropped when it ends.
-        }
-        let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_le_bytes();
-        self.block.extend_from_slice(&[kind, len[0], len[1]]);
-        self.block
-            .extend_from_slice(&bytes[..bytes.len().min(u16::MAX.into())]);
-    }
-
-    #[cold]
-    fn write_notes(&mut self) {
-        while let Some(decision) = self.notes.as_ref().and_then(Notes::pop) {
-            self.item(item::DECIDED, &decision.to_le_bytes());
-        }
-    }
-
-    #[inline]
-    fn end_turn(&mut self, kind: u8) {
-        if self.notes.is_some() {
-            self.write_notes();
-        }
-        let Some(start) = self.open.take() else {
-            return;
-        };
-        if self.block.len() - start > TURN_BYTES_MAX {
-            self.block.truncate(start);
-            format::write_gap(1, &mut self.block);
-            self.stats.dropped += 1;
-            self.turns += 1;
-            return;
-        }
-        self.block[start + format::RECORD_HEAD] = kind;
-        format::end(start, &mut self.block);
-        self.turns += 1;
-    }
-
-    fn flush(&mut self) {
-        if self.block.is_empty() || self.open.is_some() {
-            return;
-        }
-        match self.sink.take(&mut self.block, self.turns) {
-            Taken::Kept => self.missing = 0,
-            Taken::Dropped => {
-                self.missing += self.turns;
-                self.stats.dropped += self.turns;
-            }
-        }
-        self.block.clear();
-        self.turns = 0;
-    }
-
-    fn end(&mut self) {
-        self.end_turn(kind::BROKEN_TURN);
-        self.flush();
-        if self.missing > 0 {
-            format::write_gap(self.missing, &mut self.block);
-        }
-        let start = format::begin(&mut self.block);
-        self.block.push(kind::END);
-        format::end(start, &mut self.block);
-        self.flush();
-    }
-
-    #[inline]
-    fn lent(&mut self, lent_max: usize) {
-        if lent_max != self.lent_max {
-            self.lent_max = lent_max;
-            self.item(item::LENT, &(lent_max as u64).to_le_bytes());
-        }
-    }
-
-    fn room(&mut self, worker: u16, room: usize) {
-        let mut fields = network::Fields::new();
-        fields.put(worker.to_le_bytes());
-        fields.put((room as u64).to_le_bytes());
-        self.item(item::ROOM, fields.bytes());
     }
 }
 
@@ -417,7 +268,7 @@ impl<A: App, O: WorkerOutputs<A>> WorkerOutputs<A> for Observed<'_, A, O> {
 
     fn push(&mut self, mut output: WorkerOutput<A>) {
         let mut short = core::mem::take(&mut self.tape.short);
-        let (kind, bytes) = short.output(&output);
+        let (kind, bytes) = short.output(&output, self.tape.given());
         self.tape.item(kind, bytes);
         self.tape.short = short;
         match &mut output {
@@ -444,8 +295,8 @@ impl<A: App, O: WorkerOutputs<A>> WorkerOutputs<A> for Observed<'_, A, O> {
 
     #[inline]
     fn transmit(&mut self, transmit: &mut Transmit) {
-        let fields = self.tape.short.transmit(transmit);
-        self.tape.item(item::TRANSMIT, fields.bytes());
+        let (kind, fields) = self.tape.short.transmit(transmit, self.tape.given());
+        self.tape.item(kind, fields.bytes());
         self.hand_on(&mut transmit.payload);
         self.outputs.transmit(transmit);
     }

@@ -3,9 +3,10 @@
 //! that a fuzzer comes behind them.
 
 use stillpoint::{
-    App, DatagramRun, Entropy, Input, NetworkEvent, Outbox, Output, RecordRing, Recorder,
-    Recording, Spawned, Spawner, Task, Timestamp, Token, TransmitBuffer, UdpOpen, Worker,
-    WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    App, Buffer, DatagramRun, Entropy, Input, NetworkCommand, NetworkEvent, Outbox, Output,
+    RecordRing, Recorder, Recording, SocketId, Spawned, Spawner, Task, Timestamp, Token,
+    TransmitBuffer, UdpBuffers, UdpOpen, Worker, WorkerConfig, WorkerInput, WorkerOutput,
+    WorkerOutputs,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -102,15 +103,22 @@ impl Task for Listener {
     }
 }
 
-/// Takes what comes.
-struct Nobody;
+/// Takes what comes, and notes the socket that is to be opened.
+#[derive(Default)]
+struct Driver {
+    opened: Option<SocketId>,
+}
 
-impl WorkerOutputs<Bold> for Nobody {
+impl WorkerOutputs<Bold> for Driver {
     fn lend(&mut self) -> TransmitBuffer<'_> {
         TransmitBuffer::new(&mut [])
     }
 
-    fn push(&mut self, _: WorkerOutput<Bold>) {}
+    fn push(&mut self, output: WorkerOutput<Bold>) {
+        if let WorkerOutput::Network(NetworkCommand::OpenUdp { socket, .. }) = output {
+            self.opened = Some(socket);
+        }
+    }
 }
 
 /// A recording to begin with, as bytes for [`run_bytes`]: whole, or as bodies to be mended.
@@ -123,19 +131,34 @@ pub fn seed(mended: bool) -> Vec<u8> {
     let address = core::net::SocketAddr::from(([192, 0, 2, 1], 7));
     let open = UdpOpen::new(Token(1), address);
     let mut now = 0;
+    let mut driver = Driver::default();
     let mut give = |input: WorkerInput<Bold>| {
         now += 1_000;
-        recorder.handle_input(&mut worker, Timestamp::from_nanos(now), input, &mut Nobody);
-        worker.tasks_of::<Listener>().map(|(task, _)| task).last()
+        let at = Timestamp::from_nanos(now);
+        recorder.handle_input(&mut worker, at, input, &mut driver);
+        let task = worker.tasks_of::<Listener>().map(|(task, _)| task).last();
+        (task, driver.opened)
     };
     give(WorkerInput::Spawn(None));
     give(WorkerInput::PeerJoined(1));
-    let task = give(WorkerInput::Spawn(Some(open))).expect("it lives");
+    let (task, socket) = give(WorkerInput::Spawn(Some(open)));
+    let (task, socket) = (task.expect("it lives"), socket.expect("it opens"));
+    let opened = NetworkEvent::UdpOpened {
+        socket,
+        token: Token(1),
+        local: address,
+        buffers: UdpBuffers::new(1, 2),
+    };
+    give(WorkerInput::Network(opened));
+    let payload = Buffer::copy_from(b"abcabc");
+    let run = DatagramRun::new(address, payload, 3);
+    give(WorkerInput::Network(NetworkEvent::Datagrams {
+        socket,
+        run,
+    }));
     let command = "speak".to_owned();
     give(WorkerInput::Command { task, command });
     give(WorkerInput::Timeout);
-    let payload = stillpoint::Buffer::copy_from(b"abcabc");
-    drop(DatagramRun::new(address, payload, 3));
     give(WorkerInput::Shutdown);
     give(WorkerInput::Timeout);
     recorder.end();
@@ -164,8 +187,8 @@ mod tests {
         let recordings = [seed(false)[1..].to_vec(), mend(&seed(true)[1..])];
         for bytes in recordings {
             let recording = Recording::from_bytes(bytes).unwrap();
-            assert_eq!(recording.inputs(), 7);
-            assert_eq!(recording.replay(make).unwrap().inputs, 7);
+            assert_eq!(recording.inputs(), 9);
+            assert_eq!(recording.replay(make).unwrap().inputs, 9);
         }
     }
 

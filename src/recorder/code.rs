@@ -209,7 +209,7 @@ fn write_counted(bytes: &[u8], to: &mut Vec<u8>) {
 }
 
 /// Writes a length. One that 32 bits do not hold is not read back, as nobody records 4 GiB at once.
-fn write_len(len: usize, to: &mut Vec<u8>) {
+pub(super) fn write_len(len: usize, to: &mut Vec<u8>) {
     u32::try_from(len).unwrap_or(u32::MAX).write(to);
 }
 

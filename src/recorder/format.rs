@@ -15,6 +15,9 @@
 //!
 //! A turn is one input with all that followed from it: the time, the length of the input in 32
 //! bits, the input, and items: see [`item`](super::output::item).
+//!
+//! The worker writes records without checksums, and hands them over so:
+//! see [`RecordBlock`](super::RecordBlock).
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -58,16 +61,26 @@ pub(super) fn begin(to: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Ends a record that begins at `start`.
+/// Ends a record that begins at `start`, and has `kept` bytes more than are there. Its checksum is
+/// still to be made: see [`seal`].
 #[inline]
-pub(super) fn end(start: usize, to: &mut [u8]) {
-    let record = &mut to[start..];
-    let Some((head, body)) = record.split_first_chunk_mut::<RECORD_HEAD>() else {
-        return;
-    };
-    let len = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    head[..4].copy_from_slice(&len.to_le_bytes());
-    head[4..].copy_from_slice(&checksum(body).to_le_bytes());
+pub(super) fn end(start: usize, to: &mut [u8], kept: usize) {
+    let len = to.len() - start - RECORD_HEAD + kept;
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    to[start..start + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+/// Makes the checksums of records, one behind the other.
+pub(super) fn seal(mut records: &mut [u8]) {
+    while let Some((head, rest)) = records.split_first_chunk_mut::<RECORD_HEAD>() {
+        let [a, b, c, d, ..] = *head;
+        let len = u32::from_le_bytes([a, b, c, d]) as usize;
+        let Some((body, rest)) = rest.split_at_mut_checked(len) else {
+            return;
+        };
+        head[4..].copy_from_slice(&checksum(body).to_le_bytes());
+        records = rest;
+    }
 }
 
 #[inline]
@@ -78,12 +91,12 @@ pub(super) fn checksum(body: &[u8]) -> u32 {
     }
 }
 
-/// Says that turns are missing.
+/// Says that turns are missing. Not sealed.
 pub(super) fn write_gap(turns: u64, to: &mut Vec<u8>) {
     let start = begin(to);
     to.push(kind::GAP);
     turns.write(to);
-    end(start, to);
+    end(start, to, 0);
 }
 
 /// The head of a recording of a worker that is set up like this.
@@ -98,7 +111,8 @@ pub(super) fn head(config: &WorkerConfig, noted: Noted) -> Vec<u8> {
     (config.pending_max, config.messages_max).write(&mut to);
     (config.subscriptions_max, config.requests_max).write(&mut to);
     (noted.mischief, noted.draws).write(&mut to);
-    end(start, &mut to);
+    end(start, &mut to, 0);
+    seal(&mut to[start..]);
     to
 }
 

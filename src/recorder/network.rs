@@ -3,14 +3,17 @@
 use core::net::{IpAddr, SocketAddr};
 
 use super::code::{Recordable, RecordedBytes};
+use super::input::NETWORK;
 use crate::buffer::Buffer;
 use crate::datagram::DatagramRun;
 use crate::device::{
     DeviceError, MalformedPacket, Packet, PacketOffload, PartialChecksum, SegmentProtocol,
     Segmentation,
 };
+use crate::id::SocketId;
 use crate::net::{NetworkError, NetworkEvent};
 use crate::recordable;
+use crate::slots::Key;
 use crate::stream::IncomingId;
 use crate::traffic::{Dscp, Ecn};
 use crate::udp::{Interface, InterfaceIndex, Membership, UdpBuffers};
@@ -123,17 +126,25 @@ impl Recordable for IncomingId {
     }
 }
 
-/// What comes most often: all but the payload is put together on the stack and written in one go.
+/// The numbers of what comes with a payload.
+const DATAGRAMS: u8 = 2;
+pub(super) const RECEIVED: u8 = 15;
+pub(super) const PACKET: u8 = 22;
+
+/// What comes most often, as it is written: all but the payload, put together on the stack.
+#[inline]
+pub(super) fn datagrams(socket: SocketId, run: &DatagramRun) -> Fields {
+    let mut fields = Fields::new();
+    fields.put([NETWORK, DATAGRAMS]);
+    fields.id(socket.worker, socket.key);
+    fields.run(run);
+    fields
+}
+
 impl Recordable for DatagramRun {
-    #[inline]
     fn write(&self, to: &mut Vec<u8>) {
         let mut fields = Fields::new();
-        fields.address(&self.peer);
-        fields.ip(self.local);
-        fields.number(self.interface.map_or(0, InterfaceIndex::number));
-        fields.put([self.dscp.traffic_class(self.ecn)]);
-        fields.len(self.segment_size);
-        fields.len(self.payload.len());
+        fields.run(self);
         to.extend_from_slice(fields.bytes());
         to.extend_from_slice(&self.payload);
     }
@@ -189,6 +200,24 @@ impl Fields {
     }
 
     #[inline]
+    pub(super) fn id(&mut self, worker: u16, key: Key) {
+        self.put(worker.to_le_bytes());
+        self.number(key.slot);
+        self.number(key.generation);
+    }
+
+    /// All of it but the bytes of its payload.
+    #[inline]
+    fn run(&mut self, run: &DatagramRun) {
+        self.address(&run.peer);
+        self.ip(run.local);
+        self.number(run.interface.map_or(0, InterfaceIndex::number));
+        self.put([run.dscp.traffic_class(run.ecn)]);
+        self.len(run.segment_size);
+        self.len(run.payload.len());
+    }
+
+    #[inline]
     pub(super) fn number(&mut self, number: u32) {
         self.put(number.to_le_bytes());
     }
@@ -238,8 +267,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::id::SocketId;
-    use crate::slots::Key;
 
     proptest! {
         #[test]

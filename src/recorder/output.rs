@@ -3,6 +3,7 @@
 
 use core::fmt::Write;
 use core::net::SocketAddr;
+use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -20,7 +21,13 @@ use crate::transmit::Payload;
 use crate::worker::WorkerOutput;
 
 /// What an item of a turn is. An item is this, the number of its bytes in 16 bits, and the bytes.
+///
+/// What has a payload ends with its length and its hash; or, if it is [`GIVEN`](item::GIVEN), with
+/// where it is in the bytes of the input, and its length.
 pub(super) mod item {
+    /// Added to those whose payload came with the input.
+    pub(in super::super) const GIVEN: u8 = 0x80;
+
     /// Datagrams to be sent.
     pub(in super::super) const TRANSMIT: u8 = 0;
     /// Bytes to a stream.
@@ -44,6 +51,55 @@ pub(super) mod item {
 /// Bytes of a text that are kept; its hash is of all.
 const TEXT_MAX: usize = 400;
 
+/// The payload that came with an input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Where it was in memory.
+    pub(super) address: usize,
+    /// Where it is in the bytes of the input.
+    pub(super) at: usize,
+    /// Whether it is in that memory still, as it was.
+    pub(super) kept: bool,
+}
+
+impl Given<'_> {
+    /// Where `bytes` are in the input, if they are there, and are found at a glance.
+    #[inline]
+    fn place(&self, bytes: &[u8]) -> Option<usize> {
+        let all = self.bytes.len();
+        let within = bytes.as_ptr().addr().wrapping_sub(self.address);
+        let same_memory = within <= all && bytes.len() <= all - within;
+        let from = match same_memory {
+            true if self.kept => return Some(self.at + within),
+            true => within,
+            false if bytes.len() == all => 0,
+            false => return None,
+        };
+        // A task may have changed it where it was, and then it is another.
+        (self.bytes[from..from + bytes.len()] == *bytes).then_some(self.at + from)
+    }
+}
+
+/// An item as it would be had its payload not come with `input`.
+pub(super) fn canonical<'a>(
+    kind: u8,
+    bytes: &'a [u8],
+    input: &[u8],
+) -> Option<(u8, Cow<'a, [u8]>)> {
+    let kind = match kind {
+        given @ item::GIVEN.. => given - item::GIVEN,
+        other => return Some((other, Cow::Borrowed(bytes))),
+    };
+    let (fields, place) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
+    let (at, len) = <(u32, u32)>::read(&mut RecordedBytes::new(place))?;
+    let payload = input.get(at as usize..)?.get(..len as usize)?;
+    let mut whole = fields.to_vec();
+    len.write(&mut whole);
+    xxh3_64(payload).write(&mut whole);
+    Some((kind, Cow::Owned(whole)))
+}
+
 /// Where short forms are made.
 #[derive(Debug, Default)]
 pub(super) struct Shortener {
@@ -61,21 +117,25 @@ impl Shortener {
         }
     }
 
-    /// Length and hash of a payload.
+    /// Ends an item of this kind with its payload. The kind it is then.
     #[inline]
-    fn hash(&self, payload: &Payload, to: &mut Fields) {
+    fn end(&self, kind: u8, payload: &Payload, given: Option<Given<'_>>, to: &mut Fields) -> u8 {
         let bytes = self.payload(payload);
+        if let Some(at) = given.and_then(|given| given.place(bytes)) {
+            to.len(at);
+            to.len(bytes.len());
+            return kind + item::GIVEN;
+        }
         to.len(bytes.len());
         to.put(xxh3_64(bytes).to_le_bytes());
+        kind
     }
 
+    /// What it is, and its short form.
     #[inline]
-    pub(super) fn transmit(&self, transmit: &Transmit) -> Fields {
+    pub(super) fn transmit(&self, transmit: &Transmit, given: Option<Given<'_>>) -> (u8, Fields) {
         let mut fields = Fields::new();
-        let socket = transmit.socket;
-        fields.put(socket.worker.to_le_bytes());
-        fields.number(socket.key.slot);
-        fields.number(socket.key.generation);
+        fields.id(transmit.socket.worker, transmit.socket.key);
         fields.address(&transmit.peer);
         fields.ip(transmit.source);
         let class = transmit.dscp.unwrap_or_default();
@@ -84,20 +144,22 @@ impl Shortener {
             class.traffic_class(transmit.ecn),
         ]);
         fields.len(transmit.segment_size);
-        self.hash(&transmit.payload, &mut fields);
-        fields
+        let kind = self.end(item::TRANSMIT, &transmit.payload, given, &mut fields);
+        (kind, fields)
     }
 
     /// What it is, and its short form.
-    pub(super) fn output<A: App>(&mut self, output: &WorkerOutput<A>) -> (u8, &[u8]) {
-        let fields = match output {
+    pub(super) fn output<A: App>(
+        &mut self,
+        output: &WorkerOutput<A>,
+        given: Option<Given<'_>>,
+    ) -> (u8, &[u8]) {
+        let (kind, fields) = match output {
             WorkerOutput::Network(NetworkCommand::Transmit(transmit)) => {
-                (item::TRANSMIT, self.transmit(transmit))
+                self.transmit(transmit, given)
             }
-            WorkerOutput::Network(NetworkCommand::Write(write)) => (item::WRITE, self.write(write)),
-            WorkerOutput::Network(NetworkCommand::Packet(packet)) => {
-                (item::PACKET, self.packet(packet))
-            }
+            WorkerOutput::Network(NetworkCommand::Write(write)) => self.write(write, given),
+            WorkerOutput::Network(NetworkCommand::Packet(packet)) => self.packet(packet, given),
             other @ (WorkerOutput::Network(_)
             | WorkerOutput::Report { .. }
             | WorkerOutput::Started { .. }
@@ -114,26 +176,20 @@ impl Shortener {
             }
         };
         self.bytes.clear();
-        self.bytes.extend_from_slice(fields.1.bytes());
-        (fields.0, &self.bytes)
+        self.bytes.extend_from_slice(fields.bytes());
+        (kind, &self.bytes)
     }
 
-    fn write(&self, write: &StreamWrite) -> Fields {
+    fn write(&self, write: &StreamWrite, given: Option<Given<'_>>) -> (u8, Fields) {
         let mut fields = Fields::new();
-        let stream = write.stream;
-        fields.put(stream.worker.to_le_bytes());
-        fields.number(stream.key.slot);
-        fields.number(stream.key.generation);
-        self.hash(&write.payload, &mut fields);
-        fields
+        fields.id(write.stream.worker, write.stream.key);
+        let kind = self.end(item::WRITE, &write.payload, given, &mut fields);
+        (kind, fields)
     }
 
-    fn packet(&self, packet: &PacketTransmit) -> Fields {
+    fn packet(&self, packet: &PacketTransmit, given: Option<Given<'_>>) -> (u8, Fields) {
         let mut fields = Fields::new();
-        let device = packet.device;
-        fields.put(device.worker.to_le_bytes());
-        fields.number(device.key.slot);
-        fields.number(device.key.generation);
+        fields.id(packet.device.worker, packet.device.key);
         let offload = packet.offload;
         fields.put([
             u8::from(offload.segmentation.is_some()),
@@ -158,8 +214,8 @@ impl Shortener {
             fields.put(start.to_le_bytes());
             fields.put(offset.to_le_bytes());
         }
-        self.hash(&packet.payload, &mut fields);
-        fields
+        let kind = self.end(item::PACKET, &packet.payload, given, &mut fields);
+        (kind, fields)
     }
 
     /// The hash of the text, and its beginning.

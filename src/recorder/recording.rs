@@ -1,6 +1,7 @@
 //! Recordings, read back.
 
 use core::fmt;
+use std::borrow::Cow;
 
 use super::code::{Recordable, RecordedBytes};
 use super::format::{self, MAGIC, RECORD_HEAD, VERSION, kind};
@@ -294,23 +295,32 @@ pub(super) struct Turn<'a> {
 
 /// What followed from an input, in order: what each is, and its bytes.
 #[derive(Clone)]
-pub(super) struct Items<'a>(RecordedBytes<'a>);
+pub(super) struct Items<'a> {
+    input: &'a [u8],
+    rest: RecordedBytes<'a>,
+}
 
 impl<'a> Items<'a> {
-    pub(super) const NONE: Self = Self(RecordedBytes::new(&[]));
+    pub(super) const NONE: Self = Self {
+        input: &[],
+        rest: RecordedBytes::new(&[]),
+    };
 
     /// What comes next, which is left there.
-    pub(super) fn peek(&self) -> Option<(u8, &'a [u8])> {
+    pub(super) fn peek(&self) -> Option<(u8, Cow<'a, [u8]>)> {
         self.clone().next()
     }
 }
 
 impl<'a> Iterator for Items<'a> {
-    type Item = (u8, &'a [u8]);
+    type Item = (u8, Cow<'a, [u8]>);
 
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (kind, len) = <(u8, u16)>::read(&mut self.0)?;
-        Some((kind, self.0.take(len.into())?))
+    fn next(&mut self) -> Option<(u8, Cow<'a, [u8]>)> {
+        let rest = &mut self.rest.clone();
+        let (kind, len) = <(u8, u16)>::read(rest)?;
+        let item = output::canonical(kind, rest.take(len.into())?, self.input)?;
+        self.rest = rest.clone();
+        Some(item)
     }
 }
 
@@ -332,7 +342,10 @@ impl<'a> Entry<'a> {
         let now = Timestamp::read(from)?;
         let len = u32::read(from)? as usize;
         let input = from.take(len)?;
-        let mut items = Items(from.clone());
+        let mut items = Items {
+            input,
+            rest: from.clone(),
+        };
         let turn = Turn {
             broken: kind == kind::BROKEN_TURN,
             now,
@@ -341,9 +354,9 @@ impl<'a> Entry<'a> {
         };
         // What nobody can say is no item.
         for (kind, bytes) in items.by_ref() {
-            output::describe(kind, bytes)?;
+            output::describe(kind, &bytes)?;
         }
-        items.0.is_empty().then_some(Self::Turn(turn))
+        items.rest.is_empty().then_some(Self::Turn(turn))
     }
 }
 
@@ -374,7 +387,7 @@ impl Turn<'_> {
         )];
         let items = self.items.clone();
         lines.extend(items.filter_map(|(kind, bytes)| {
-            let text = output::describe(kind, bytes)?;
+            let text = output::describe(kind, &bytes)?;
             Some(format!("    {text}"))
         }));
         lines

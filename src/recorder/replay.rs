@@ -236,7 +236,7 @@ impl<'a> Check<'a> {
         self.notes.clear();
         for (kind, bytes) in turn.items.clone() {
             if kind == item::DECIDED
-                && let Some(decision) = u64::read(&mut RecordedBytes::new(bytes))
+                && let Some(decision) = u64::read(&mut RecordedBytes::new(&bytes))
             {
                 self.notes.push(decision);
             }
@@ -248,7 +248,7 @@ impl<'a> Check<'a> {
     /// Takes what was noted of lent memory and of decisions, which are no output.
     fn skip_notes(&mut self) {
         while let Some((kind @ (item::LENT | item::DECIDED), bytes)) = self.turn.items.peek() {
-            let len = usize::read(&mut RecordedBytes::new(bytes));
+            let len = usize::read(&mut RecordedBytes::new(&bytes));
             if kind == item::LENT {
                 self.lent_max = len.unwrap_or_default().min(LENT_MAX);
             }
@@ -264,10 +264,10 @@ impl<'a> Check<'a> {
             return;
         }
         match self.turn.items.next() {
-            Some(next) if next == (kind, bytes) => self.same += 1,
+            Some((same, recorded)) if same == kind && *recorded == *bytes => self.same += 1,
             None if self.turn.broken => {}
             next => {
-                let recorded = next.and_then(|(kind, bytes)| output::describe(kind, bytes));
+                let recorded = next.and_then(|(kind, bytes)| output::describe(kind, &bytes));
                 self.differ(recorded, output::describe(kind, bytes));
             }
         }
@@ -290,7 +290,7 @@ impl<'a> Check<'a> {
         if self.difference.is_none()
             && let Some((kind, bytes)) = self.turn.items.next()
         {
-            self.differ(output::describe(kind, bytes), None);
+            self.differ(output::describe(kind, &bytes), None);
         }
         self.difference.take()
     }
@@ -304,20 +304,20 @@ impl<A: RecordedApp> WorkerOutputs<A> for Check<'_> {
 
     fn push(&mut self, output: WorkerOutput<A>) {
         let mut short = core::mem::take(&mut self.short);
-        let (kind, bytes) = short.output(&output);
+        let (kind, bytes) = short.output(&output, None);
         self.compare(kind, bytes);
         self.short = short;
     }
 
     fn transmit(&mut self, transmit: &mut Transmit) {
-        let fields = self.short.transmit(transmit);
-        self.compare(item::TRANSMIT, fields.bytes());
+        let (kind, fields) = self.short.transmit(transmit, None);
+        self.compare(kind, fields.bytes());
     }
 
     fn bus_room(&mut self, worker: u16) -> usize {
         self.skip_notes();
         if let Some((item::ROOM, bytes)) = self.turn.items.peek()
-            && let Some((asked, room)) = <(u16, usize)>::read(&mut RecordedBytes::new(bytes))
+            && let Some((asked, room)) = <(u16, usize)>::read(&mut RecordedBytes::new(&bytes))
             && asked == worker
         {
             self.turn.items.next();
@@ -325,7 +325,7 @@ impl<A: RecordedApp> WorkerOutputs<A> for Check<'_> {
         }
         if self.difference.is_none() && !self.turn.broken {
             let next = self.turn.items.peek();
-            let recorded = next.and_then(|(kind, bytes)| output::describe(kind, bytes));
+            let recorded = next.and_then(|(kind, bytes)| output::describe(kind, &bytes));
             self.differ(recorded, Some(format!("asks for room to worker {worker}")));
         }
         0

@@ -4,7 +4,8 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::format::write_gap;
+use super::block::RecordBlock;
+use super::format;
 
 /// Where a [`Recorder`](super::Recorder) puts what it has written.
 pub trait RecordSink {
@@ -16,9 +17,9 @@ pub trait RecordSink {
     /// Takes the head of the recording, before everything else.
     fn begin(&mut self, head: Vec<u8>);
 
-    /// Takes a block of whole records, which hold `turns` turns, and leaves an empty vector for the
-    /// next block, best of all one with memory. Never waits.
-    fn take(&mut self, block: &mut Vec<u8>, turns: u64) -> Taken;
+    /// Takes a block of whole records, and leaves an empty one for the next, best of all one with
+    /// memory. Never waits.
+    fn take(&mut self, block: &mut RecordBlock) -> Taken;
 }
 
 /// The most that an empty block has memory for.
@@ -47,25 +48,13 @@ pub struct RecordRing(Arc<Mutex<Ring>>);
 struct Ring {
     bytes_max: usize,
     head: Vec<u8>,
-    blocks: VecDeque<Block>,
+    /// Shared with those who write them down meanwhile.
+    blocks: VecDeque<Arc<RecordBlock>>,
     /// Memory of all blocks.
     bytes: usize,
     turns: u64,
     /// Turns that are overwritten.
     lost: u64,
-}
-
-struct Block {
-    /// Shared with those who write it down meanwhile.
-    bytes: Arc<Vec<u8>>,
-    turns: u64,
-}
-
-impl Block {
-    /// What it takes in memory, in bytes.
-    fn memory(&self) -> usize {
-        self.bytes.capacity() + size_of::<Self>() + size_of::<Vec<u8>>()
-    }
 }
 
 impl RecordRing {
@@ -88,20 +77,21 @@ impl RecordRing {
         let (mut bytes, blocks) = self.parts();
         bytes.reserve(blocks.iter().map(|block| block.len()).sum());
         for block in blocks {
-            bytes.extend_from_slice(&block);
+            block.write_to(&mut bytes);
         }
         bytes
     }
 
     /// The same in parts, which are copied without keeping the recorder from writing.
-    pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Arc<Vec<u8>>>) {
+    pub(crate) fn parts(&self) -> (Vec<u8>, Vec<Arc<RecordBlock>>) {
         let ring = self.lock();
         let mut head = ring.head.clone();
         if ring.lost > 0 {
-            write_gap(ring.lost, &mut head);
+            let start = head.len();
+            format::write_gap(ring.lost, &mut head);
+            format::seal(&mut head[start..]);
         }
-        let blocks = ring.blocks.iter().map(|block| Arc::clone(&block.bytes));
-        (head, blocks.collect())
+        (head, ring.blocks.iter().map(Arc::clone).collect())
     }
 
     /// How many turns were overwritten.
@@ -131,41 +121,36 @@ impl RecordSink for RecordRing {
         self.lock().head = head;
     }
 
-    fn take(&mut self, block: &mut Vec<u8>, turns: u64) -> Taken {
-        let capacity = block.capacity();
-        let bytes = if block.len() < capacity / 2 {
+    fn take(&mut self, block: &mut RecordBlock) -> Taken {
+        let capacity = block.bytes.capacity();
+        let mut new = core::mem::take(block);
+        if new.bytes.len() < capacity / 2 {
             // Handed over before it was full: it shall not take the room of one that is.
-            let bytes = block.as_slice().to_vec();
-            block.clear();
-            bytes
-        } else {
-            core::mem::take(block)
-        };
+            block.bytes = new.bytes.clone();
+            core::mem::swap(&mut block.bytes, &mut new.bytes);
+            block.bytes.clear();
+            new.shrink();
+        }
         let mut free = None;
         let mut ring = self.lock();
-        let new = Block {
-            bytes: Arc::new(bytes),
-            turns,
-        };
         ring.bytes += new.memory();
-        ring.turns += turns;
-        ring.blocks.push_back(new);
+        ring.turns += new.turns();
+        ring.blocks.push_back(Arc::new(new));
         while ring.bytes > ring.bytes_max
             && ring.blocks.len() > 1
             && let Some(old) = ring.blocks.pop_front()
         {
             ring.bytes -= old.memory();
-            ring.turns -= old.turns;
-            ring.lost += old.turns;
+            ring.turns -= old.turns();
+            ring.lost += old.turns();
             // Unless somebody still writes it down.
-            free = free.or_else(|| Arc::into_inner(old.bytes));
+            free = free.or_else(|| Arc::into_inner(old));
         }
         drop(ring);
-        if block.capacity() == 0 {
-            let mut next = free.unwrap_or_default();
-            next.clear();
-            next.reserve_exact(capacity.min(BLOCK_BYTES_MAX));
-            *block = next;
+        if block.bytes.capacity() == 0 {
+            *block = free.unwrap_or_default();
+            block.clear();
+            block.bytes.reserve_exact(capacity.min(BLOCK_BYTES_MAX));
         }
         Taken::Kept
     }

@@ -13,15 +13,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::clock::SystemClock;
 use super::doorbell::Doorbell;
 use super::record::{Asked, name};
-use crate::recorder::{RecordSink, Taken};
+use crate::recorder::{RecordBlock, RecordSink, Taken};
 use crate::time::{Clock, Timestamp};
 
 /// Takes a worker's records to a file, through a thread.
 pub(super) struct FileSink {
     /// `None` once nothing more comes.
     full: Option<Sender<Job>>,
-    free: Receiver<Vec<u8>>,
-    /// Blocks that there are, and may be.
+    free: Receiver<RecordBlock>,
+    /// Blocks that there are, and may be. Each keeps about as much again of received payloads.
     blocks: usize,
     blocks_max: usize,
     state: FileState,
@@ -30,7 +30,8 @@ pub(super) struct FileSink {
 
 /// What a worker has for the thread that writes.
 enum Job {
-    Write(Vec<u8>),
+    Head(Vec<u8>),
+    Write(RecordBlock),
     /// Something waits in the worker: it is to be asked for it after a while.
     Announced,
 }
@@ -91,15 +92,16 @@ impl FileSink {
         let shown = folder.display();
         let file =
             create(folder, worker).map_err(|error| format!("recording in {shown}: {error}"))?;
-        let blocks_max = (queue_bytes_max / BLOCK_BYTES).max(2);
-        // Never full: there are no more blocks, and one thing to announce.
-        let (full, full_end) = bounded(blocks_max + 2);
+        let blocks_max = (queue_bytes_max / (2 * BLOCK_BYTES)).max(2);
+        // Never full: there are no more blocks, the head, and one thing to announce.
+        let (full, full_end) = bounded(blocks_max + 3);
         let (free_end, free) = bounded(blocks_max + 1);
         let state = FileState::default();
         let writer = Writer {
             file,
             full: full_end,
             free: free_end,
+            room: Vec::new(),
             state: state.clone(),
             nudge,
         };
@@ -124,9 +126,9 @@ impl FileSink {
         Announcer(self.full.clone())
     }
 
-    fn send(&self, block: Vec<u8>) {
+    fn send(&self, job: Job) {
         if let Some(full) = &self.full {
-            drop(full.try_send(Job::Write(block)));
+            drop(full.try_send(job));
         }
     }
 }
@@ -139,26 +141,22 @@ impl RecordSink for FileSink {
     }
 
     fn begin(&mut self, head: Vec<u8>) {
-        self.blocks += 1;
-        self.send(head);
+        self.send(Job::Head(head));
     }
 
-    fn take(&mut self, block: &mut Vec<u8>, _: u64) -> Taken {
+    fn take(&mut self, block: &mut RecordBlock) -> Taken {
         if self.state.0.failed.load(Ordering::Acquire) {
             return Taken::Dropped;
         }
         let next = match self.free.try_recv() {
-            Ok(mut next) => {
-                next.clear();
-                next
-            }
+            Ok(next) => next,
             Err(_) if self.blocks < self.blocks_max => {
                 self.blocks += 1;
-                Vec::with_capacity(BLOCK_BYTES)
+                RecordBlock::with_capacity(BLOCK_BYTES)
             }
             Err(_) => return Taken::Dropped,
         };
-        self.send(core::mem::replace(block, next));
+        self.send(Job::Write(core::mem::replace(block, next)));
         Taken::Kept
     }
 }
@@ -178,7 +176,9 @@ impl Drop for FileSink {
 struct Writer {
     file: File,
     full: Receiver<Job>,
-    free: Sender<Vec<u8>>,
+    free: Sender<RecordBlock>,
+    /// Where blocks are put together.
+    room: Vec<u8>,
     state: FileState,
     nudge: Nudge,
 }
@@ -194,6 +194,7 @@ impl Writer {
                 Some(at) => self.full.recv_timeout(Timestamp::since(at, clock.now())),
             };
             match job {
+                Ok(Job::Head(head)) => write(&mut self.file, &self.state, &head),
                 Ok(Job::Write(block)) => self.write(block),
                 Ok(Job::Announced) => ask_at = Some(clock.now().after(self.nudge.delay_max)),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -207,13 +208,19 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, block: Vec<u8>) {
-        if !self.state.0.failed.load(Ordering::Relaxed)
-            && let Err(error) = self.file.write_all(&block)
-        {
-            self.state.fail(format!("recording: {error}"));
-        }
+    fn write(&mut self, mut block: RecordBlock) {
+        write(&mut self.file, &self.state, block.seal(&mut self.room));
+        block.clear();
         drop(self.free.try_send(block));
+    }
+}
+
+/// Writes to a file, unless that has failed before.
+fn write(file: &mut File, state: &FileState, bytes: &[u8]) {
+    if !state.0.failed.load(Ordering::Relaxed)
+        && let Err(error) = file.write_all(bytes)
+    {
+        state.fail(format!("recording: {error}"));
     }
 }
 
@@ -227,12 +234,15 @@ pub(super) fn write_all(
     folder: &Path,
     worker: u16,
     head: &[u8],
-    blocks: &[Arc<Vec<u8>>],
+    blocks: &[Arc<RecordBlock>],
 ) -> io::Result<()> {
     let mut file = create(folder, worker)?;
     file.write_all(head)?;
+    let mut room = Vec::new();
     for block in blocks {
-        file.write_all(block)?;
+        room.clear();
+        block.write_to(&mut room);
+        file.write_all(&room)?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use stillpoint::{
-    Ending, RecordRing, RecordSink, Recording, RecordingError, ReplayError, Replayer, Spawner,
-    Taken, Worker,
+    Ending, RecordBlock, RecordRing, RecordSink, Recording, RecordingError, ReplayError, Replayer,
+    Spawner, Taken, Worker,
 };
 
 use super::echo::{Driver, Echo, Server, make, record, recorded, recording};
@@ -207,10 +207,10 @@ impl RecordSink for Narrow {
         self.ring.begin(head);
     }
 
-    fn take(&mut self, block: &mut Vec<u8>, turns: u64) -> Taken {
+    fn take(&mut self, block: &mut RecordBlock) -> Taken {
         self.blocks += 1;
         if self.blocks % 3 == 1 {
-            return self.ring.take(block, turns);
+            return self.ring.take(block);
         }
         Taken::Dropped
     }

@@ -96,6 +96,10 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
+    pub(crate) fn socket(&self) -> Option<SocketId> {
+        self.socket.get()
+    }
+
     /// One that panics at the first output after so many.
     pub(crate) fn panicking(after: usize) -> Self {
         Self {

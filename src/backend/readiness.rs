@@ -1,4 +1,5 @@
 //! Waiting until descriptors are ready: all in which the socket backends differ.
+#![allow(unsafe_code, reason = "a promise that memory stays where it is")]
 
 use core::fmt;
 use std::os::fd::BorrowedFd;
@@ -47,8 +48,47 @@ pub(super) trait Readiness: fmt::Debug {
         0
     }
 
+    /// Messages that can be handed over together with the next wait.
+    fn sends_max(&mut self) -> usize {
+        0
+    }
+
+    /// Hands a message over together with the next wait.
+    ///
+    /// # Safety
+    ///
+    /// The header, and all that it points at, stays where and as it is until the next wait has
+    /// returned; for ever if [`Readiness::sent`] says so.
+    unsafe fn send(&mut self, _fd: BorrowedFd<'_>, _header: *const libc::msghdr, _link: Link) {
+        unreachable!("nobody asked whether there is room");
+    }
+
+    /// What came of the messages that the last wait has handed over, in their order.
+    fn sent(&mut self) -> Sent<'_> {
+        Sent::Known(&[])
+    }
+
     /// Ends a wait from another thread.
     fn waker(&self) -> Waker;
+}
+
+/// Whether a message is only sent if the one before it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    First,
+    BehindTheLast,
+}
+
+/// What came of messages.
+pub(super) enum Sent<'a> {
+    /// For each the bytes that were sent, or the negative number of the error.
+    Known(&'a [i32]),
+    /// Nobody knows, and the kernel may look at them at any time from now on.
+    #[cfg_attr(
+        not(all(feature = "io-uring", target_os = "linux")),
+        expect(dead_code, reason = "only a ring keeps what it was given")
+    )]
+    Lost,
 }
 
 /// What a set has received for a socket.

@@ -18,7 +18,7 @@ use core::time::Duration;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-use super::readiness::{Interest, Readiness, Ready, Taken, failed};
+use super::readiness::{Interest, Link, Readiness, Ready, Sent, Taken, failed};
 use super::sys::{Errno, Timeout, WakeKind, WakeSignal};
 use super::{BackendError, Waker};
 use crate::buffer::BufferPool;
@@ -30,12 +30,14 @@ mod name;
 mod operations;
 mod receive;
 mod ring;
+mod send;
 
 use buffers::Buffers;
 pub use config::IoUringConfig;
 use name::{Kind, Name};
 use receive::Receiving;
 use ring::{Completion, Ring, Wait};
+use send::Sends;
 
 /// Descriptors that wait in a ring.
 pub(super) struct UringSet {
@@ -61,6 +63,7 @@ pub(super) struct UringSet {
     number: u32,
     signal: Arc<WakeSignal>,
     waking: Waking,
+    sends: Sends,
     /// Datagrams that were received for sockets that are no more.
     undelivered: u64,
     /// Completions of an operation that is being ended; kept for its memory.
@@ -117,6 +120,7 @@ impl UringSet {
             number: 0,
             signal: Arc::new(signal),
             waking: Waking::No,
+            sends: Sends::new(),
             undelivered: 0,
             met: Vec::new(),
             failed: None,
@@ -246,6 +250,7 @@ impl UringSet {
             match name.kind {
                 Kind::Poll => self.polled(name, completion, ready),
                 Kind::Receive => self.received(name, completion, ready),
+                Kind::Send => self.sends.note(name, completion),
                 Kind::Wake => {
                     woken = true;
                     self.signal.lower();
@@ -332,37 +337,22 @@ impl Readiness for UringSet {
         timeout: Timeout,
         ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        self.turn += 1;
-        if self.waking == Waking::No {
-            self.begin_waking()?;
-        }
-        while let Some(id) = self.renewed.pop() {
-            self.end(id)?;
-            self.begin(id)?;
-        }
-        while let Some(id) = self.ended.pop() {
-            self.begin(id)?;
-            self.begin_receiving(id)?;
-        }
-        let mut woken = false;
-        if core::mem::replace(&mut self.settling, Settling::No) == Settling::Yes {
-            // They tell at once of their own end, or that a direction has ended, asked or not.
-            // Neither must end a wait.
-            self.ring.enter(Wait::No)?;
-            woken = self.gather(ready);
-        }
-        let found = self.tell_again(ready) || woken;
-        let timeout = if found || self.ring.has_any() {
-            Timeout::After(Duration::ZERO)
-        } else {
-            timeout
-        };
-        self.ring.enter(Wait::For(1, timeout))?;
-        self.gather(ready);
-        Ok(())
+        let waited = self.try_wait(timeout, ready);
+        self.finish_sends(waited, ready)
+    }
+
+    fn sends_max(&mut self) -> usize {
+        self.ring.room()
+    }
+
+    unsafe fn send(&mut self, fd: BorrowedFd<'_>, header: *const libc::msghdr, link: Link) {
+        // SAFETY: the caller's promise is the same.
+        let put = unsafe { self.sends.put(&mut self.ring, fd, header, link) };
+        self.note(put);
+    }
+
+    fn sent(&mut self) -> Sent<'_> {
+        self.sends.results()
     }
 
     fn take_received(&mut self, id: SocketId) -> Taken {
@@ -379,6 +369,68 @@ impl Readiness for UringSet {
 
     fn waker(&self) -> Waker {
         Waker::new(self.signal.clone())
+    }
+}
+
+impl UringSet {
+    fn try_wait(
+        &mut self,
+        timeout: Timeout,
+        ready: &mut Vec<(ResourceId, Ready)>,
+    ) -> Result<(), BackendError> {
+        // Before all others: a chain is not to be torn.
+        self.sends.finish(&mut self.ring)?;
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.turn += 1;
+        if self.waking == Waking::No {
+            self.begin_waking()?;
+        }
+        while let Some(id) = self.renewed.pop() {
+            self.end(id)?;
+            self.begin(id)?;
+        }
+        while let Some(id) = self.ended.pop() {
+            self.begin(id)?;
+            self.begin_receiving(id)?;
+        }
+        self.sends.finish(&mut self.ring)?;
+        let mut woken = false;
+        if core::mem::replace(&mut self.settling, Settling::No) == Settling::Yes {
+            // They tell at once of their own end, or that a direction has ended, asked or not.
+            // Neither must end a wait.
+            self.ring.enter(Wait::No)?;
+            woken = self.gather(ready);
+        }
+        let found = self.tell_again(ready) || woken;
+        let timeout = if found || self.ring.has_any() {
+            Timeout::After(Duration::ZERO)
+        } else {
+            timeout
+        };
+        // What is sent is done with at once, and none of it is what is waited for.
+        let count = self.sends.under_way() + 1;
+        self.ring.enter(Wait::For(count, timeout))?;
+        self.gather(ready);
+        Ok(())
+    }
+
+    /// Waits until it is known what came of each message: the kernel never waits for room.
+    fn finish_sends(
+        &mut self,
+        waited: Result<(), BackendError>,
+        ready: &mut Vec<(ResourceId, Ready)>,
+    ) -> Result<(), BackendError> {
+        let mut waited = waited;
+        while waited.is_ok() && self.sends.under_way() > 0 {
+            waited = self.ring.enter(Wait::For(1, Timeout::Forever));
+            self.gather(ready);
+        }
+        if self.sends.under_way() > 0 && self.ring.finish_all().is_err() {
+            self.sends.lose();
+        }
+        waited
     }
 }
 

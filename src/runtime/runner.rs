@@ -68,7 +68,11 @@ pub(super) fn run<A: App, B: Backend>(
             let outputs = &mut Outputs::new(backend.port(), lines);
             worker.handle_input(now, WorkerInput::Timeout, outputs);
         }
-        backend.flush()?;
+        if worker.is_stopped() {
+            backend.flush()?;
+        } else {
+            backend.flush_before_wait()?;
+        }
         lines.flush();
         worker.end_batch();
     }

@@ -55,6 +55,8 @@ impl Kind {
             Self::PolledRing => {
                 let mut config = config.clone();
                 config.io_uring = config.io_uring.polling(Duration::from_millis(1));
+                // That thread fills them whenever it likes, as if a socket's own were larger.
+                config.io_uring.buffers = 8;
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             Self::Simulator => unreachable!("sockets of another world"),

@@ -37,7 +37,9 @@ pub(crate) use multicast::{MembershipChange, change_membership};
 pub(crate) use options::udp_buffers;
 pub(crate) use poll::{PollFd, Timeout, WaitFor, wait};
 pub(crate) use receive::{ReceiveBatch, Received, Whole};
-pub(crate) use send::{Envelope, SendScratch};
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) use send::SEND_FLAGS;
+pub(crate) use send::{Envelope, SendBatch, SendScratch};
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use socket::refuse_runs;
 pub(crate) use socket::{open_udp, runs_supported};

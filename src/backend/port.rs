@@ -124,13 +124,14 @@ impl SocketPort {
     /// called when the wait is over.
     pub(super) fn send_with_wait(&mut self) {
         self.send_udp_with_wait();
-        self.flush_tcp();
+        self.send_tcp_with_wait();
         self.flush_devices();
     }
 
     /// Does what is to be done about what the last wait has sent.
     pub(super) fn settle(&mut self) {
-        self.settle_udp();
+        let others = self.settle_udp();
+        self.settle_tcp(others);
     }
 
     /// Sends what is queued, as far as the kernel takes it.

@@ -2,12 +2,12 @@
 #![allow(unsafe_code, reason = "a promise that memory stays where it is")]
 
 use core::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::sys::{Errno, Received, Timeout};
 use super::{BackendError, Waker};
 use crate::buffer::Buffer;
-use crate::id::{ResourceId, SocketId};
+use crate::id::{ListenerId, ResourceId, SocketId, StreamId};
 
 /// A set of descriptors that is waited for, in one way or another.
 ///
@@ -40,8 +40,23 @@ pub(super) trait Readiness: fmt::Debug {
         Taken::Ask
     }
 
-    /// A socket that was asked has nothing more.
-    fn asked(&mut self, _id: SocketId) {}
+    /// The same for a stream.
+    fn take_bytes(&mut self, _id: StreamId) -> TakenBytes {
+        TakenBytes::Ask
+    }
+
+    /// The same for a listener: the next connection.
+    fn take_accepted(&mut self, _id: ListenerId) -> Accepted {
+        Accepted::Ask
+    }
+
+    /// Buffers of the pool that are lent to the kernel.
+    fn buffers_lent(&self) -> usize {
+        0
+    }
+
+    /// One that was asked has nothing more.
+    fn asked(&mut self, _id: ResourceId) {}
 
     /// Datagrams that were received for sockets that are no more, since this was last asked.
     fn take_undelivered(&mut self) -> u64 {
@@ -104,6 +119,37 @@ pub(super) enum Taken {
     /// Nothing more, and the next wait tells of what comes later.
     Nothing,
     /// Nothing: the socket is to be asked itself.
+    Ask,
+}
+
+/// What a set has read from a stream.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_os = "linux")),
+    expect(dead_code, reason = "only a ring receives by itself")
+)]
+pub(super) enum TakenBytes {
+    /// Some bytes.
+    Bytes(Buffer),
+    /// The peer has ended its direction.
+    End,
+    Failed(Errno),
+    /// Nothing more, and the next wait tells of what comes later.
+    Nothing,
+    /// Nothing: the stream is to be asked itself.
+    Ask,
+}
+
+/// Whom a set has taken in.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_os = "linux")),
+    expect(dead_code, reason = "only a ring takes in by itself")
+)]
+pub(super) enum Accepted {
+    Connection(OwnedFd),
+    Failed(Errno),
+    /// Nobody more, and the next wait tells of those that come later.
+    Nothing,
+    /// Nobody: the listener is to be asked itself.
     Ask,
 }
 

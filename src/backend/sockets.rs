@@ -80,6 +80,12 @@ impl SocketBackend {
         })
     }
 
+    /// Buffers that it has lent to the kernel to receive into. They count as in use.
+    #[must_use]
+    pub fn buffers_lent(&self) -> usize {
+        self.port.readiness.buffers_lent()
+    }
+
     /// Which backend it is.
     #[must_use]
     pub const fn kind(&self) -> BackendKind {

@@ -355,7 +355,10 @@ impl Lab {
     /// Buffers in use on a host; in the simulator, in the world.
     pub(crate) fn buffers_in_use(&self, host: Host) -> usize {
         match &self.inner {
-            Inner::Sockets(machines) => machines[host.0].buffers.live(),
+            Inner::Sockets(machines) => {
+                let machine = &machines[host.0];
+                machine.buffers.live() - machine.backend.buffers_lent()
+            }
             Inner::Simulator(world, ..) => world.buffers_in_use(),
         }
     }

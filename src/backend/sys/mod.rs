@@ -44,8 +44,8 @@ pub(crate) use send::{Envelope, SendBatch, SendScratch};
 pub(crate) use socket::refuse_runs;
 pub(crate) use socket::{open_udp, runs_supported};
 pub(crate) use stream::{
-    WriteScratch, abort, accept, connect_tcp, end_write, is_acknowledged, listen_tcp, read,
-    stream_address,
+    GatherScratch, WriteScratch, abort, accept, accepted_from, connect_tcp, end_write,
+    is_acknowledged, listen_tcp, read, stream_address,
 };
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 pub(crate) use template::MessageTemplate;

@@ -105,14 +105,17 @@ impl SocketPort {
         }
     }
 
-    /// Does what is to be done about what the last wait has sent, or not sent.
-    pub(in crate::backend) fn settle_udp(&mut self) {
+    /// Does what is to be done about what the last wait has sent, or not sent. Says how many
+    /// messages that were.
+    pub(in crate::backend) fn settle_udp(&mut self) -> usize {
         if self.udp.together.is_empty() {
-            return;
+            return 0;
         }
         let mut rows = core::mem::take(&mut self.udp.together);
+        let messages = rows.iter().map(|row| row.messages).sum();
         let Sent::Known(results) = self.readiness.sent() else {
-            return self.abandon(&rows);
+            self.abandon(&rows);
+            return messages;
         };
         let mut sent = core::mem::take(&mut self.udp.sent);
         sent.clear();
@@ -131,6 +134,7 @@ impl SocketPort {
         rows.clear();
         (self.udp.together, self.udp.sent) = (rows, sent);
         self.udp.queue.clear();
+        messages
     }
 
     /// The kernel may look at the messages at any time from now on, so they stay where they are.

@@ -18,8 +18,10 @@ pub(super) enum Kind {
     Poll,
     /// Waits until the waker is used.
     Wake,
-    /// Receives datagrams.
+    /// Receives datagrams or bytes.
     Receive,
+    /// Takes connections in.
+    Accept,
     /// Sends a message.
     Send,
     /// Ends another one.
@@ -44,8 +46,9 @@ impl Name {
             0 => Kind::Poll,
             1 => Kind::Wake,
             2 => Kind::Receive,
-            3 => Kind::Send,
-            4 => Kind::Cancel,
+            3 => Kind::Accept,
+            4 => Kind::Send,
+            5 => Kind::Cancel,
             _ => return None,
         };
         let (slot, number) = split(name);
@@ -65,10 +68,11 @@ const SLOT_BITS: u32 = 28;
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 5] = [
+    const KINDS: [Kind; 6] = [
         Kind::Poll,
         Kind::Wake,
         Kind::Receive,
+        Kind::Accept,
         Kind::Send,
         Kind::Cancel,
     ];

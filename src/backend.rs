@@ -63,6 +63,15 @@ pub trait Backend {
     /// [`BackendError`] if the backend can do nothing more. Failures of single sends are events.
     fn flush(&mut self) -> Result<(), BackendError>;
 
+    /// The same just before a wait, to which it may be left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::flush`].
+    fn flush_before_wait(&mut self) -> Result<(), BackendError> {
+        self.flush()
+    }
+
     /// Waits for events until `until` (for ever if `None`; not at all if that has passed), for a
     /// [`Waker`], or for what it has to tell already. Hands at most a bounded batch of events from
     /// each source to `on_event`, one after the other, together with the time and the port that

@@ -80,6 +80,12 @@ impl SocketBackend {
         })
     }
 
+    /// Buffers that it has lent to the kernel to receive into. They count as in use.
+    #[must_use]
+    pub fn buffers_lent(&self) -> usize {
+        self.port.readiness.buffers_lent()
+    }
+
     /// Which backend it is.
     #[must_use]
     pub const fn kind(&self) -> BackendKind {
@@ -132,20 +138,26 @@ impl Backend for SocketBackend {
         Ok(())
     }
 
+    fn flush_before_wait(&mut self) -> Result<(), BackendError> {
+        Ok(()) // Each wait does.
+    }
+
     fn wait(
         &mut self,
         until: Option<Timestamp>,
         clock: &impl Clock,
         on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Result<Timestamp, BackendError> {
-        self.port.flush(); // What nobody flushed must not wait as long as we do.
+        self.port.send_with_wait(); // What nobody flushed must not wait as long as we do.
         let timers = &mut self.port.timers;
         if timers.are_to_begin() {
             timers.begin(clock.now());
         }
         let timeout = self.timeout(until, clock);
         self.ready.clear();
-        self.port.readiness.wait(timeout, &mut self.ready)?;
+        let waited = self.port.readiness.wait(timeout, &mut self.ready);
+        self.port.settle();
+        waited?;
         let now = clock.now();
         self.port.handle_timers(now);
         // What these cause waits for the next time, so that this ends.

@@ -18,24 +18,30 @@ use core::time::Duration;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-use super::readiness::{Interest, Readiness, Ready, Taken, failed};
+use super::readiness::{
+    Accepted, Interest, Link, Readiness, Ready, Sent, Taken, TakenBytes, failed,
+};
 use super::sys::{Errno, Timeout, WakeKind, WakeSignal};
 use super::{BackendError, Waker};
 use crate::buffer::BufferPool;
-use crate::id::{ResourceId, SocketId};
+use crate::id::{ListenerId, ResourceId, SocketId, StreamId};
 
+mod accept;
 mod buffers;
 mod config;
 mod name;
 mod operations;
 mod receive;
 mod ring;
+mod send;
 
+use accept::Accepting;
 use buffers::Buffers;
 pub use config::IoUringConfig;
 use name::{Kind, Name};
 use receive::Receiving;
 use ring::{Completion, Ring, Wait};
+use send::Sends;
 
 /// Descriptors that wait in a ring.
 pub(super) struct UringSet {
@@ -46,6 +52,7 @@ pub(super) struct UringSet {
     /// How many there are to be; none if the kernel does not know how to.
     buffers_max: u16,
     pool: BufferPool,
+    accepts: Accepts,
     /// By slots.
     watches: Vec<Option<Watch>>,
     /// Those whose operations are to begin again, and some that are no more.
@@ -61,6 +68,7 @@ pub(super) struct UringSet {
     number: u32,
     signal: Arc<WakeSignal>,
     waking: Waking,
+    sends: Sends,
     /// Datagrams that were received for sockets that are no more.
     undelivered: u64,
     /// Completions of an operation that is being ended; kept for its memory.
@@ -79,11 +87,21 @@ struct Watch {
     operation: Option<u32>,
     /// What was found last.
     last: Ready,
-    /// Set for a socket whose datagrams the kernel receives by itself.
+    /// Set if the kernel receives by itself.
     receiving: Option<Receiving>,
+    /// Set if the kernel takes connections in by itself.
+    accepting: Option<Accepting>,
     /// When that was, and where it is among all that was found then.
     turn: u64,
     place: usize,
+}
+
+/// Whether the kernel takes connections in by itself. A thread of the kernel would do so also while
+/// nobody asks for any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepts {
+    ByItself,
+    WhenAsked,
 }
 
 /// Whether operations were put in that tell at once of what nobody wants to know.
@@ -108,6 +126,11 @@ impl UringSet {
             buffers: None,
             buffers_max: config.buffers,
             pool: pool.clone(),
+            accepts: if config.buffers > 0 && config.polling.is_none() {
+                Accepts::ByItself
+            } else {
+                Accepts::WhenAsked
+            },
             watches: Vec::new(),
             ended: Vec::new(),
             renewed: Vec::new(),
@@ -117,6 +140,7 @@ impl UringSet {
             number: 0,
             signal: Arc::new(signal),
             waking: Waking::No,
+            sends: Sends::new(),
             undelivered: 0,
             met: Vec::new(),
             failed: None,
@@ -162,11 +186,7 @@ impl UringSet {
         let Some(watch) = watch(&mut self.watches, id) else {
             return Ok(());
         };
-        let mut events = watch.interest.events();
-        if watch.receiving.is_some() {
-            events = events.map(|events| events & !READABLE);
-        }
-        if let Some(events) = events
+        if let Some(events) = watch.events()
             && watch.operation.is_none()
         {
             watch.operation = Some(number);
@@ -193,6 +213,7 @@ impl UringSet {
 
     fn try_remove(&mut self, id: ResourceId) -> Result<(), BackendError> {
         self.end_receiving(id)?;
+        self.end_accepting(id)?;
         if let Some(name) = self.end(id)? {
             self.met.clear();
             self.ring.finish(name, &mut self.met)?;
@@ -204,11 +225,29 @@ impl UringSet {
     }
 
     fn try_change(&mut self, id: ResourceId, interest: Interest) -> Result<(), BackendError> {
-        self.end(id)?;
-        if let Some(watch) = watch(&mut self.watches, id) {
-            watch.interest = interest;
+        let Some(watch) = watch(&mut self.watches, id) else {
+            return Ok(());
+        };
+        let before = watch.events();
+        watch.interest = interest;
+        if watch.events() != before {
+            self.end(id)?;
+            self.begin(id)?;
         }
-        self.begin(id)
+        if interest.reads() {
+            self.resume_receiving(id)?;
+            self.begin_accepting(id)
+        } else {
+            self.pause_receiving(id)?;
+            self.pause_accepting(id)
+        }
+    }
+
+    /// Begins all that is wanted of a descriptor.
+    fn begin_all(&mut self, id: ResourceId) -> Result<(), BackendError> {
+        self.begin(id)?;
+        self.begin_receiving(id)?;
+        self.begin_accepting(id)
     }
 
     /// What went wrong is told by the next wait.
@@ -246,6 +285,11 @@ impl UringSet {
             match name.kind {
                 Kind::Poll => self.polled(name, completion, ready),
                 Kind::Receive => self.received(name, completion, ready),
+                Kind::Accept => {
+                    let accepted = self.accepted(name, completion, ready);
+                    self.note(accepted);
+                }
+                Kind::Send => self.sends.note(name, completion),
                 Kind::Wake => {
                     woken = true;
                     self.signal.lower();
@@ -297,7 +341,8 @@ impl Readiness for UringSet {
         if slot >= self.watches.len() {
             self.watches.resize_with(slot + 1, || None);
         }
-        let receiving = self.receives(id).then(Receiving::new);
+        let receiving = Receiving::of(id).filter(|_| self.receives());
+        let accepting = Accepting::of(id).filter(|_| self.accepts == Accepts::ByItself);
         self.watches[slot] = Some(Watch {
             id,
             fd: fd.as_raw_fd(),
@@ -305,10 +350,11 @@ impl Readiness for UringSet {
             operation: None,
             last: Ready::NOTHING,
             receiving,
+            accepting,
             turn: 0,
             place: 0,
         });
-        let begun = self.begin(id).and_then(|()| self.begin_receiving(id));
+        let begun = self.begin_all(id);
         self.note(begun);
         Ok(())
     }
@@ -332,6 +378,61 @@ impl Readiness for UringSet {
         timeout: Timeout,
         ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError> {
+        let waited = self.try_wait(timeout, ready);
+        self.finish_sends(waited, ready)
+    }
+
+    fn sends_max(&mut self) -> usize {
+        self.ring.room()
+    }
+
+    unsafe fn send(&mut self, fd: BorrowedFd<'_>, header: *const libc::msghdr, link: Link) {
+        // SAFETY: the caller's promise is the same.
+        let put = unsafe { self.sends.put(&mut self.ring, fd, header, link) };
+        self.note(put);
+    }
+
+    fn sent(&mut self) -> Sent<'_> {
+        self.sends.results()
+    }
+
+    fn take_received(&mut self, id: SocketId) -> Taken {
+        self.take_datagrams(id)
+    }
+
+    fn take_bytes(&mut self, id: StreamId) -> TakenBytes {
+        Self::take_bytes(self, id)
+    }
+
+    fn take_accepted(&mut self, id: ListenerId) -> Accepted {
+        self.take_one_accepted(id)
+    }
+
+    fn buffers_lent(&self) -> usize {
+        self.buffers.as_ref().map_or(0, |buffers| buffers.count())
+    }
+
+    fn asked(&mut self, id: ResourceId) {
+        self.receive_again(id);
+    }
+
+    fn take_undelivered(&mut self) -> u64 {
+        core::mem::take(&mut self.undelivered)
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::new(self.signal.clone())
+    }
+}
+
+impl UringSet {
+    fn try_wait(
+        &mut self,
+        timeout: Timeout,
+        ready: &mut Vec<(ResourceId, Ready)>,
+    ) -> Result<(), BackendError> {
+        // Before all others: a chain is not to be torn.
+        self.sends.finish(&mut self.ring)?;
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -341,12 +442,12 @@ impl Readiness for UringSet {
         }
         while let Some(id) = self.renewed.pop() {
             self.end(id)?;
-            self.begin(id)?;
+            self.begin_all(id)?;
         }
         while let Some(id) = self.ended.pop() {
-            self.begin(id)?;
-            self.begin_receiving(id)?;
+            self.begin_all(id)?;
         }
+        self.sends.finish(&mut self.ring)?;
         let mut woken = false;
         if core::mem::replace(&mut self.settling, Settling::No) == Settling::Yes {
             // They tell at once of their own end, or that a direction has ended, asked or not.
@@ -360,25 +461,28 @@ impl Readiness for UringSet {
         } else {
             timeout
         };
-        self.ring.enter(Wait::For(1, timeout))?;
+        // What is sent is done with at once, and none of it is what is waited for.
+        let count = self.sends.under_way() + 1;
+        self.ring.enter(Wait::For(count, timeout))?;
         self.gather(ready);
         Ok(())
     }
 
-    fn take_received(&mut self, id: SocketId) -> Taken {
-        self.take_one(id)
-    }
-
-    fn asked(&mut self, id: SocketId) {
-        self.receive_again(id.into());
-    }
-
-    fn take_undelivered(&mut self) -> u64 {
-        core::mem::take(&mut self.undelivered)
-    }
-
-    fn waker(&self) -> Waker {
-        Waker::new(self.signal.clone())
+    /// Waits until it is known what came of each message: the kernel never waits for room.
+    fn finish_sends(
+        &mut self,
+        waited: Result<(), BackendError>,
+        ready: &mut Vec<(ResourceId, Ready)>,
+    ) -> Result<(), BackendError> {
+        let mut waited = waited;
+        while waited.is_ok() && self.sends.under_way() > 0 {
+            waited = self.ring.enter(Wait::For(1, Timeout::Forever));
+            self.gather(ready);
+        }
+        if self.sends.under_way() > 0 && self.ring.finish_all().is_err() {
+            self.sends.lose();
+        }
+        waited
     }
 }
 
@@ -405,6 +509,21 @@ impl fmt::Debug for UringSet {
 }
 
 impl Watch {
+    /// What the kernel is asked to tell of, if of anything. It tells of errors in any case.
+    fn events(&self) -> Option<u32> {
+        let events = self.interest.events()?;
+        // What it receives by itself it tells with that. What a datagram has caused it only tells
+        // of as an error; what a stream has caused, with what it receives.
+        if let Some(receiving) = &self.receiving {
+            let only_reads = self.interest == Interest::Read && receiving.tells_errors();
+            return (!only_reads).then_some(events & !READABLE);
+        }
+        match &self.accepting {
+            Some(_) => None,
+            None => Some(events),
+        }
+    }
+
     /// Adds what was found to what is told of this descriptor.
     fn tell(&mut self, found: Ready, turn: u64, ready: &mut Vec<(ResourceId, Ready)>) {
         if self.turn == turn
@@ -457,6 +576,11 @@ impl Ready {
         writable: false,
         error: false,
         read_ended: false,
+    };
+
+    const READABLE: Self = Self {
+        readable: true,
+        ..Self::NOTHING
     };
 
     const fn or(self, other: Self) -> Self {

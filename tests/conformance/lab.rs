@@ -55,6 +55,8 @@ impl Kind {
             Self::PolledRing => {
                 let mut config = config.clone();
                 config.io_uring = config.io_uring.polling(Duration::from_millis(1));
+                // That thread fills them whenever it likes, as if a socket's own were larger.
+                config.io_uring.buffers = 8;
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             Self::Simulator => unreachable!("sockets of another world"),
@@ -353,7 +355,10 @@ impl Lab {
     /// Buffers in use on a host; in the simulator, in the world.
     pub(crate) fn buffers_in_use(&self, host: Host) -> usize {
         match &self.inner {
-            Inner::Sockets(machines) => machines[host.0].buffers.live(),
+            Inner::Sockets(machines) => {
+                let machine = &machines[host.0];
+                machine.buffers.live() - machine.backend.buffers_lent()
+            }
             Inner::Simulator(world, ..) => world.buffers_in_use(),
         }
     }

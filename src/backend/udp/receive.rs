@@ -87,7 +87,7 @@ impl Receiver {
             let got = match self.batch.receive(socket.fd.as_fd(), buffers, batching) {
                 Ok(got) => got,
                 Err(error) if error.is_empty() => {
-                    port.readiness.asked(id);
+                    port.readiness.asked(id.into());
                     return Left::Nothing;
                 }
                 Err(_) if errors < STRANGE_ERRORS_MAX => {
@@ -108,7 +108,7 @@ impl Receiver {
             }
             self.hand_over(now, id, got, port, on_event);
             if got < asked {
-                port.readiness.asked(id);
+                port.readiness.asked(id.into());
                 return Left::Nothing; // If more came meanwhile, the next wait says so.
             }
             left -= got;

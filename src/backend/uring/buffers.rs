@@ -1,9 +1,10 @@
-//! Memory that the kernel receives datagrams into, as it needs it.
+//! Memory that the kernel receives into, as it needs it.
 //!
-//! A ring of buffers is shared with the kernel, which takes the next one for each datagram. Each
+//! A ring of buffers is shared with the kernel, which takes the next one for each datagram, or for
+//! what there is of a stream. Each
 //! has a number, and is either the kernel's or ours; only ours are touched. What was received is
 //! handed over in the pool's memory, and the number goes back to the kernel at once, with the same
-//! memory if the datagram was short, with other memory if it was long.
+//! memory if that was short, with other memory if it was long.
 #![expect(unsafe_code, reason = "memory that is shared with the kernel")]
 
 use core::alloc::Layout;
@@ -45,12 +46,14 @@ enum Holder {
 }
 
 /// Buffers of one socket, in the order in which they were received into.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Inbox {
     ends: Option<(u16, u16)>,
 }
 
 impl Inbox {
+    pub(super) const EMPTY: Self = Self { ends: None };
+
     pub(super) const fn is_empty(&self) -> bool {
         self.ends.is_none()
     }
@@ -93,6 +96,11 @@ impl Buffers {
         Ok(buffers)
     }
 
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.slots.len()
+    }
+
     /// What the kernel is asked for with each datagram.
     pub(super) const fn template(&self) -> &MessageTemplate {
         &self.template
@@ -112,26 +120,38 @@ impl Buffers {
         });
     }
 
-    /// The oldest datagram of an inbox. Its buffer goes back to the kernel.
-    pub(super) fn pop(&mut self, inbox: &mut Inbox) -> Option<(Received, Buffer)> {
-        let (number, last) = inbox.ends?;
+    /// The oldest run of an inbox. Its buffer goes back to the kernel. `None` also if it is not
+    /// what the kernel writes.
+    pub(super) fn pop_datagrams(&mut self, inbox: &mut Inbox) -> Option<(Received, Buffer)> {
+        let number = self.pop(inbox)?;
         let slot = &mut self.slots[usize::from(number)];
-        inbox.ends = slot.next.map(|next| (next, last));
-        let memory = &slot.buffer.unfilled()[..slot.len];
-        let parsed = MessageTemplate::parse(memory);
-        let message = parsed.map(|received| {
-            let len = received.len;
-            let (buffer, pool) = (&mut slot.buffer, &self.pool);
+        let parsed = MessageTemplate::parse(&slot.buffer.unfilled()[..slot.len]);
+        let run = parsed.map(|received| {
+            let (buffer, start) = (&mut slot.buffer, MessageTemplate::HEAD_BYTES);
             (
                 received,
-                take_received(buffer, MessageTemplate::HEAD_BYTES, len, pool),
+                take_received(buffer, start, received.len, &self.pool),
             )
         });
-        if slot.buffer.memory() == 0 {
-            slot.buffer = self.pool.take(BLOCK_BYTES);
-        }
         self.give(number);
-        message
+        run
+    }
+
+    /// The oldest bytes of an inbox. Their buffer goes back to the kernel.
+    pub(super) fn pop_bytes(&mut self, inbox: &mut Inbox) -> Option<Buffer> {
+        let number = self.pop(inbox)?;
+        let slot = &mut self.slots[usize::from(number)];
+        let bytes = take_received(&mut slot.buffer, 0, slot.len, &self.pool);
+        self.give(number);
+        Some(bytes)
+    }
+
+    fn pop(&mut self, inbox: &mut Inbox) -> Option<u16> {
+        let (number, last) = inbox.ends?;
+        let slot = &mut self.slots[usize::from(number)];
+        assert_eq!(slot.holder, Holder::Us, "buffer {number} is not ours");
+        inbox.ends = slot.next.map(|next| (next, last));
+        Some(number)
     }
 
     /// Gives a buffer to the kernel.
@@ -140,6 +160,9 @@ impl Buffers {
         let slot = &mut self.slots[usize::from(number)];
         assert_eq!(slot.holder, Holder::Us, "buffer {number} given twice");
         slot.holder = Holder::Kernel;
+        if slot.buffer.memory() == 0 {
+            slot.buffer = self.pool.take(BLOCK_BYTES); // The other was handed on.
+        }
         let memory = slot.buffer.unfilled();
         let len = memory.len().min(BLOCK_BYTES);
         let place = usize::from(self.tail) & (count - 1);

@@ -14,9 +14,9 @@ pub struct IoUringConfig {
     /// Completions that the kernel and we share room for: at least twice the entries, rounded up to
     /// a power of two. Where there are more, the kernel keeps them, which costs it memory and time.
     pub completions: u32,
-    /// Buffers of 64 KiB that the kernel receives datagrams into as they come, for all sockets:
-    /// rounded up to a power of two. Where they run out, sockets are asked for the rest, each in
-    /// its turn. None: sockets are always asked.
+    /// Buffers of 64 KiB that the kernel receives into by itself, for all sockets and streams: rounded
+    /// up to a power of two. Where they run out, sockets are asked for the rest, each in its turn.
+    /// None: sockets are always asked, and listeners as well.
     pub buffers: u16,
     /// Whether a thread of the kernel takes the operations, so that handing them over needs no
     /// call, and how long that thread spins until it sleeps. It takes a core for itself.

@@ -18,8 +18,12 @@ pub(super) enum Kind {
     Poll,
     /// Waits until the waker is used.
     Wake,
-    /// Receives datagrams.
+    /// Receives datagrams or bytes.
     Receive,
+    /// Takes connections in.
+    Accept,
+    /// Sends a message.
+    Send,
     /// Ends another one.
     Cancel,
 }
@@ -42,7 +46,9 @@ impl Name {
             0 => Kind::Poll,
             1 => Kind::Wake,
             2 => Kind::Receive,
-            3 => Kind::Cancel,
+            3 => Kind::Accept,
+            4 => Kind::Send,
+            5 => Kind::Cancel,
             _ => return None,
         };
         let (slot, number) = split(name);
@@ -62,9 +68,18 @@ const SLOT_BITS: u32 = 28;
 mod tests {
     use super::*;
 
+    const KINDS: [Kind; 6] = [
+        Kind::Poll,
+        Kind::Wake,
+        Kind::Receive,
+        Kind::Accept,
+        Kind::Send,
+        Kind::Cancel,
+    ];
+
     #[test]
     fn a_name_is_read_as_it_was_written() {
-        for kind in [Kind::Poll, Kind::Wake, Kind::Receive, Kind::Cancel] {
+        for kind in KINDS {
             for slot in [0, 1, Name::SLOTS_MAX - 1] {
                 for number in [0, 1, u32::MAX] {
                     let name = Name { kind, slot, number };

@@ -1,4 +1,5 @@
-//! The operations that need no memory: waiting for a descriptor, and ending another operation.
+//! The operations that need no memory: waiting for a descriptor, taking connections in, and
+//! ending another operation.
 #![expect(unsafe_code, reason = "entries of the ring")]
 
 use std::os::fd::RawFd;
@@ -15,6 +16,13 @@ impl Ring {
     /// Tells from now on whenever `fd` becomes one of `events`, and at first if it is.
     pub(super) fn poll(&mut self, fd: RawFd, events: u32, name: Name) -> Result<(), BackendError> {
         let entry = opcode::PollAdd::new(Fd(fd), events).multi(true);
+        self.push_plain(&entry.build().user_data(name.encode()))
+    }
+
+    /// Takes in whoever connects from now on.
+    pub(super) fn accept(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        let entry = opcode::AcceptMulti::new(Fd(fd)).flags(flags);
         self.push_plain(&entry.build().user_data(name.encode()))
     }
 

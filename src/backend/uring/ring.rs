@@ -201,6 +201,12 @@ impl Ring {
         unshared.map_err(|error| errno(&error))
     }
 
+    /// Operations that can be put in before some are handed over.
+    pub(super) fn room(&mut self) -> usize {
+        let queue = self.ring.submission();
+        queue.capacity() - queue.len()
+    }
+
     /// Whether there are completions to take out.
     pub(super) fn has_any(&mut self) -> bool {
         !self.taken.is_empty() || !self.ring.completion().is_empty()

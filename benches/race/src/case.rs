@@ -52,6 +52,9 @@ pub enum Load {
     TcpIdle {
         connections: usize,
     },
+    UdpIdle {
+        peers: usize,
+    },
 }
 
 /// What a figure is, and which is better.
@@ -76,7 +79,7 @@ impl Load {
             Self::TcpEcho { .. } => ("messages/s", Better::More),
             Self::UdpLatency { .. } | Self::TcpLatency { .. } => ("us, p50", Better::Less),
             Self::TcpMemory { .. } => ("B/connection", Better::Less),
-            Self::TcpIdle { .. } => ("us of CPU/s", Better::Less),
+            Self::TcpIdle { .. } | Self::UdpIdle { .. } => ("us of CPU/s", Better::Less),
         };
         Unit { name, better }
     }
@@ -90,7 +93,7 @@ impl Load {
             Self::TcpEcho { .. } => "tcp-echo",
             Self::UdpLatency { .. } | Self::TcpLatency { .. } => "latency",
             Self::TcpMemory { .. } => "memory",
-            Self::TcpIdle { .. } => "idle",
+            Self::TcpIdle { .. } | Self::UdpIdle { .. } => "idle",
         }
     }
 
@@ -109,8 +112,9 @@ impl Load {
             Self::UdpLatency { bytes, rate } => format!("{group}/udp/{bytes}B/{rate}-a-second"),
             Self::TcpLatency { bytes, rate } => format!("{group}/tcp/{bytes}B/{rate}-a-second"),
             Self::TcpMemory { connections } | Self::TcpIdle { connections } => {
-                format!("{group}/{connections}-connections")
+                format!("{group}/tcp/{connections}-connections")
             }
+            Self::UdpIdle { peers } => format!("{group}/udp/{peers}-peers"),
         }
     }
 }
@@ -189,4 +193,5 @@ fn streams(add: &mut impl FnMut(Load, Selection)) {
     add(Load::TcpLatency { bytes: 64, rate }, Selection::Usual);
     add(Load::TcpMemory { connections: 2_000 }, Selection::Quick);
     add(Load::TcpIdle { connections: 1_000 }, Selection::Quick);
+    add(Load::UdpIdle { peers: 1_000 }, Selection::Quick);
 }

@@ -22,6 +22,7 @@ use results::Results;
 use servers::Contestant;
 
 mod case;
+mod chart;
 mod job;
 mod load;
 mod report;
@@ -59,6 +60,9 @@ struct Options {
     /// Writes all that was measured there, as JSON; "-" is standard output.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Draws what was measured there, as SVG.
+    #[arg(long, value_name = "PATH.svg")]
+    chart: Option<PathBuf>,
     /// The cores of server and generator.
     #[arg(long, default_value = "0,1")]
     cores: String,
@@ -114,6 +118,9 @@ fn race(options: &Options) -> Result<(), Error> {
             Some("-") => println!("{text}"),
             _ => std::fs::write(path, text)?,
         }
+    }
+    if let Some(path) = &options.chart {
+        std::fs::write(path, chart::draw(&results)?)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 
+use crate::sys::{Wish, turn_on};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -31,7 +32,7 @@ pub fn udp_generator(bind: Ipv4Addr) -> io::Result<UdpSocket> {
 
 /// Has the kernel join what comes from one peer in one go.
 pub fn join_received(socket: &UdpSocket) -> io::Result<()> {
-    crate::sys::join_received(socket.as_fd())
+    turn_on(socket.as_fd(), Wish::JoinReceived)
 }
 
 /// A listener that does not wait, with room for all who connect at once.

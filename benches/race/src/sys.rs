@@ -119,18 +119,22 @@ impl Receive {
     /// socket does not join them.
     pub fn segment_size(&self, index: usize) -> usize {
         let len = self.len(index);
-        if self.headers[index].msg_hdr.msg_controllen < CMSG_HEADER + 4 {
-            return len;
+        let told = self.headers[index].msg_hdr.msg_controllen;
+        let mut rest = &self.controls[index].0[..told.min(CONTROL_BYTES)];
+        while let (Some(own), Some(level), Some(kind)) = (
+            number(rest, 0).and_then(|own| usize::try_from(own).ok()),
+            number(rest, 8),
+            number(rest, 12),
+        ) {
+            if (level, kind) == (UDP, libc::UDP_GRO) {
+                let size = number(rest, CMSG_HEADER).and_then(|size| usize::try_from(size).ok());
+                return size.unwrap_or(len).clamp(1, len.max(1));
+            }
+            rest = rest
+                .get(own.max(CMSG_HEADER).next_multiple_of(8)..)
+                .unwrap_or_default();
         }
-        // No other control message was asked for.
-        let bytes = &self.controls[index].0;
-        let told = i32::from_ne_bytes([
-            bytes[CMSG_HEADER],
-            bytes[CMSG_HEADER + 1],
-            bytes[CMSG_HEADER + 2],
-            bytes[CMSG_HEADER + 3],
-        ]);
-        usize::try_from(told).unwrap_or(len).clamp(1, len.max(1))
+        len
     }
 
     /// Datagrams that a message is made of.
@@ -289,15 +293,31 @@ impl<'d> Sending<'_, 'd> {
     }
 }
 
-/// Has the kernel hand over what comes from one peer in one go as one message (`UDP_GRO`).
-pub fn join_received(socket: BorrowedFd<'_>) -> io::Result<()> {
+/// What a socket is to tell or do.
+#[derive(Debug, Clone, Copy)]
+pub enum Wish {
+    /// Hands over what comes from one peer in one go as one message (`UDP_GRO`).
+    JoinReceived,
+    /// Tells the local address of each message (`IP_PKTINFO`).
+    LocalAddress,
+    /// Tells the type of service of each message (`IP_RECVTOS`).
+    TypeOfService,
+}
+
+/// Has a socket tell or do that.
+pub fn turn_on(socket: BorrowedFd<'_>, wish: Wish) -> io::Result<()> {
+    let (level, name) = match wish {
+        Wish::JoinReceived => (UDP, libc::UDP_GRO),
+        Wish::LocalAddress => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+        Wish::TypeOfService => (libc::IPPROTO_IP, libc::IP_RECVTOS),
+    };
     let on: libc::c_int = 1;
     // SAFETY: `on` is ours, and as long as is said.
     let code = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_UDP,
-            libc::UDP_GRO,
+            level,
+            name,
             core::ptr::from_ref(&on).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
@@ -342,6 +362,12 @@ const fn iovec(bytes: &[u8]) -> libc::iovec {
     }
 }
 
+/// Four bytes of a control message. Its length has eight, of which the first four say it all.
+fn number(message: &[u8], at: usize) -> Option<i32> {
+    let bytes = message.get(at..)?.first_chunk()?;
+    Some(i32::from_ne_bytes(*bytes))
+}
+
 /// Writes a control message behind those that are there.
 fn put(control: &mut [u8], used: &mut usize, level: i32, kind: i32, data: &[u8]) {
     let message = &mut control[*used..];
@@ -356,6 +382,6 @@ const NAME_BYTES: libc::socklen_t = size_of::<libc::sockaddr_in>() as libc::sock
 
 /// A header of a control message, with its padding (`struct cmsghdr`, 64 bits).
 const CMSG_HEADER: usize = 16;
-const CONTROL_BYTES: usize = 64;
+const CONTROL_BYTES: usize = 96;
 const UDP: i32 = libc::IPPROTO_UDP;
 const UDP_SEGMENT: i32 = libc::UDP_SEGMENT;

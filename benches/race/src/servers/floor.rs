@@ -2,58 +2,139 @@
 //!
 //! Waits, receives a batch that the kernel has joined where it could (GRO), and sends what that
 //! caused with one call, joined where datagrams for one peer follow each other (GSO). Bytes are sent
-//! from where they were received. Nothing is counted, checked or kept.
+//! from where they were received. Nothing is counted, checked or kept. It asks for the same control
+//! messages as ours, but for the bare one, which asks for none that an echo does not need.
 
 use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 
 use core::net::Ipv4Addr;
-use rustix::event::{PollFd, PollFlags, epoll, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 use super::listening;
 use crate::job::{Job, QUESTION_BYTES, answer, viewers};
 use crate::socket;
-use crate::sys::{Peer, Receive, Send, Sending};
+use crate::sys::{Peer, Receive, Send, Sending, Wish, turn_on};
 
 /// How it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     Epoll,
     Poll,
+    /// With all that the crate `polling` does around a wait.
+    Polling,
+}
+
+/// What it asks the kernel to tell with each message, beside what GRO says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    Nothing,
+    AsOurs,
 }
 
 /// A socket that is waited for.
 enum Waiter {
-    Epoll {
-        queue: OwnedFd,
-        events: Vec<epoll::Event>,
-    },
+    Epoll(Queue),
     Poll,
+}
+
+/// An epoll queue, and perhaps what is around it.
+pub(super) struct Queue {
+    fd: OwnedFd,
+    events: Vec<epoll::Event>,
+    around: Option<Around>,
+}
+
+/// What the crate `polling` has in its queue besides.
+struct Around {
+    bell: OwnedFd,
+    timer: OwnedFd,
+}
+
+impl Queue {
+    pub(super) fn new(waiting: Waiting) -> io::Result<Self> {
+        let fd = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let around = match waiting {
+            Waiting::Polling => Some(Around::new(&fd)?),
+            Waiting::Epoll | Waiting::Poll => None,
+        };
+        Ok(Self {
+            fd,
+            events: Vec::with_capacity(EVENTS_MAX),
+            around,
+        })
+    }
+
+    pub(super) fn add(&self, fd: impl AsFd, name: u64, flags: epoll::EventFlags) -> io::Result<()> {
+        Ok(epoll::add(
+            &self.fd,
+            fd,
+            epoll::EventData::new_u64(name),
+            flags,
+        )?)
+    }
+
+    /// Waits, and gives the names of those that are ready.
+    pub(super) fn wait(&mut self) -> io::Result<impl Iterator<Item = u64>> {
+        if let Some(around) = &self.around {
+            around.before(&self.fd)?;
+        }
+        self.events.clear();
+        epoll::wait(&self.fd, spare_capacity(&mut self.events), None)?;
+        if let Some(around) = &self.around {
+            around.after(&self.fd)?;
+        }
+        Ok(self.events.drain(..).map(|event| event.data.u64()))
+    }
+}
+
+impl Around {
+    fn new(queue: &OwnedFd) -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let data = epoll::EventData::new_u64(u64::MAX);
+        epoll::add(queue, &bell, data, ONCE)?;
+        epoll::add(queue, &timer, data, ONCE)?;
+        Ok(Self { bell, timer })
+    }
+
+    fn before(&self, queue: &OwnedFd) -> io::Result<()> {
+        let never = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec::default(),
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &never)?;
+        let data = epoll::EventData::new_u64(u64::MAX);
+        Ok(epoll::modify(queue, &self.timer, data, ONCE)?)
+    }
+
+    fn after(&self, queue: &OwnedFd) -> io::Result<()> {
+        // Nobody has rung it.
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        let data = epoll::EventData::new_u64(u64::MAX);
+        Ok(epoll::modify(queue, &self.bell, data, ONCE)?)
+    }
 }
 
 impl Waiter {
     fn new(waiting: Waiting, socket: &UdpSocket) -> io::Result<Self> {
-        Ok(match waiting {
-            Waiting::Epoll => {
-                let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-                let data = epoll::EventData::new_u64(0);
-                epoll::add(&queue, socket, data, epoll::EventFlags::IN)?;
-                Self::Epoll {
-                    queue,
-                    events: Vec::with_capacity(16),
-                }
-            }
-            Waiting::Poll => Self::Poll,
-        })
+        if waiting == Waiting::Poll {
+            return Ok(Self::Poll);
+        }
+        let queue = Queue::new(waiting)?;
+        queue.add(socket, 0, epoll::EventFlags::IN)?;
+        Ok(Self::Epoll(queue))
     }
 
     fn wait(&mut self, socket: &UdpSocket) -> io::Result<()> {
         match self {
-            Self::Epoll { queue, events } => {
-                events.clear();
-                epoll::wait(queue, rustix::buffer::spare_capacity(events), None)?;
-            }
+            Self::Epoll(queue) => drop(queue.wait()?),
             Self::Poll => {
                 poll(&mut [PollFd::new(socket, PollFlags::IN)], None)?;
             }
@@ -62,9 +143,13 @@ impl Waiter {
     }
 }
 
-pub fn serve(waiting: Waiting, job: Job) -> io::Result<()> {
+pub fn serve(waiting: Waiting, told: Told, job: Job) -> io::Result<()> {
     let socket = socket::udp(Ipv4Addr::LOCALHOST)?;
     socket::join_received(&socket)?;
+    if told == Told::AsOurs {
+        turn_on(socket.as_fd(), Wish::LocalAddress)?;
+        turn_on(socket.as_fd(), Wish::TypeOfService)?;
+    }
     let mut waiter = Waiter::new(waiting, &socket)?;
     let mut batch = Receive::new(MESSAGES_MAX, MESSAGE_BYTES_MAX);
     let mut arrays = Send::new(MESSAGES_MAX);
@@ -176,6 +261,10 @@ fn send_all(sending: Sending<'_, '_>, socket: &UdpSocket) -> io::Result<()> {
     }
 }
 
+/// How it waits for what rarely happens.
+const ONCE: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ONESHOT);
+/// Descriptors of which one wait tells.
+const EVENTS_MAX: usize = 1_024;
 /// Messages of one call.
 const MESSAGES_MAX: usize = 64;
 /// The longest message: what the length field of UDP can say.

@@ -1,10 +1,18 @@
 //! Instructions per operation of the core, counted by valgrind: the same on every run of one
 //! binary, so a change shows at once.
 //!
-//! `cargo bench --bench instructions --no-default-features` prints a table. It runs itself under
+//! `cargo bench --bench instructions` prints a table. It runs itself under
 //! `valgrind --tool=callgrind` once for each number, counting only what happens inside
 //! `counted_operation`, and leaves each profile in `target/instructions/` for
 //! `callgrind_annotate`.
+//!
+//! With `--check` behind `--` it compares the numbers with those in `benches/instructions.budget`,
+//! and fails if one has grown by more than 5 %; with `--bless` it writes them there. Features of
+//! the workspace count: both are for `cargo bench --workspace`, as CI runs it.
+//!
+//! What would make the numbers differ between machines is kept out: the environment, and the
+//! processor's choice among glibc's ways to copy memory. That of the trace hash is left, so a
+//! processor without AVX2 counts more for a simulated delivery.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -25,12 +33,18 @@ use stillpoint::{
     WorkerOutput, WorkerOutputs,
 };
 
+#[path = "instructions/budget.rs"]
+mod budget;
 #[path = "instructions/bus.rs"]
 mod bus;
+#[path = "instructions/simulated.rs"]
+mod simulated;
+
+use budget::Budget;
 
 const SIZES: [u32; 3] = [1, 1_000, 100_000];
 const OPERATIONS: u32 = 1_000;
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     Case {
         name: "datagram",
         description: "one datagram in, one transmit out",
@@ -81,6 +95,11 @@ const CASES: [Case; 10] = [
         description: "one message from another worker",
         run: |tasks| bus::messages(tasks, bus::Counted::In),
     },
+    Case {
+        name: "simulated-delivery",
+        description: "one datagram sent and delivered in a simulation of nodes",
+        run: simulated::deliveries,
+    },
 ];
 
 struct Case {
@@ -107,18 +126,60 @@ fn main() {
         println!("Install it: `apt-get install valgrind`, or `dnf install valgrind`.");
         std::process::exit(1);
     }
+    let asks_for = |flag| arguments.iter().any(|argument| argument == flag);
+    let counted = count_all();
+    if asks_for("--bless") {
+        counted.write();
+    } else if asks_for("--check") && !is_within_budget(&counted) {
+        std::process::exit(1);
+    }
+}
+
+/// Counts all cases, and prints them.
+fn count_all() -> Budget {
     println!("instructions per operation, among so many tasks of one group, mean of {OPERATIONS}");
-    println!("{:56}{:>9}{:>9}{:>9}", "", SIZES[0], SIZES[1], SIZES[2]);
+    println!("{:60}{:>9}{:>9}{:>9}", "", SIZES[0], SIZES[1], SIZES[2]);
+    let mut all = Budget::new();
     for Case {
         name, description, ..
     } in CASES
     {
         let counted = SIZES.map(|tasks| count(name, tasks));
         println!(
-            "{description:56}{:>9}{:>9}{:>9}",
+            "{description:60}{:>9}{:>9}{:>9}",
             counted[0], counted[1], counted[2]
         );
+        for (size, count) in SIZES.into_iter().zip(counted) {
+            all.insert(name, size, count);
+        }
     }
+    all
+}
+
+/// Compares with what is checked in, and says what is beyond.
+fn is_within_budget(counted: &Budget) -> bool {
+    budget::prove();
+    let budget = match Budget::read() {
+        Ok(budget) => budget,
+        Err(error) => {
+            println!("{error}");
+            return false;
+        }
+    };
+    let verdict = budget.compare(counted);
+    for line in &verdict.under {
+        println!("note: {line}: lower the budget");
+    }
+    for line in &verdict.over {
+        println!("error: {line}");
+    }
+    let is_within = verdict.over.is_empty();
+    if !is_within || !verdict.under.is_empty() {
+        println!("`callgrind_annotate target/instructions/NAME-SIZE.out` says where they go.");
+        println!("If it is as it should be, write the new budget, and say why in the commit:");
+        println!("  cargo bench --workspace --bench instructions -- --bless");
+    }
+    is_within
 }
 
 /// Runs one case under callgrind. Instructions per operation.
@@ -132,6 +193,9 @@ fn count(name: &str, tasks: u32) -> u64 {
             "--collect-atstart=no",
             "--toggle-collect=*counted_operation*",
         ])
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("GLIBC_TUNABLES", PLAIN_COPIES)
         .arg(format!("--callgrind-out-file={}", profile.display()))
         .arg(std::env::current_exe().expect("this program knows where it is"))
         .args([name, &tasks.to_string()])
@@ -149,6 +213,9 @@ fn count(name: &str, tasks: u32) -> u64 {
     assert!(total > 0, "nothing was counted: {said}");
     total / u64::from(OPERATIONS)
 }
+
+/// Has glibc copy memory the same way on every x86-64.
+const PLAIN_COPIES: &str = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM";
 
 /// All that is counted is what `operation` does.
 #[inline(never)]

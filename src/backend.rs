@@ -37,6 +37,11 @@ mod table;
 mod tcp;
 mod timers;
 mod udp;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod uring;
+
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use uring::IoUringConfig;
 
 pub(crate) use sys::{PollFd, Timeout, WakeKind, WakeSignal, pin_to_core, wait as poll_fds};
 
@@ -103,6 +108,9 @@ pub struct BackendConfig {
     /// Whether runs are received and sent as one where the kernel can. Off is for kernels that
     /// get it wrong.
     pub offload: Offload,
+    /// How the backend `io-uring` sets up its ring.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    pub io_uring: IoUringConfig,
 }
 
 impl BackendConfig {
@@ -113,6 +121,8 @@ impl BackendConfig {
             buffers,
             receive_batch_max: 64,
             offload: Offload::WhereAvailable,
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            io_uring: IoUringConfig::new(),
         }
     }
 }
@@ -178,6 +188,9 @@ pub enum BackendKind {
     Polling,
     /// Sockets, waited for with raw `poll(2)`.
     Poll,
+    /// Sockets in a ring of Linux's io_uring.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    IoUring,
 }
 
 impl BackendKind {
@@ -188,6 +201,8 @@ impl BackendKind {
         #[cfg(feature = "polling")]
         Self::Polling,
         Self::Poll,
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        Self::IoUring,
     ];
 
     /// Its name, as [`BackendKind::from_str`] takes it.
@@ -199,6 +214,8 @@ impl BackendKind {
             #[cfg(feature = "polling")]
             Self::Polling => "polling",
             Self::Poll => "poll",
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            Self::IoUring => "io-uring",
         }
     }
 }

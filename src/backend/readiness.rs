@@ -3,9 +3,10 @@
 use core::fmt;
 use std::os::fd::BorrowedFd;
 
-use super::sys::{Errno, Timeout};
+use super::sys::{Errno, Received, Timeout};
 use super::{BackendError, Waker};
-use crate::id::ResourceId;
+use crate::buffer::Buffer;
+use crate::id::{ResourceId, SocketId};
 
 /// A set of descriptors that is waited for, in one way or another.
 ///
@@ -33,8 +34,37 @@ pub(super) trait Readiness: fmt::Debug {
         ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError>;
 
+    /// The next that a set has received for a socket, if it does so itself.
+    fn take_received(&mut self, _id: SocketId) -> Taken {
+        Taken::Ask
+    }
+
+    /// A socket that was asked has nothing more.
+    fn asked(&mut self, _id: SocketId) {}
+
+    /// Datagrams that were received for sockets that are no more, since this was last asked.
+    fn take_undelivered(&mut self) -> u64 {
+        0
+    }
+
     /// Ends a wait from another thread.
     fn waker(&self) -> Waker;
+}
+
+/// What a set has received for a socket.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_os = "linux")),
+    expect(dead_code, reason = "only a ring receives by itself")
+)]
+pub(super) enum Taken {
+    /// One message.
+    Message(Received, Buffer),
+    /// The socket has an error that does not go away.
+    Failed(Errno),
+    /// Nothing more, and the next wait tells of what comes later.
+    Nothing,
+    /// Nothing: the socket is to be asked itself.
+    Ask,
 }
 
 /// What a descriptor is waited for.
@@ -114,7 +144,11 @@ pub(super) const fn failed(operation: &'static str, error: Errno) -> BackendErro
 }
 
 /// What a library says of a failed call.
-#[cfg(any(feature = "mio", feature = "polling"))]
+#[cfg(any(feature = "mio", feature = "polling", feature = "io-uring"))]
+#[cfg_attr(
+    not(any(feature = "mio", feature = "polling", target_os = "linux")),
+    expect(dead_code, reason = "a ring is for Linux")
+)]
 pub(super) fn errno(error: &std::io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(0))
 }

@@ -169,6 +169,7 @@ impl SocketPort {
         self.counters.send_failed += socket.backlog.clear();
         if socket.announced == Announced::Yes {
             self.readiness.remove(id.into(), socket.fd.as_fd());
+            self.counters.undelivered += self.readiness.take_undelivered();
         }
     }
 

@@ -22,6 +22,8 @@ mod receive;
 mod send;
 mod socket;
 mod stream;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod template;
 mod wake;
 
 pub(crate) use address::Domain;
@@ -43,6 +45,8 @@ pub(crate) use stream::{
     WriteScratch, abort, accept, connect_tcp, end_write, is_acknowledged, listen_tcp, read,
     stream_address,
 };
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) use template::MessageTemplate;
 pub(crate) use wake::{WakeKind, WakeSignal};
 
 /// The system's number for what went wrong.

@@ -133,7 +133,7 @@ impl Reader {
         if count == 0 || !delivers {
             return; // Its task has closed it: this is for nobody.
         }
-        let data = take_received(&mut self.buffer, count, &self.pool);
+        let data = take_received(&mut self.buffer, 0, count, &self.pool);
         port.counters.streams.bytes_in += count as u64;
         on_event(now, NetworkEvent::Received { stream: id, data }, port);
     }

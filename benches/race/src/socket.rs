@@ -10,7 +10,7 @@ use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Bytes of a socket's buffers. Systems commonly allow less; what they allow is taken.
-const BUFFER_BYTES: usize = 4 << 20;
+pub const BUFFER_BYTES: usize = 4 << 20;
 
 /// A UDP socket that does not wait.
 pub fn udp(bind: Ipv4Addr) -> io::Result<UdpSocket> {

@@ -22,6 +22,7 @@ fn print_row(case: &CaseResult, row: &Row) {
         let reason = row.failed.as_deref().unwrap_or_default();
         return println!("  {:<18} failed: {reason}", row.name);
     };
+    let floor = case.floor_of(row);
     let bound = if row.is_lower_bound() { ">=" } else { "" };
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -41,10 +42,10 @@ fn print_row(case: &CaseResult, row: &Row) {
         format!("{bound}{}", number(figure.median)),
         format!("{}..{}", number(figure.least), number(figure.most)),
         or_dash(case.ratio(row, REFERENCE).map(ratio)),
-        or_dash(case.ratio(row, row.floor).map(ratio)),
+        or_dash(case.ratio(row, floor).map(ratio)),
         or_dash(row.median(|round| round.cpu).map(number)),
         or_dash(
-            case.cpu_ratio(row, row.floor)
+            case.cpu_ratio(row, floor)
                 .map(|ratio| format!("{ratio:.2}"))
         ),
         or_dash(row.median(|round| round.busy).map(percent)),

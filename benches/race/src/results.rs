@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Better, Load};
 use crate::load::Measured;
-use crate::servers::REFERENCE;
+use crate::servers::{FLOOR, REFERENCE};
 
 /// All of a run.
 #[derive(Debug)]
@@ -59,6 +59,14 @@ impl CaseResult {
         rows.find(|row| row.name == name && !row.rounds.is_empty())
     }
 
+    /// The floor of a contestant: that of those who wait with epoll where it has none of its own.
+    pub fn floor_of(&self, row: &Row) -> &'static str {
+        match self.row(row.floor) {
+            Some(_) => row.floor,
+            None => FLOOR,
+        }
+    }
+
     /// How much better a contestant is than another one, round by round.
     pub fn ratio(&self, row: &Row, other: &str) -> Option<Spread> {
         let other = self.row(other)?;
@@ -82,14 +90,15 @@ impl CaseResult {
         let rows: Vec<Value> = (self.rows.iter())
             .map(|row| {
                 let rounds: Vec<Value> = row.rounds.iter().map(round_json).collect();
+                let floor = self.floor_of(row);
                 let of = |spread: Option<Spread>| spread.map(Spread::json);
                 json!({
                     "contestant": row.name,
                     "figure": of(row.spread(|round| Some(round.figure))),
                     "to_reference": of(self.ratio(row, REFERENCE)),
-                    "floor": row.floor,
-                    "to_floor": of(self.ratio(row, row.floor)),
-                    "cpu_to_floor": self.cpu_ratio(row, row.floor),
+                    "floor": floor,
+                    "to_floor": of(self.ratio(row, floor)),
+                    "cpu_to_floor": self.cpu_ratio(row, floor),
                     "lower_bound": row.is_lower_bound(),
                     "failed": row.failed,
                     "rounds": rounds,

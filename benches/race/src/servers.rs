@@ -38,11 +38,14 @@ enum Kind {
 /// What all others are compared with.
 pub const REFERENCE: &str = "tokio";
 /// Waits with epoll.
-const FLOOR: &str = "floor";
+pub const FLOOR: &str = "floor";
 /// Waits with `poll(2)`.
 const FLOOR_POLL: &str = "floor-poll";
 /// Waits with epoll and does all that the crate `polling` does around that.
 const FLOOR_POLLING: &str = "floor-polling";
+/// Receives with io_uring, by itself into buffers that the kernel chooses. Has no streams: those over
+/// io_uring are read and written by calls, as after any other wait.
+const FLOOR_URING: &str = "floor-io-uring";
 /// Waits with epoll and asks for no control messages.
 const FLOOR_BARE: &str = "floor-bare";
 
@@ -54,6 +57,7 @@ impl Contestant {
             (FLOOR, Waiting::Epoll, Told::AsOurs),
             (FLOOR_POLL, Waiting::Poll, Told::AsOurs),
             (FLOOR_POLLING, Waiting::Polling, Told::AsOurs),
+            (FLOOR_URING, Waiting::Uring, Told::AsOurs),
             (FLOOR_BARE, Waiting::Epoll, Told::Nothing),
         ];
         let floors =
@@ -64,6 +68,7 @@ impl Contestant {
             let floor = match backend.name() {
                 "poll" => FLOOR_POLL,
                 "polling" => FLOOR_POLLING,
+                "io-uring" => FLOOR_URING,
                 _ => FLOOR,
             };
             all.push(Self::new(&name, floor, Kind::Ours(backend)));
@@ -90,10 +95,13 @@ impl Contestant {
 
     /// Whether it can do that at all.
     pub const fn does(&self, job: Job) -> bool {
-        use floor::Told;
+        use floor::{Told, Waiting};
         let has_streams = !matches!(
             self.kind,
-            Kind::QuinnUdp | Kind::Predecessor | Kind::Floor(_, Told::Nothing)
+            Kind::QuinnUdp
+                | Kind::Predecessor
+                | Kind::Floor(Waiting::Uring, _)
+                | Kind::Floor(_, Told::Nothing)
         );
         has_streams || !matches!(job, Job::TcpEcho)
     }

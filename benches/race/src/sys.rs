@@ -13,6 +13,29 @@ use core::time::Duration;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+pub mod uring;
+
+/// Messages that were received.
+pub trait Messages {
+    /// The length of a message, in bytes, even if it was longer than is kept.
+    fn len(&self, index: usize) -> usize;
+
+    fn peer(&self, index: usize) -> Peer;
+
+    /// The bytes of a message that are kept.
+    fn bytes(&self, index: usize) -> &[u8];
+
+    /// The size of the datagrams that a message is made of; its length if it is a single one or the
+    /// socket does not join them.
+    fn segment_size(&self, index: usize) -> usize;
+
+    /// Datagrams that a message is made of.
+    fn datagrams(&self, index: usize) -> usize {
+        let size = self.segment_size(index).max(1);
+        self.len(index).div_ceil(size).max(1)
+    }
+}
+
 /// Where a message comes from or goes to, as the kernel has it.
 #[derive(Clone, Copy)]
 pub struct Peer(libc::sockaddr_in);
@@ -99,49 +122,26 @@ impl Receive {
         };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
+}
 
-    /// The length of a message that was received, in bytes, even if it was longer than is kept.
-    pub fn len(&self, index: usize) -> usize {
+impl Messages for Receive {
+    fn len(&self, index: usize) -> usize {
         self.headers[index].msg_len as usize
     }
 
-    pub fn peer(&self, index: usize) -> &Peer {
-        &self.peers[index]
+    fn peer(&self, index: usize) -> Peer {
+        self.peers[index]
     }
 
-    /// The bytes of a message that are kept.
-    pub fn bytes(&self, index: usize) -> &[u8] {
+    fn bytes(&self, index: usize) -> &[u8] {
         let start = index * self.each;
         &self.memory[start..start + self.len(index).min(self.each)]
     }
 
-    /// The size of the datagrams that a message is made of; its length if it is a single one or the
-    /// socket does not join them.
-    pub fn segment_size(&self, index: usize) -> usize {
-        let len = self.len(index);
+    fn segment_size(&self, index: usize) -> usize {
         let told = self.headers[index].msg_hdr.msg_controllen;
-        let mut rest = &self.controls[index].0[..told.min(CONTROL_BYTES)];
-        while let (Some(own), Some(level), Some(kind)) = (
-            number(rest, 0).and_then(|own| usize::try_from(own).ok()),
-            number(rest, 8),
-            number(rest, 12),
-        ) {
-            if (level, kind) == (UDP, libc::UDP_GRO) {
-                let size = number(rest, CMSG_HEADER).and_then(|size| usize::try_from(size).ok());
-                return size.unwrap_or(len).clamp(1, len.max(1));
-            }
-            rest = rest
-                .get(own.max(CMSG_HEADER).next_multiple_of(8)..)
-                .unwrap_or_default();
-        }
-        len
-    }
-
-    /// Datagrams that a message is made of.
-    pub fn datagrams(&self, index: usize) -> usize {
-        self.len(index)
-            .div_ceil(self.segment_size(index).max(1))
-            .max(1)
+        let control = &self.controls[index].0[..told.min(CONTROL_BYTES)];
+        read_segment_size(control, self.len(index))
     }
 }
 
@@ -360,6 +360,23 @@ const fn iovec(bytes: &[u8]) -> libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
         iov_len: bytes.len(),
     }
+}
+
+/// The size of the datagrams of a message of `len` bytes, by its control messages.
+fn read_segment_size(mut control: &[u8], len: usize) -> usize {
+    while let (Some(own), Some(level), Some(kind)) = (
+        number(control, 0).and_then(|own| usize::try_from(own).ok()),
+        number(control, 8),
+        number(control, 12),
+    ) {
+        if (level, kind) == (UDP, libc::UDP_GRO) {
+            let size = number(control, CMSG_HEADER).and_then(|size| usize::try_from(size).ok());
+            return size.unwrap_or(len).clamp(1, len.max(1));
+        }
+        let next = own.max(CMSG_HEADER).next_multiple_of(8);
+        control = control.get(next..).unwrap_or_default();
+    }
+    len
 }
 
 /// Four bytes of a control message. Its length has eight, of which the first four say it all.

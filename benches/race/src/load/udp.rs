@@ -15,7 +15,7 @@ use super::{Measured, Occupation, Times};
 use crate::job::QUESTION_BYTES;
 use crate::server::Server;
 use crate::socket;
-use crate::sys::{Peer, Receive, Send};
+use crate::sys::{Messages, Peer, Receive, Send};
 
 /// Peers, as the server sees them.
 pub struct Peers {

@@ -19,7 +19,8 @@ use rustix::time::{
 use super::listening;
 use crate::job::{Job, QUESTION_BYTES, answer, viewers};
 use crate::socket;
-use crate::sys::{Peer, Receive, Send, Sending, Wish, turn_on};
+use crate::sys::uring::Uring;
+use crate::sys::{Messages, Peer, Receive, Send, Sending, Wish, turn_on};
 
 /// How it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Waiting {
     Poll,
     /// With all that the crate `polling` does around a wait.
     Polling,
+    /// With io_uring, which receives by itself meanwhile.
+    Uring,
 }
 
 /// What it asks the kernel to tell with each message, beside what GRO says.
@@ -61,7 +64,7 @@ impl Queue {
         let fd = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let around = match waiting {
             Waiting::Polling => Some(Around::new(&fd)?),
-            Waiting::Epoll | Waiting::Poll => None,
+            Waiting::Epoll | Waiting::Poll | Waiting::Uring => None,
         };
         Ok(Self {
             fd,
@@ -150,18 +153,23 @@ pub fn serve(waiting: Waiting, told: Told, job: Job) -> io::Result<()> {
         turn_on(socket.as_fd(), Wish::LocalAddress)?;
         turn_on(socket.as_fd(), Wish::TypeOfService)?;
     }
+    let mut served = Served {
+        socket: &socket,
+        job,
+        viewers: viewers_of(job),
+        arrays: Send::new(MESSAGES_MAX),
+        counted: 0,
+    };
+    listening(socket.local_addr()?)?;
+    if waiting == Waiting::Uring {
+        let mut uring = Uring::new(socket.as_fd())?;
+        loop {
+            let came = uring.wait()?;
+            served.handle(&uring, came)?;
+        }
+    }
     let mut waiter = Waiter::new(waiting, &socket)?;
     let mut batch = Receive::new(MESSAGES_MAX, MESSAGE_BYTES_MAX);
-    let mut arrays = Send::new(MESSAGES_MAX);
-    let viewers: Vec<Peer> = match job {
-        Job::UdpFanOut { port } => {
-            let peers = viewers(port).into_iter();
-            peers.map(|to| Peer::new(*to.ip(), to.port())).collect()
-        }
-        Job::UdpEcho | Job::UdpSink | Job::TcpEcho => Vec::new(),
-    };
-    let mut counted = 0;
-    listening(socket.local_addr()?)?;
     loop {
         waiter.wait(&socket)?;
         loop {
@@ -170,12 +178,7 @@ pub fn serve(waiting: Waiting, told: Told, job: Job) -> io::Result<()> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             };
-            match job {
-                Job::UdpEcho => echo(&socket, &batch, got, &mut arrays)?,
-                Job::UdpSink => count(&socket, &batch, got, &mut counted)?,
-                Job::UdpFanOut { .. } => fan_out(&socket, &batch, got, &mut arrays, &viewers)?,
-                Job::TcpEcho => unreachable!("that is another floor"),
-            }
+            served.handle(&batch, got)?;
             if got < MESSAGES_MAX {
                 break;
             }
@@ -183,7 +186,44 @@ pub fn serve(waiting: Waiting, told: Told, job: Job) -> io::Result<()> {
     }
 }
 
-fn echo(socket: &UdpSocket, batch: &Receive, got: usize, arrays: &mut Send) -> io::Result<()> {
+/// What is done with messages, whatever they came by.
+struct Served<'s> {
+    socket: &'s UdpSocket,
+    job: Job,
+    viewers: Vec<Peer>,
+    arrays: Send,
+    counted: u64,
+}
+
+impl Served<'_> {
+    fn handle(&mut self, batch: &impl Messages, got: usize) -> io::Result<()> {
+        match self.job {
+            Job::UdpEcho => echo(self.socket, batch, got, &mut self.arrays),
+            Job::UdpSink => count(self.socket, batch, got, &mut self.counted),
+            Job::UdpFanOut { .. } => {
+                fan_out(self.socket, batch, got, &mut self.arrays, &self.viewers)
+            }
+            Job::TcpEcho => unreachable!("that is another floor"),
+        }
+    }
+}
+
+fn viewers_of(job: Job) -> Vec<Peer> {
+    match job {
+        Job::UdpFanOut { port } => {
+            let peers = viewers(port).into_iter();
+            peers.map(|to| Peer::new(*to.ip(), to.port())).collect()
+        }
+        Job::UdpEcho | Job::UdpSink | Job::TcpEcho => Vec::new(),
+    }
+}
+
+fn echo(
+    socket: &UdpSocket,
+    batch: &impl Messages,
+    got: usize,
+    arrays: &mut Send,
+) -> io::Result<()> {
     let mut sending = arrays.begin();
     // The size, datagrams and bytes of the message that is being joined, and whether its last
     // datagram is as long as the others.
@@ -199,14 +239,14 @@ fn echo(socket: &UdpSocket, batch: &Receive, got: usize, arrays: &mut Send) -> i
             && own_size == size
             && datagrams + own <= SEGMENTS_MAX
             && bytes + len <= RUN_BYTES_MAX
-            && batch.peer(index).is(batch.peer(index - 1));
+            && batch.peer(index).is(&batch.peer(index - 1));
         if joins {
             sending.join(size, batch.bytes(index));
             datagrams += own;
             bytes += len;
         } else {
             let cut = (own > 1).then_some(own_size);
-            sending.push(Some(batch.peer(index)), None, cut, batch.bytes(index));
+            sending.push(Some(&batch.peer(index)), None, cut, batch.bytes(index));
             (size, datagrams, bytes) = (own_size, own, len);
         }
         whole = len == own * own_size;
@@ -214,12 +254,17 @@ fn echo(socket: &UdpSocket, batch: &Receive, got: usize, arrays: &mut Send) -> i
     send_all(sending, socket)
 }
 
-fn count(socket: &UdpSocket, batch: &Receive, got: usize, counted: &mut u64) -> io::Result<()> {
+fn count(
+    socket: &UdpSocket,
+    batch: &impl Messages,
+    got: usize,
+    counted: &mut u64,
+) -> io::Result<()> {
     for index in 0..got {
         if batch.len(index) == QUESTION_BYTES {
             let (mut arrays, answer) = (Send::new(1), answer(batch.bytes(index), *counted));
             let mut sending = arrays.begin();
-            sending.push(Some(batch.peer(index)), None, None, &answer);
+            sending.push(Some(&batch.peer(index)), None, None, &answer);
             send_all(sending, socket)?;
         } else {
             *counted += batch.datagrams(index) as u64;
@@ -230,7 +275,7 @@ fn count(socket: &UdpSocket, batch: &Receive, got: usize, counted: &mut u64) -> 
 
 fn fan_out(
     socket: &UdpSocket,
-    batch: &Receive,
+    batch: &impl Messages,
     got: usize,
     arrays: &mut Send,
     viewers: &[Peer],

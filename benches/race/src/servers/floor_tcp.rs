@@ -15,6 +15,7 @@ pub fn serve(waiting: Waiting) -> io::Result<()> {
     match waiting {
         Waiting::Epoll | Waiting::Polling => with_epoll(&listener, Queue::new(waiting)?),
         Waiting::Poll => with_poll(&listener),
+        Waiting::Uring => Err(io::Error::other("streams have no such floor")),
     }
 }
 

@@ -23,6 +23,7 @@ use servers::Contestant;
 
 mod case;
 mod chart;
+mod goals;
 mod job;
 mod load;
 mod report;
@@ -112,6 +113,7 @@ fn race(options: &Options) -> Result<(), Error> {
         report::print(&measured);
         results.cases.push(measured);
     }
+    goals::print(&results);
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&results.json())?;
         match path.to_str() {

@@ -135,7 +135,9 @@ impl Case {
                 for run in [1, 2, 4, 8, 16, 32] {
                     let part_of = match (bytes, peers, run) {
                         (1_200, 1_000, 1 | 4 | 32) => Selection::Quick,
-                        (_, 1_000, _) | (_, 1, 1 | 4 | 32) => Selection::Usual,
+                        (64, 1_000, 1 | 32)
+                        | (200 | 1_200, 1_000, _)
+                        | (200 | 1_200, 1, 1 | 32) => Selection::Usual,
                         _ => Selection::All,
                     };
                     add(Load::UdpEcho { bytes, peers, run }, part_of);
@@ -147,7 +149,9 @@ impl Case {
                 for run in [1, 2, 4, 8, 16, 32] {
                     let part_of = match (bytes, peers, run) {
                         (1_200, 1_000, 1 | 32) => Selection::Quick,
-                        (200 | 1_200, _, 1 | 8 | 32) => Selection::Usual,
+                        (1_200, 1_000, 8) | (200, 1_000, 1 | 32) | (1_200, 1, 1 | 32) => {
+                            Selection::Usual
+                        }
                         _ => Selection::All,
                     };
                     add(Load::UdpSink { bytes, peers, run }, part_of);
@@ -158,7 +162,8 @@ impl Case {
             for frame in [1, 4, 32] {
                 let part_of = match (bytes, frame) {
                     (1_200, 1 | 32) => Selection::Quick,
-                    _ => Selection::Usual,
+                    (1_200, _) | (200, 32) => Selection::Usual,
+                    _ => Selection::All,
                 };
                 add(Load::FanOut { bytes, frame }, part_of);
             }

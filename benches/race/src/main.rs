@@ -130,7 +130,7 @@ fn race(options: &Options) -> Result<(), Error> {
 fn settings(options: &Options) -> Result<round::Settings, Error> {
     let (rounds, millis, latency) = match options.quick {
         true => (1, 150, 300),
-        false => (5, 400, 1_500),
+        false => (5, 300, 1_500),
     };
     let millis = options.millis.unwrap_or(millis);
     let cores: Vec<usize> = (options.cores.split(','))
@@ -142,7 +142,7 @@ fn settings(options: &Options) -> Result<round::Settings, Error> {
     Ok(round::Settings {
         rounds: options.rounds.unwrap_or(rounds).max(1),
         times: load::Times {
-            warm_up: Duration::from_millis(if options.quick { 30 } else { 80 }),
+            warm_up: Duration::from_millis(if options.quick { 30 } else { 60 }),
             round: Duration::from_millis(millis),
             latency: Duration::from_millis(options.millis.unwrap_or(latency)),
         },

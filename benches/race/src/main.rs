@@ -107,7 +107,7 @@ fn race(options: &Options) -> Result<(), Error> {
     if contestants.iter().any(Contestant::is_apart) {
         settings.predecessor = build_predecessor();
     }
-    let mut results = Results::new(settings.rounds);
+    let mut results = Results::new(settings.rounds, settings.times.round);
     for case in &cases {
         let measured = round::measure(case, &contestants, &settings)?;
         report::print(&measured);

@@ -1,5 +1,7 @@
 //! What was measured, and what follows from it.
 
+use core::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::case::{Better, Load};
@@ -10,6 +12,8 @@ use crate::servers::{FLOOR, REFERENCE};
 #[derive(Debug)]
 pub struct Results {
     pub rounds: u32,
+    /// How long each measurement took.
+    pub round: Duration,
     pub cases: Vec<CaseResult>,
 }
 
@@ -40,17 +44,32 @@ pub struct Spread {
 }
 
 impl Results {
-    pub const fn new(rounds: u32) -> Self {
+    pub const fn new(rounds: u32, round: Duration) -> Self {
         Self {
             rounds,
+            round,
             cases: Vec::new(),
         }
     }
 
     pub fn json(&self) -> Value {
         let cases: Vec<Value> = self.cases.iter().map(CaseResult::json).collect();
-        json!({ "rounds": self.rounds, "reference": REFERENCE, "cases": cases })
+        json!({
+            "rounds": self.rounds,
+            "round_ms": self.round.as_millis() as u64,
+            "processor": processor(),
+            "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").ok(),
+            "reference": REFERENCE,
+            "cases": cases,
+        })
     }
+}
+
+/// What the system calls its processor.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 impl CaseResult {

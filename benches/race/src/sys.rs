@@ -71,6 +71,10 @@ pub struct Receive {
     memory: Vec<u8>,
     /// Bytes of `memory` for each message.
     each: usize,
+    /// Messages that the next call asks for: each costs something, whether it is there or not.
+    asked: usize,
+    /// Whether there may be more.
+    is_full: bool,
 }
 
 impl Receive {
@@ -87,7 +91,14 @@ impl Receive {
             controls: vec![Control([0; CONTROL_BYTES]); count],
             memory: vec![0; count * each],
             each,
+            asked: count.min(ASKED_MIN),
+            is_full: false,
         }
+    }
+
+    /// Whether the last call brought all that it asked for, so that there may be more.
+    pub const fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Receives what is there, and says how many messages that were. Never waits.
@@ -95,7 +106,9 @@ impl Receive {
         let pieces = self.memory.chunks_exact_mut(self.each);
         let arrays = (self.iovecs.iter_mut().zip(&mut self.peers)).zip(&mut self.controls);
         for ((header, piece), ((iovec, peer), control)) in
-            self.headers.iter_mut().zip(pieces).zip(arrays)
+            (self.headers.iter_mut().take(self.asked))
+                .zip(pieces)
+                .zip(arrays)
         {
             iovec.iov_base = piece.as_mut_ptr().cast();
             iovec.iov_len = piece.len();
@@ -107,20 +120,30 @@ impl Receive {
             message.msg_control = control.0.as_mut_ptr().cast();
             message.msg_controllen = CONTROL_BYTES;
         }
-        // SAFETY: each header was just pointed at a name, an iovec and perhaps control memory of
-        // its own with their true lengths, and through the iovec at a piece of `memory` of its own;
-        // all of it is held by `&mut self` and does not move before this returns. The kernel keeps
-        // no pointer. The timeout may be null.
+        // SAFETY: each of the headers that are asked for, which are no more than there are, was
+        // just pointed at a name, an iovec and control memory of its own with their true lengths,
+        // and through the iovec at a piece of `memory` of its own; all of it is held by `&mut self`
+        // and does not move before this returns. The kernel keeps no pointer. The timeout may be
+        // null.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                self.headers.len() as libc::c_uint,
+                self.asked as libc::c_uint,
                 libc::MSG_DONTWAIT | libc::MSG_TRUNC,
                 core::ptr::null_mut(),
             )
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        let Ok(got) = usize::try_from(count) else {
+            return Err(io::Error::last_os_error());
+        };
+        self.is_full = got == self.asked;
+        if self.is_full {
+            self.asked = (self.asked * 4).min(self.headers.len());
+        } else if got * 4 < self.asked {
+            self.asked = (self.asked / 2).max(ASKED_MIN.min(self.headers.len()));
+        }
+        Ok(got)
     }
 }
 
@@ -394,6 +417,9 @@ fn put(control: &mut [u8], used: &mut usize, level: i32, kind: i32, data: &[u8])
     message[CMSG_HEADER..CMSG_HEADER + data.len()].copy_from_slice(data);
     *used += CMSG_HEADER + data.len().next_multiple_of(8);
 }
+
+/// Messages that a call asks for at least.
+const ASKED_MIN: usize = 4;
 
 const NAME_BYTES: libc::socklen_t = size_of::<libc::sockaddr_in>() as libc::socklen_t;
 

@@ -179,7 +179,7 @@ pub fn serve(waiting: Waiting, told: Told, job: Job) -> io::Result<()> {
                 Err(error) => return Err(error),
             };
             served.handle(&batch, got)?;
-            if got < MESSAGES_MAX {
+            if !batch.is_full() {
                 break;
             }
         }

@@ -191,7 +191,7 @@ fn font(size: i32) -> TextStyle<'static> {
 }
 
 /// Apart for those who see colours otherwise, too; floors grey, ours warm.
-const COLOURS: [(u8, u8, u8); 16] = [
+const COLOURS: [(u8, u8, u8); 20] = [
     (90, 90, 90),
     (140, 140, 140),
     (175, 175, 175),
@@ -201,6 +201,10 @@ const COLOURS: [(u8, u8, u8); 16] = [
     (230, 159, 0),
     (204, 60, 60),
     (240, 120, 110),
+    (250, 190, 140),
+    (250, 220, 150),
+    (240, 170, 170),
+    (250, 200, 195),
     (110, 30, 80),
     (0, 114, 178),
     (86, 180, 233),
@@ -214,4 +218,4 @@ const COLUMNS: usize = 2;
 const PANEL_WIDTH: u32 = 600;
 const PANEL_HEIGHT: u32 = 300;
 const LEGEND_COLUMNS: usize = 6;
-const LEGEND_HEIGHT: u32 = 80;
+const LEGEND_HEIGHT: u32 = 100;

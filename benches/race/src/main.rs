@@ -26,6 +26,7 @@ mod chart;
 mod goals;
 mod job;
 mod load;
+mod markdown;
 mod report;
 mod results;
 mod round;
@@ -61,6 +62,9 @@ struct Options {
     /// Writes all that was measured there, as JSON; "-" is standard output.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Writes a page with a line for each case there, as Markdown.
+    #[arg(long, value_name = "PATH.md")]
+    markdown: Option<PathBuf>,
     /// Draws what was measured there, as SVG.
     #[arg(long, value_name = "PATH.svg")]
     chart: Option<PathBuf>,
@@ -120,6 +124,9 @@ fn race(options: &Options) -> Result<(), Error> {
             Some("-") => println!("{text}"),
             _ => std::fs::write(path, text)?,
         }
+    }
+    if let Some(path) = &options.markdown {
+        std::fs::write(path, markdown::write(&results))?;
     }
     if let Some(path) = &options.chart {
         std::fs::write(path, chart::draw(&results)?)?;

@@ -50,7 +50,7 @@ struct Options {
     /// Interleaved rounds; medians and spreads are over these.
     #[arg(long)]
     rounds: Option<u32>,
-    /// Milliseconds that a measurement takes.
+    /// Milliseconds that a measurement takes; four times that where round trips are counted.
     #[arg(long)]
     millis: Option<u64>,
     /// Only cases whose name holds one of these words (separated by commas).
@@ -135,10 +135,7 @@ fn race(options: &Options) -> Result<(), Error> {
 }
 
 fn settings(options: &Options) -> Result<round::Settings, Error> {
-    let (rounds, millis, latency) = match options.quick {
-        true => (1, 150, 300),
-        false => (5, 300, 1_500),
-    };
+    let (rounds, millis) = if options.quick { (1, 150) } else { (5, 300) };
     let millis = options.millis.unwrap_or(millis);
     let cores: Vec<usize> = (options.cores.split(','))
         .map(str::parse)
@@ -151,7 +148,7 @@ fn settings(options: &Options) -> Result<round::Settings, Error> {
         times: load::Times {
             warm_up: Duration::from_millis(if options.quick { 30 } else { 60 }),
             round: Duration::from_millis(millis),
-            latency: Duration::from_millis(options.millis.unwrap_or(latency)),
+            latency: Duration::from_millis(LATENCY_FACTOR * millis),
         },
         cores: server::Cores { server, generator },
         predecessor: None,
@@ -178,6 +175,9 @@ fn build_predecessor() -> Option<PathBuf> {
     eprintln!("the predecessor does not build, and is left out");
     None
 }
+
+/// How much longer it is measured where single round trips are counted.
+const LATENCY_FACTOR: u64 = 4;
 
 fn cases(options: &Options) -> Vec<Case> {
     let most = match (options.quick, options.all) {

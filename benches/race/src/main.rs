@@ -116,20 +116,27 @@ fn race(options: &Options) -> Result<(), Error> {
         let measured = round::measure(case, &contestants, &settings)?;
         report::print(&measured);
         results.cases.push(measured);
+        // Whoever ends it early has what there is.
+        write_files(options, &results)?;
     }
     goals::print(&results);
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&results.json())?;
-        match path.to_str() {
-            Some("-") => println!("{text}"),
-            _ => std::fs::write(path, text)?,
-        }
+    if options.json.as_deref() == Some(Path::new("-")) {
+        println!("{}", serde_json::to_string_pretty(&results.json())?);
+    }
+    Ok(())
+}
+
+fn write_files(options: &Options, results: &Results) -> Result<(), Error> {
+    if let Some(path) = &options.json
+        && path != Path::new("-")
+    {
+        std::fs::write(path, serde_json::to_string_pretty(&results.json())?)?;
     }
     if let Some(path) = &options.markdown {
-        std::fs::write(path, markdown::write(&results))?;
+        std::fs::write(path, markdown::write(results))?;
     }
     if let Some(path) = &options.chart {
-        std::fs::write(path, chart::draw(&results)?)?;
+        std::fs::write(path, chart::draw(results)?)?;
     }
     Ok(())
 }

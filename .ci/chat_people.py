@@ -20,7 +20,7 @@ import time
 import stories
 
 PROGRAMS = sys.argv[1]
-BACKENDS = sys.argv[2:] or ["mio", "polling", "poll"]
+BACKENDS = sys.argv[2:] or ["mio", "polling", "poll", "io-uring"]
 PATIENCE = 60
 
 

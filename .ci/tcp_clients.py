@@ -23,7 +23,7 @@ import time
 import stories
 
 PROGRAMS = sys.argv[1]
-BACKENDS = sys.argv[2:] or ["mio", "polling", "poll"]
+BACKENDS = sys.argv[2:] or ["mio", "polling", "poll", "io-uring"]
 PATIENCE = 60
 
 
@@ -333,7 +333,7 @@ def tiny_segments_that_are_never_read_cost_bounded_memory(backend):
 
 def ten_thousand_come_and_go(backend):
     with running(backend) as server:
-        source = 2 + ["mio", "polling", "poll"].index(backend)
+        source = 2 + ["mio", "polling", "poll", "io-uring"].index(backend)
         for number in range(10_000):
             client = socket.socket()
             # Ports of connections that were closed stay taken for a minute, for each address.

@@ -37,6 +37,11 @@ mod table;
 mod tcp;
 mod timers;
 mod udp;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod uring;
+
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use uring::IoUringConfig;
 
 pub(crate) use sys::{PollFd, Timeout, WakeKind, WakeSignal, pin_to_core, wait as poll_fds};
 
@@ -57,6 +62,15 @@ pub trait Backend {
     ///
     /// [`BackendError`] if the backend can do nothing more. Failures of single sends are events.
     fn flush(&mut self) -> Result<(), BackendError>;
+
+    /// The same just before a wait, to which it may be left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::flush`].
+    fn flush_before_wait(&mut self) -> Result<(), BackendError> {
+        self.flush()
+    }
 
     /// Waits for events until `until` (for ever if `None`; not at all if that has passed), for a
     /// [`Waker`], or for what it has to tell already. Hands at most a bounded batch of events from
@@ -103,6 +117,9 @@ pub struct BackendConfig {
     /// Whether runs are received and sent as one where the kernel can. Off is for kernels that
     /// get it wrong.
     pub offload: Offload,
+    /// How the backend `io-uring` sets up its ring.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    pub io_uring: IoUringConfig,
 }
 
 impl BackendConfig {
@@ -113,6 +130,8 @@ impl BackendConfig {
             buffers,
             receive_batch_max: 64,
             offload: Offload::WhereAvailable,
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            io_uring: IoUringConfig::new(),
         }
     }
 }
@@ -178,6 +197,9 @@ pub enum BackendKind {
     Polling,
     /// Sockets, waited for with raw `poll(2)`.
     Poll,
+    /// Sockets in a ring of Linux's io_uring.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    IoUring,
 }
 
 impl BackendKind {
@@ -188,6 +210,8 @@ impl BackendKind {
         #[cfg(feature = "polling")]
         Self::Polling,
         Self::Poll,
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        Self::IoUring,
     ];
 
     /// Its name, as [`BackendKind::from_str`] takes it.
@@ -199,6 +223,8 @@ impl BackendKind {
             #[cfg(feature = "polling")]
             Self::Polling => "polling",
             Self::Poll => "poll",
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            Self::IoUring => "io-uring",
         }
     }
 }

@@ -43,6 +43,12 @@ macro_rules! in_every_world {
         #[cfg(feature = "polling")]
         in_world! { polling, crate::lab::Kind::Sockets(stillpoint::backend::BackendKind::Polling), $($behaviours)* }
         in_world! { poll, crate::lab::Kind::Sockets(stillpoint::backend::BackendKind::Poll), $($behaviours)* }
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        in_world! { io_uring, crate::lab::Kind::Sockets(stillpoint::backend::BackendKind::IoUring), $($behaviours)* }
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        in_world! { io_uring_tiny, crate::lab::Kind::TinyRing, $($behaviours)* }
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        in_world! { io_uring_polled, crate::lab::Kind::PolledRing, $($behaviours)* }
         in_world! { simulator, crate::lab::Kind::Simulator, $($behaviours)* }
     };
 }

@@ -36,6 +36,13 @@ macro_rules! on_every_backend {
                 crate::behaviours::$behaviour(stillpoint::backend::BackendKind::Poll);
             })*
         }
+
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        mod io_uring {
+            $(#[test] fn $behaviour() {
+                crate::behaviours::$behaviour(stillpoint::backend::BackendKind::IoUring);
+            })*
+        }
     };
 }
 

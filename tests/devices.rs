@@ -27,6 +27,7 @@ macro_rules! on_every_backend {
         on_every_backend! { @backend mio Mio #[cfg(feature = "mio")] $($of::$story,)* }
         on_every_backend! { @backend polling Polling #[cfg(feature = "polling")] $($of::$story,)* }
         on_every_backend! { @backend poll Poll #[cfg(feature = "poll")] $($of::$story,)* }
+        on_every_backend! { @backend io_uring IoUring #[cfg(feature = "io-uring")] $($of::$story,)* }
     };
     (@backend $backend:ident $kind:ident #[$only:meta] $($of:ident::$story:ident,)*) => {
         #[$only]

@@ -108,6 +108,10 @@ pub struct Counters {
     pub packets: PacketCounters,
     /// What passed through the streams of all nodes.
     pub streams: StreamCounters,
+    /// Ends of connections that were given up because of time: the other has not answered, or not
+    /// taken what it was sent. Those count, too, whose task had closed before, and which nobody is
+    /// told of.
+    pub streams_given_up: u64,
     /// What became of the bytes that were written to streams.
     pub stream_bytes: StreamBytes,
     /// What became of the segments that carried them.

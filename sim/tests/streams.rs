@@ -111,6 +111,21 @@ fn a_lasting_partition_is_found_by_who_writes_after_fifteen_attempts() {
         "who is silent finds nothing"
     );
     assert_eq!(world.counters().stream_bytes.under_way, 10);
+    assert_eq!(world.counters().streams_given_up, 1);
+}
+
+#[test]
+fn a_system_gives_up_what_it_has_to_send_for_a_task_that_has_closed_and_counts_it() {
+    let (mut world, client, server) = silent(TcpOptions::new());
+    cut(&mut world, client, server);
+    act(&mut world, client, |talker| {
+        talker.write(10);
+        let stream = talker.ear().stream;
+        talker.outbox.close(stream);
+    });
+    world.run_until_idle(secs(2_000)).unwrap();
+    assert_eq!(ear(&world, client).closed, None, "nobody is told");
+    assert_eq!(world.counters().streams_given_up, 1);
 }
 
 #[test]
@@ -125,6 +140,7 @@ fn a_connect_into_a_partition_fails_in_its_time_or_after_six_attempts() {
         world.run_until_idle(secs(1_000)).unwrap();
         let (at, error) = only(&world, client).failed.unwrap();
         assert_eq!((at.since(since), error), (expected, NetworkError::TimedOut));
+        assert_eq!(world.counters().streams_given_up, 1);
     }
 }
 

@@ -72,8 +72,14 @@ impl SocketPort {
         (port, capabilities)
     }
 
-    pub(super) const fn counters(&self) -> NetworkCounters {
-        self.counters
+    /// What passed. What is queued counts as sent: the next wait sends it, before it waits, and
+    /// takes back what could not be.
+    pub(super) fn counters(&self) -> NetworkCounters {
+        let mut counters = self.counters;
+        let (datagrams, bytes) = self.udp.queued();
+        counters.datagrams_out += datagrams;
+        counters.bytes_out += bytes;
+        counters
     }
 
     /// How many events wait to be handed over.
@@ -112,6 +118,20 @@ impl SocketPort {
                 (ResourceId::Socket(_), _) => {}
             }
         }
+    }
+
+    /// Has the next wait send what is queued, or sends it now; [`SocketPort::settle`] is to be
+    /// called when the wait is over.
+    pub(super) fn send_with_wait(&mut self) {
+        self.send_udp_with_wait();
+        self.send_tcp_with_wait();
+        self.flush_devices();
+    }
+
+    /// Does what is to be done about what the last wait has sent.
+    pub(super) fn settle(&mut self) {
+        let others = self.settle_udp();
+        self.settle_tcp(others);
     }
 
     /// Sends what is queued, as far as the kernel takes it.

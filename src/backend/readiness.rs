@@ -1,11 +1,13 @@
 //! Waiting until descriptors are ready: all in which the socket backends differ.
+#![allow(unsafe_code, reason = "a promise that memory stays where it is")]
 
 use core::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use super::sys::{Errno, Timeout};
+use super::sys::{Errno, Received, Timeout};
 use super::{BackendError, Waker};
-use crate::id::ResourceId;
+use crate::buffer::Buffer;
+use crate::id::{ListenerId, ResourceId, SocketId, StreamId};
 
 /// A set of descriptors that is waited for, in one way or another.
 ///
@@ -33,8 +35,122 @@ pub(super) trait Readiness: fmt::Debug {
         ready: &mut Vec<(ResourceId, Ready)>,
     ) -> Result<(), BackendError>;
 
+    /// The next that a set has received for a socket, if it does so itself.
+    fn take_received(&mut self, _id: SocketId) -> Taken {
+        Taken::Ask
+    }
+
+    /// The same for a stream.
+    fn take_bytes(&mut self, _id: StreamId) -> TakenBytes {
+        TakenBytes::Ask
+    }
+
+    /// The same for a listener: the next connection.
+    fn take_accepted(&mut self, _id: ListenerId) -> Accepted {
+        Accepted::Ask
+    }
+
+    /// Buffers of the pool that are lent to the kernel.
+    fn buffers_lent(&self) -> usize {
+        0
+    }
+
+    /// One that was asked has nothing more.
+    fn asked(&mut self, _id: ResourceId) {}
+
+    /// Datagrams that were received for sockets that are no more, since this was last asked.
+    fn take_undelivered(&mut self) -> u64 {
+        0
+    }
+
+    /// Messages that can be handed over together with the next wait.
+    fn sends_max(&mut self) -> usize {
+        0
+    }
+
+    /// Hands a message over together with the next wait.
+    ///
+    /// # Safety
+    ///
+    /// The header, and all that it points at, stays where and as it is until the next wait has
+    /// returned; for ever if [`Readiness::sent`] says so.
+    unsafe fn send(&mut self, _fd: BorrowedFd<'_>, _header: *const libc::msghdr, _link: Link) {
+        unreachable!("nobody asked whether there is room");
+    }
+
+    /// What came of the messages that the last wait has handed over, in their order.
+    fn sent(&mut self) -> Sent<'_> {
+        Sent::Known(&[])
+    }
+
     /// Ends a wait from another thread.
     fn waker(&self) -> Waker;
+}
+
+/// Whether a message is only sent if the one before it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    First,
+    BehindTheLast,
+}
+
+/// What came of messages.
+pub(super) enum Sent<'a> {
+    /// For each the bytes that were sent, or the negative number of the error.
+    Known(&'a [i32]),
+    /// Nobody knows, and the kernel may look at them at any time from now on.
+    #[cfg_attr(
+        not(all(feature = "io-uring", target_os = "linux")),
+        expect(dead_code, reason = "only a ring keeps what it was given")
+    )]
+    Lost,
+}
+
+/// What a set has received for a socket.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_os = "linux")),
+    expect(dead_code, reason = "only a ring receives by itself")
+)]
+pub(super) enum Taken {
+    /// One message.
+    Message(Received, Buffer),
+    /// The socket has an error that does not go away.
+    Failed(Errno),
+    /// Nothing more, and the next wait tells of what comes later.
+    Nothing,
+    /// Nothing: the socket is to be asked itself.
+    Ask,
+}
+
+/// What a set has read from a stream.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_os = "linux")),
+    expect(dead_code, reason = "only a ring receives by itself")
+)]
+pub(super) enum TakenBytes {
+    /// Some bytes.
+    Bytes(Buffer),
+    /// The peer has ended its direction.
+    End,
+    Failed(Errno),
+    /// Nothing more, and the next wait tells of what comes later.
+    Nothing,
+    /// Nothing: the stream is to be asked itself.
+    Ask,
+}
+
+/// Whom a set has taken in.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_os = "linux")),
+    expect(dead_code, reason = "only a ring takes in by itself")
+)]
+pub(super) enum Accepted {
+    Connection(OwnedFd),
+    Failed(Errno),
+    /// Nobody more, and the next wait tells of those that come later.
+    Nothing,
+    /// Nobody: the listener is to be asked itself.
+    Ask,
 }
 
 /// What a descriptor is waited for.
@@ -114,7 +230,11 @@ pub(super) const fn failed(operation: &'static str, error: Errno) -> BackendErro
 }
 
 /// What a library says of a failed call.
-#[cfg(any(feature = "mio", feature = "polling"))]
+#[cfg(any(feature = "mio", feature = "polling", feature = "io-uring"))]
+#[cfg_attr(
+    not(any(feature = "mio", feature = "polling", target_os = "linux")),
+    expect(dead_code, reason = "a ring is for Linux")
+)]
 pub(super) fn errno(error: &std::io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(0))
 }

@@ -17,6 +17,8 @@ use super::readiness::{Readiness, Ready};
 use super::sys::{Batching, Timeout, WakeKind};
 use super::tcp::Reader;
 use super::udp::Receiver;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+use super::uring::UringSet;
 use super::{Backend, BackendConfig, BackendError, BackendKind, Waker};
 use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
@@ -35,6 +37,7 @@ pub struct SocketBackend {
     packet_reader: PacketReader,
     port: SocketPort,
     capabilities: Capabilities,
+    kind: BackendKind,
 }
 
 impl SocketBackend {
@@ -44,13 +47,49 @@ impl SocketBackend {
     ///
     /// [`BackendError`] if the system has no descriptor left for it.
     pub fn new(kind: BackendKind, config: &BackendConfig) -> Result<Self, BackendError> {
-        Ok(match kind {
+        let backend = match kind {
             #[cfg(feature = "mio")]
             BackendKind::Mio => Self::over(MioSet::new()?, config, Batching::BEST),
             #[cfg(feature = "polling")]
             BackendKind::Polling => Self::over(PollingSet::new()?, config, Batching::BEST),
             BackendKind::Poll => Self::over(PollSet::new(WakeKind::BEST)?, config, Batching::BEST),
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            BackendKind::IoUring => Self::over(
+                UringSet::new(&config.io_uring, &config.buffers)?,
+                config,
+                Batching::BEST,
+            ),
+        };
+        Ok(Self { kind, ..backend })
+    }
+
+    /// A backend over the first of `kinds` that this system has.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError`] of the first, if it has none.
+    ///
+    /// # Panics
+    ///
+    /// If `kinds` is empty.
+    pub fn first_of(kinds: &[BackendKind], config: &BackendConfig) -> Result<Self, BackendError> {
+        let (&best, fallbacks) = kinds.split_first().expect("a backend to try");
+        Self::new(best, config).or_else(|error| {
+            let mut tried = fallbacks.iter().map(|&kind| Self::new(kind, config));
+            tried.find_map(Result::ok).ok_or(error)
         })
+    }
+
+    /// Buffers that it has lent to the kernel to receive into. They count as in use.
+    #[must_use]
+    pub fn buffers_lent(&self) -> usize {
+        self.port.readiness.buffers_lent()
+    }
+
+    /// Which backend it is.
+    #[must_use]
+    pub const fn kind(&self) -> BackendKind {
+        self.kind
     }
 
     pub(super) fn over(
@@ -67,6 +106,7 @@ impl SocketBackend {
             packet_reader: PacketReader::new(config),
             port,
             capabilities,
+            kind: BackendKind::Poll,
         }
     }
 
@@ -98,20 +138,26 @@ impl Backend for SocketBackend {
         Ok(())
     }
 
+    fn flush_before_wait(&mut self) -> Result<(), BackendError> {
+        Ok(()) // Each wait does.
+    }
+
     fn wait(
         &mut self,
         until: Option<Timestamp>,
         clock: &impl Clock,
         on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Result<Timestamp, BackendError> {
-        self.port.flush(); // What nobody flushed must not wait as long as we do.
+        self.port.send_with_wait(); // What nobody flushed must not wait as long as we do.
         let timers = &mut self.port.timers;
         if timers.are_to_begin() {
             timers.begin(clock.now());
         }
         let timeout = self.timeout(until, clock);
         self.ready.clear();
-        self.port.readiness.wait(timeout, &mut self.ready)?;
+        let waited = self.port.readiness.wait(timeout, &mut self.ready);
+        self.port.settle();
+        waited?;
         let now = clock.now();
         self.port.handle_timers(now);
         // What these cause waits for the next time, so that this ends.
@@ -156,6 +202,7 @@ impl Backend for SocketBackend {
 impl fmt::Debug for SocketBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketBackend")
+            .field("kind", &self.kind)
             .field("port", &self.port)
             .field("capabilities", &self.capabilities)
             .finish_non_exhaustive()

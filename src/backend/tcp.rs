@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 
 use super::port::SocketPort;
 use super::readiness::Interest;
-use super::sys::{self, WriteScratch};
+use super::sys::{self, GatherScratch, WriteScratch};
 use super::table::Table;
 use super::timers::Purpose;
 use crate::id::{ListenerId, StreamId};
@@ -25,6 +25,7 @@ mod listener;
 mod receive;
 mod send;
 mod stream;
+mod together;
 
 use listener::{Accepting, Incoming, Listener};
 pub(super) use receive::Reader;
@@ -37,6 +38,11 @@ pub(super) struct Tcp {
     /// Those that have something to send at the next flush, and some that are no more.
     at_flush: Vec<StreamId>,
     scratch: WriteScratch,
+    /// Those for which the next wait, or the last one, is to send.
+    together: Vec<StreamId>,
+    gather: GatherScratch,
+    /// How much of each was sent; kept for its memory.
+    sent: Vec<i32>,
     /// Listeners that wait for a descriptor, and some that no longer do.
     paused: Vec<ListenerId>,
     /// The connection that the worker is being told of.
@@ -51,6 +57,9 @@ impl Tcp {
             streams: Table::new(),
             at_flush: Vec::new(),
             scratch: WriteScratch::new(),
+            together: Vec::new(),
+            gather: GatherScratch::new(),
+            sent: Vec::new(),
             paused: Vec::new(),
             incoming: None,
             incoming_count: 0,

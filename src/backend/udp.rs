@@ -27,17 +27,23 @@ mod receive;
 mod refusals;
 mod send;
 mod socket;
+mod together;
 
 pub(super) use queue::Destination;
 use queue::{Joining, Memory, SendQueue};
 pub(super) use receive::Receiver;
 use socket::{Announced, Socket};
+use together::Together;
 
 /// The UDP half of a port: its sockets, and what is about to be sent.
 pub(super) struct Udp {
     sockets: Table<Socket>,
     queue: SendQueue,
     scratch: SendScratch,
+    /// What the next wait, or the last one, is to send.
+    together: Vec<Together>,
+    /// How many messages of each were sent; kept for its memory.
+    sent: Vec<usize>,
     offload: Offload,
     batching: Batching,
     runs_out: RunsOut,
@@ -60,6 +66,8 @@ impl Udp {
             sockets: Table::new(),
             queue: SendQueue::new(),
             scratch: SendScratch::new(),
+            together: Vec::new(),
+            sent: Vec::new(),
             offload: if runs_in {
                 Offload::WhereAvailable
             } else {
@@ -84,6 +92,14 @@ impl Udp {
 
     pub(super) const fn sockets(&self) -> usize {
         self.sockets.len()
+    }
+
+    /// Datagrams that are queued, and their bytes.
+    pub(super) fn queued(&self) -> (u64, u64) {
+        let entries = self.queue.entries().iter();
+        entries.fold((0, 0), |(datagrams, bytes), entry| {
+            (datagrams + entry.datagrams as u64, bytes + entry.len as u64)
+        })
     }
 
     /// The payload that was written into what was lent last.
@@ -169,6 +185,7 @@ impl SocketPort {
         self.counters.send_failed += socket.backlog.clear();
         if socket.announced == Announced::Yes {
             self.readiness.remove(id.into(), socket.fd.as_fd());
+            self.counters.undelivered += self.readiness.take_undelivered();
         }
     }
 

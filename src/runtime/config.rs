@@ -4,6 +4,8 @@ use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::hash::RandomState;
 
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+use crate::backend::IoUringConfig;
 use crate::backend::{BackendConfig, BackendKind, Offload};
 use crate::buffer::BufferPool;
 use crate::control::WhenWorkerFails;
@@ -18,8 +20,14 @@ pub struct RuntimeConfig {
     pub workers: u16,
     /// What they reach the kernel with.
     pub backend: BackendKind,
+    /// What they reach it with where `backend` cannot be had, in the order in which they are
+    /// tried. None: a worker without its backend does not start.
+    pub fallbacks: Vec<BackendKind>,
     /// Whether the kernel is to join and split runs of datagrams.
     pub offload: Offload,
+    /// How the backend `io-uring` sets up its ring.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    pub io_uring: IoUringConfig,
     /// Where the tasks' chance comes from. Drawn from the system unless set.
     pub seed: u64,
     /// Inputs from the controller that may wait for one worker.
@@ -78,7 +86,10 @@ impl RuntimeConfig {
         Self {
             workers: 1,
             backend,
+            fallbacks: Vec::new(),
             offload: Offload::WhereAvailable,
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            io_uring: IoUringConfig::new(),
             seed: RandomState::new().build_hasher().finish(),
             inputs_max: 1 << 12,
             remote_inputs_max: 1 << 10,
@@ -94,6 +105,13 @@ impl RuntimeConfig {
                 cores: Vec::new(),
             },
         }
+    }
+
+    /// The same, with another backend where those named before cannot be had.
+    #[must_use]
+    pub fn or_else(mut self, fallback: BackendKind) -> Self {
+        self.fallbacks.push(fallback);
+        self
     }
 
     /// The same, with this many workers.
@@ -113,7 +131,17 @@ impl RuntimeConfig {
     pub(super) fn backend(&self, buffers: BufferPool) -> BackendConfig {
         let mut config = BackendConfig::new(buffers);
         config.offload = self.offload;
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        {
+            config.io_uring = self.io_uring;
+        }
         config
+    }
+
+    /// The backends to be tried, in this order.
+    pub(super) fn backends(&self) -> Vec<BackendKind> {
+        let fallbacks = self.fallbacks.iter().copied();
+        core::iter::once(self.backend).chain(fallbacks).collect()
     }
 
     /// The core that a worker is kept on.

@@ -69,7 +69,11 @@ pub(super) fn run<A: App, B: Backend>(
         if to.found {
             meter.spin.found();
         }
-        backend.flush()?;
+        if worker.is_stopped() {
+            backend.flush()?;
+        } else {
+            backend.flush_before_wait()?;
+        }
         lines.flush();
         worker.end_batch();
     }

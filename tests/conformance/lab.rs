@@ -26,12 +26,42 @@ use puppet::{Act, Hands, News, Probe, Told, spawn};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sockets(BackendKind),
+    /// A ring that has hardly any room.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    TinyRing,
+    /// A ring whose operations a thread of the kernel takes.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    PolledRing,
     Simulator,
 }
 
 impl Kind {
     pub(crate) const fn is_simulated(self) -> bool {
         matches!(self, Self::Simulator)
+    }
+
+    fn backend(self, config: &BackendConfig) -> SocketBackend {
+        let backend = match self {
+            Self::Sockets(kind) => SocketBackend::new(kind, config),
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            Self::TinyRing => {
+                let mut config = config.clone();
+                config.io_uring.entries = 8;
+                config.io_uring.completions = 16;
+                config.io_uring.buffers = 2;
+                SocketBackend::new(BackendKind::IoUring, &config)
+            }
+            #[cfg(all(feature = "io-uring", target_os = "linux"))]
+            Self::PolledRing => {
+                let mut config = config.clone();
+                config.io_uring = config.io_uring.polling(Duration::from_millis(1));
+                // That thread fills them whenever it likes, as if a socket's own were larger.
+                config.io_uring.buffers = 8;
+                SocketBackend::new(BackendKind::IoUring, &config)
+            }
+            Self::Simulator => unreachable!("sockets of another world"),
+        };
+        backend.unwrap()
     }
 }
 
@@ -77,12 +107,12 @@ impl Lab {
     /// With other limits for each worker.
     pub(crate) fn with_limits(kind: Kind, limits: fn(&mut WorkerConfig)) -> Self {
         let inner = match kind {
-            Kind::Sockets(_) => Inner::Sockets(Vec::new()),
             Kind::Simulator => {
                 let mut world = World::new(3);
                 world.tolerate_task_failures();
                 Inner::Simulator(Box::new(world), Vec::new(), 0)
             }
+            _ => Inner::Sockets(Vec::new()),
         };
         Self {
             kind,
@@ -111,10 +141,7 @@ impl Lab {
     pub(crate) fn host(&mut self) -> Host {
         match &mut self.inner {
             Inner::Sockets(machines) => {
-                let Kind::Sockets(kind) = self.kind else {
-                    unreachable!("sockets of another world");
-                };
-                machines.push(Machine::new(kind, self.limits));
+                machines.push(Machine::new(self.kind, self.limits));
                 Host(machines.len() - 1)
             }
             Inner::Simulator(world, nodes, _) => {
@@ -328,7 +355,10 @@ impl Lab {
     /// Buffers in use on a host; in the simulator, in the world.
     pub(crate) fn buffers_in_use(&self, host: Host) -> usize {
         match &self.inner {
-            Inner::Sockets(machines) => machines[host.0].buffers.live(),
+            Inner::Sockets(machines) => {
+                let machine = &machines[host.0];
+                machine.buffers.live() - machine.backend.buffers_lent()
+            }
             Inner::Simulator(world, ..) => world.buffers_in_use(),
         }
     }
@@ -452,13 +482,13 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    fn new(kind: BackendKind, limits: fn(&mut WorkerConfig)) -> Self {
+    fn new(kind: Kind, limits: fn(&mut WorkerConfig)) -> Self {
         let mut config = WorkerConfig::new(0, Entropy::from_seed(1));
         limits(&mut config);
         let buffers = BufferPool::new();
         Self {
             worker: Worker::new(config, spawn),
-            backend: SocketBackend::new(kind, &BackendConfig::new(buffers.clone())).unwrap(),
+            backend: kind.backend(&BackendConfig::new(buffers.clone())),
             clock: SystemClock::new(),
             buffers,
             told: Vec::new(),

@@ -101,12 +101,19 @@ pub(crate) fn a_flood_of_datagrams_does_not_stop_the_clock(kind: Kind) {
             hands.outbox.send(ours, there, payload);
         }
     });
-    for puppet in [one, other] {
-        let at = arm(&mut lab, puppet, Duration::from_millis(10));
-        assert!(lab.next_timeout(puppet) >= at);
+    // Where a thread of the kernel has to be woken for each datagram, a loaded machine takes its time.
+    let mut events = 0;
+    for _ in 0..200 {
+        for puppet in [one, other] {
+            let at = arm(&mut lab, puppet, Duration::from_millis(10));
+            assert!(lab.next_timeout(puppet) >= at);
+        }
+        events += lab.unasked(one).len();
+        if events > 10 {
+            return;
+        }
     }
-    let events = lab.unasked(one);
-    assert!(events.len() > 10, "that was no flood: {}", events.len());
+    panic!("that was no flood: {events}");
 }
 
 pub(crate) fn tasks_of_one_host_live_for_themselves(kind: Kind) {

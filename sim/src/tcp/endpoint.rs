@@ -244,8 +244,9 @@ impl Endpoint {
         if self.limit.is_some_and(|limit| limit <= tools.now) {
             self.limit = None;
             if self.stage == Stage::Calling {
-                return self.die(Some(NetworkError::TimedOut), tools);
+                return self.give_up(tools);
             }
+            tools.counters.streams_given_up += 1;
             return self.break_off(tools);
         }
         let gave_up = match self.stage {
@@ -254,18 +255,23 @@ impl Endpoint {
             Stage::Dead => false,
         };
         if gave_up {
-            return self.die(Some(NetworkError::TimedOut), tools);
+            return self.give_up(tools);
         }
         if let (Some(keepalive), Some(at)) = (self.keepalive, self.keepalive_at())
             && at <= tools.now
         {
             if self.probes >= keepalive.count {
                 self.reset_due = true;
-                return self.die(Some(NetworkError::TimedOut), tools);
+                return self.give_up(tools);
             }
             self.probes += 1;
             self.probe_due = true;
         }
+    }
+
+    fn give_up(&mut self, tools: &mut Tools<'_>) {
+        tools.counters.streams_given_up += 1;
+        self.die(Some(NetworkError::TimedOut), tools);
     }
 
     /// Takes a segment in.

@@ -102,7 +102,7 @@ impl PacketReader {
         }
         let bytes = &self.buffer.unfilled()[..len];
         let offload = header::decode(&self.header)?.check(kind, bytes).ok()?;
-        let payload = take_received(&mut self.buffer, len, &self.pool);
+        let payload = take_received(&mut self.buffer, 0, len, &self.pool);
         Some(Packet { payload, offload })
     }
 

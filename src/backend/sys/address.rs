@@ -93,6 +93,17 @@ impl Name {
         (name, length_of::<libc::sockaddr_in6>())
     }
 
+    /// What somebody else has written as a name.
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut v6: [u8; Self::LEN as usize] = [0; Self::LEN as usize];
+        let len = bytes.len().min(v6.len());
+        v6[..len].copy_from_slice(&bytes[..len]);
+        // SAFETY: both are so many bytes (the assertion below), and every bit pattern is a value of
+        // either variant.
+        unsafe { core::mem::transmute(v6) }
+    }
+
     /// The address in the first `len` bytes. A mapped IPv4 address comes out as IPv4.
     pub(super) fn decode(&self, len: libc::socklen_t) -> Option<SocketAddr> {
         // SAFETY: every bit pattern is a value of `sockaddr_in`, and all bits are initialised: by

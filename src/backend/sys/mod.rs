@@ -23,6 +23,8 @@ mod send;
 mod socket;
 mod steer;
 mod stream;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod template;
 mod wake;
 
 pub(crate) use address::Domain;
@@ -36,14 +38,18 @@ pub(crate) use multicast::{MembershipChange, change_membership};
 pub(crate) use options::udp_buffers;
 pub(crate) use poll::{PollFd, Timeout, WaitFor, wait};
 pub(crate) use receive::{ReceiveBatch, Received, Whole};
-pub(crate) use send::{Envelope, SendScratch};
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) use send::SEND_FLAGS;
+pub(crate) use send::{Envelope, SendBatch, SendScratch};
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use socket::refuse_runs;
 pub(crate) use socket::{open_udp, runs_supported};
 pub(crate) use stream::{
-    WriteScratch, abort, accept, connect_tcp, end_write, is_acknowledged, listen_tcp, read,
-    stream_address,
+    GatherScratch, WriteScratch, abort, accept, accepted_from, connect_tcp, end_write,
+    is_acknowledged, listen_tcp, read, stream_address,
 };
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) use template::MessageTemplate;
 pub(crate) use wake::{WakeKind, WakeSignal};
 
 /// The system's number for what went wrong.

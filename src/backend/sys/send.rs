@@ -115,11 +115,44 @@ impl<'d> SendBatch<'_, 'd> {
         reason = "one call or the other, under one argument"
     )]
     pub(crate) fn send(self, socket: BorrowedFd<'_>, batching: Batching) -> Result<usize, Errno> {
-        let SendScratch {
+        let headers = self.scratch.point();
+        // SAFETY: each of `headers` was just pointed at
+        // - iovecs and perhaps a name and control messages of its own with their true lengths, in
+        //   vectors that we hold by `&mut` and that do not move before this returns;
+        // - and, through the iovecs, at bytes with their true lengths, all of them pushed since
+        //   `begin` emptied the vectors, and so borrowed for `'d`, which outlives `self`.
+        let sent = unsafe {
+            match batching {
+                #[cfg(target_os = "linux")]
+                Batching::Many if headers.len() > 1 => send_many(socket, headers)?,
+                _ => send_singly(socket, headers)?,
+            }
+        };
+        assert!(sent > 0, "a send that succeeds takes a message");
+        Ok(sent)
+    }
+
+    /// From now on messages are for a socket of `domain`.
+    pub(crate) const fn turn_to(&mut self, domain: Domain, connected: bool) {
+        (self.domain, self.connected) = (domain, connected);
+    }
+
+    /// The messages, for whoever hands them to the kernel. The pointers are good, and the messages
+    /// what was pushed, until the scratch is used again or what was pushed is changed.
+    pub(crate) fn finish(self) -> impl Iterator<Item = *const libc::msghdr> {
+        let headers = self.scratch.point().iter();
+        headers.map(|header| &raw const header.msg_hdr)
+    }
+}
+
+impl SendScratch {
+    /// Points a header at each message.
+    fn point(&mut self) -> &mut [Header] {
+        let Self {
             messages,
             headers,
             iovecs,
-        } = self.scratch;
+        } = self;
         headers.clear();
         let mut rest = &mut iovecs[..];
         for message in messages.iter_mut() {
@@ -138,20 +171,7 @@ impl<'d> SendBatch<'_, 'd> {
             }
             headers.push(header);
         }
-        // SAFETY: each of `headers` was just pointed at
-        // - iovecs and perhaps a name and control messages of its own with their true lengths, in
-        //   vectors that we hold by `&mut` and that do not move before this returns;
-        // - and, through the iovecs, at bytes with their true lengths, all of them pushed since
-        //   `begin` emptied the vectors, and so borrowed for `'d`, which outlives `self`.
-        let sent = unsafe {
-            match batching {
-                #[cfg(target_os = "linux")]
-                Batching::Many if headers.len() > 1 => send_many(socket, headers)?,
-                _ => send_singly(socket, headers)?,
-            }
-        };
-        assert!(sent > 0, "a send that succeeds takes a message");
-        Ok(sent)
+        headers
     }
 }
 
@@ -191,4 +211,4 @@ unsafe fn send_singly(socket: BorrowedFd<'_>, headers: &[Header]) -> Result<usiz
     Ok(headers.len())
 }
 
-const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+pub(crate) const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

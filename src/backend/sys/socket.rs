@@ -145,6 +145,16 @@ pub(super) fn local_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
     name.decode(len).ok_or(Errno(libc::EAFNOSUPPORT))
 }
 
+/// The address of whom a socket is connected to.
+pub(super) fn peer_address(fd: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
+    let mut name = Name::zeroed();
+    let mut len = Name::LEN;
+    let room = core::ptr::from_mut(&mut name).cast();
+    // SAFETY: as in `local_address`.
+    checked_int(unsafe { libc::getpeername(fd.as_raw_fd(), room, &mut len) })?;
+    name.decode(len).ok_or(Errno(libc::EAFNOSUPPORT))
+}
+
 pub(super) fn set_option(
     fd: BorrowedFd<'_>,
     level: libc::c_int,

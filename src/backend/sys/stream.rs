@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::address::{Domain, Name};
 use super::message::empty_header;
-use super::socket::{bind, connect, local_address, new_socket, optional, set_option, set_value};
+use super::socket::{
+    bind, connect, local_address, new_socket, optional, peer_address, set_option, set_value,
+};
 use super::steer::steer;
 use super::{Errno, checked, checked_int};
 use crate::stream::{Keepalive, Nagle, TcpConnect, TcpListen, TcpOptions};
@@ -98,6 +100,11 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, SocketAddr), 
     super::socket::never_block(socket.as_fd())?;
     let peer = name.decode(len).ok_or(Errno(libc::ECONNABORTED))?;
     Ok((socket, peer))
+}
+
+/// The peer of a connection that was taken in, unless it is gone already.
+pub(crate) fn accepted_from(socket: BorrowedFd<'_>) -> Result<SocketAddr, Errno> {
+    peer_address(socket).map_err(|_| Errno(libc::ECONNABORTED))
 }
 
 /// Our own address of a connection.
@@ -201,6 +208,75 @@ impl<'d> WriteParts<'_, 'd> {
         // reads them. It has neither name nor control messages. The kernel keeps no pointer.
         let written = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, WRITE_FLAGS) };
         checked(written)
+    }
+}
+
+/// The lists of the parts of several writes, kept from one time to the next.
+///
+/// In between the pointers in them are stale; each time begins with none.
+pub(crate) struct GatherScratch {
+    iovecs: Vec<libc::iovec>,
+    /// How many of the iovecs each has, after those of the writes before.
+    counts: Vec<usize>,
+    headers: Vec<libc::msghdr>,
+}
+
+/// Writes that are being put together, out of memory that lives for `'d`.
+pub(crate) struct Gather<'s, 'd> {
+    scratch: &'s mut GatherScratch,
+    data: PhantomData<&'d [u8]>,
+}
+
+impl GatherScratch {
+    pub(crate) const fn new() -> Self {
+        Self {
+            iovecs: Vec::new(),
+            counts: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn begin<'d>(&mut self) -> Gather<'_, 'd> {
+        self.iovecs.clear();
+        self.counts.clear();
+        Gather {
+            scratch: self,
+            data: PhantomData,
+        }
+    }
+}
+
+impl<'d> Gather<'_, 'd> {
+    /// Adds a write of `parts`, end to end.
+    pub(crate) fn push(&mut self, parts: impl Iterator<Item = &'d [u8]>) {
+        let before = self.scratch.iovecs.len();
+        self.scratch.iovecs.extend(parts.map(|part| libc::iovec {
+            // The kernel only reads through it; the type is shared with receiving.
+            iov_base: part.as_ptr().cast_mut().cast(),
+            iov_len: part.len(),
+        }));
+        self.scratch.counts.push(self.scratch.iovecs.len() - before);
+    }
+
+    /// The writes, for whoever hands them to the kernel. The pointers are good until the scratch is
+    /// used again or what was pushed is gone.
+    pub(crate) fn finish(self) -> impl Iterator<Item = *const libc::msghdr> {
+        let GatherScratch {
+            iovecs,
+            counts,
+            headers,
+        } = self.scratch;
+        let mut rest = &mut iovecs[..];
+        headers.clear();
+        headers.extend(counts.iter().map(|&count| {
+            let (own, others) = core::mem::take(&mut rest).split_at_mut(count);
+            rest = others;
+            let mut header = empty_header().msg_hdr;
+            header.msg_iov = own.as_mut_ptr();
+            header.msg_iovlen = own.len() as _;
+            header
+        }));
+        headers.iter().map(core::ptr::from_ref)
     }
 }
 

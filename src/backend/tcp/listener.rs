@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::backend::port::SocketPort;
-use crate::backend::readiness::Interest;
+use crate::backend::readiness::{Accepted, Interest};
 use crate::backend::sys::{self, Errno};
 use crate::backend::timers::Purpose;
 use crate::id::ListenerId;
@@ -80,7 +80,13 @@ impl SocketPort {
     /// Takes one connection in, and says what its listener's task is to be told.
     fn accept_one(&mut self, id: ListenerId) -> Option<Result<Option<NetworkEvent>, Errno>> {
         let listener = self.tcp.listeners.get_mut(id.key())?;
-        let (fd, peer) = match sys::accept(listener.fd.as_fd()) {
+        let accepted = match self.readiness.take_accepted(id) {
+            Accepted::Connection(fd) => sys::accepted_from(fd.as_fd()).map(|peer| (fd, peer)),
+            Accepted::Failed(error) => Err(error),
+            Accepted::Nothing => return None,
+            Accepted::Ask => sys::accept(listener.fd.as_fd()),
+        };
+        let (fd, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if error.is_of_one_connection() || error.is_interrupted() => {
                 return Some(Ok(None));

@@ -6,7 +6,7 @@ use super::stream::{Direction, Phase};
 use super::{Tcp, sys};
 use crate::backend::BackendConfig;
 use crate::backend::port::{Left, SocketPort};
-use crate::backend::readiness::Ready;
+use crate::backend::readiness::{Ready, TakenBytes};
 use crate::backend::received::take_received;
 use crate::backend::sys::Errno;
 use crate::buffer::{Buffer, BufferPool};
@@ -27,6 +27,8 @@ pub(in crate::backend) struct Reader {
 enum Read {
     /// So many bytes, and whether there may be more.
     Bytes(usize, Left),
+    /// Bytes that were read already. There may be more.
+    Taken(Buffer),
     End,
     Nothing,
     Failed(Errno),
@@ -80,15 +82,26 @@ impl Reader {
             if !stream.reads() {
                 return port.check_unread(id);
             }
-            match self.read_once(&port.tcp, id, ready) {
+            let read = match port.readiness.take_bytes(id) {
+                TakenBytes::Bytes(data) => Read::Taken(data),
+                TakenBytes::End => Read::End,
+                TakenBytes::Failed(error) => Read::Failed(error),
+                TakenBytes::Nothing => return,
+                TakenBytes::Ask => self.read_once(&port.tcp, id, ready),
+            };
+            match read {
                 Read::Bytes(count, left) => {
-                    self.hand_over(now, id, count, port, on_event);
+                    let memory = &mut self.buffer;
+                    let data = || take_received(memory, 0, count, &self.pool);
+                    hand_over(now, id, count, data, port, on_event);
                     if left == Left::Nothing {
+                        port.readiness.asked(id.into());
                         return;
                     }
                 }
+                Read::Taken(data) => hand_over(now, id, data.len(), || data, port, on_event),
                 Read::End => return read_ended(now, id, port, on_event),
-                Read::Nothing => return,
+                Read::Nothing => return port.readiness.asked(id.into()),
                 Read::Failed(error) => return port.reading_failed(id, error),
             }
         }
@@ -116,27 +129,28 @@ impl Reader {
             Err(error) => Read::Failed(error),
         }
     }
+}
 
-    fn hand_over(
-        &mut self,
-        now: Timestamp,
-        id: StreamId,
-        count: usize,
-        port: &mut SocketPort,
-        on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
-    ) {
-        let delivers = port
-            .tcp
-            .streams
-            .get(id.key())
-            .is_some_and(super::Stream::delivers);
-        if count == 0 || !delivers {
-            return; // Its task has closed it: this is for nobody.
-        }
-        let data = take_received(&mut self.buffer, count, &self.pool);
-        port.counters.streams.bytes_in += count as u64;
-        on_event(now, NetworkEvent::Received { stream: id, data }, port);
+/// Hands over bytes that were read.
+fn hand_over(
+    now: Timestamp,
+    id: StreamId,
+    count: usize,
+    data: impl FnOnce() -> Buffer,
+    port: &mut SocketPort,
+    on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
+) {
+    let delivers = port
+        .tcp
+        .streams
+        .get(id.key())
+        .is_some_and(super::Stream::delivers);
+    if count == 0 || !delivers {
+        return; // Its task has closed it: this is for nobody.
     }
+    let data = data();
+    port.counters.streams.bytes_in += count as u64;
+    on_event(now, NetworkEvent::Received { stream: id, data }, port);
 }
 
 impl SocketPort {
@@ -150,10 +164,11 @@ impl SocketPort {
 
     /// Sends what was written to a stream that has just been read, without waiting for the flush.
     /// An answer most often goes back where its request came from: its bytes are in the cache still,
-    /// and the peer goes on while others are read.
+    /// and the peer goes on while others are read. Where the next wait sends, it sends for all.
     fn send_now(&mut self, id: StreamId) {
         if let Some(stream) = self.tcp.streams.get(id.key())
             && stream.sending == super::stream::Sending::AtFlush
+            && self.readiness.sends_max() == 0
         {
             self.send_stream(id);
         }
@@ -258,7 +273,7 @@ fn read_ended(
 }
 
 /// Bytes that one read takes at most.
-const READ_BYTES: usize = 65_535;
+const READ_BYTES: usize = 64 << 10;
 
 /// Reads of one stream at one wake-up.
 const READS_MAX: usize = 4;

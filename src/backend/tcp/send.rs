@@ -108,4 +108,4 @@ fn send(
 }
 
 /// Buffers that one write takes.
-const PARTS_MAX: usize = 64;
+pub(super) const PARTS_MAX: usize = 64;

@@ -185,6 +185,17 @@ impl SendQueue {
         });
     }
 
+    /// Messages that these entries take.
+    pub(super) fn messages(&self, entries: Range<usize>) -> usize {
+        let messages = self.entries[entries]
+            .iter()
+            .map(|entry| match entry.sending {
+                Sending::Whole => 1,
+                Sending::Singly | Sending::Refused => entry.datagrams,
+            });
+        messages.sum()
+    }
+
     /// The bytes of an entry.
     pub(super) fn parts(&self, entry: &Entry) -> impl Iterator<Item = &[u8]> {
         self.parts[entry.parts.clone()]

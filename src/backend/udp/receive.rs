@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use super::socket::RECEIVE_HINT_MIN;
 use super::{Left, STRANGE_ERRORS_MAX, SocketPort, unnamed};
 use crate::backend::BackendConfig;
-use crate::backend::readiness::Ready;
+use crate::backend::readiness::{Ready, Taken};
 use crate::backend::received::take_received;
 use crate::backend::sys::{self, Origin, ReceiveBatch, Received, Whole};
 use crate::buffer::{Buffer, BufferPool};
@@ -71,6 +71,11 @@ impl Receiver {
         on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
     ) -> Left {
         let mut left = self.buffers.len();
+        match take_in(&mut left, now, id, port, on_event) {
+            Some(left) => return left,
+            None if left == 0 => return Left::Something,
+            None => {}
+        }
         let mut errors = 0;
         while left > 0 {
             let batching = port.udp.batching;
@@ -81,7 +86,10 @@ impl Receiver {
             let buffers = prepare(&mut self.buffers, &self.pool, asked);
             let got = match self.batch.receive(socket.fd.as_fd(), buffers, batching) {
                 Ok(got) => got,
-                Err(error) if error.is_empty() => return Left::Nothing,
+                Err(error) if error.is_empty() => {
+                    port.readiness.asked(id.into());
+                    return Left::Nothing;
+                }
                 Err(_) if errors < STRANGE_ERRORS_MAX => {
                     // That is about a datagram we sent; its peer is in the error queue.
                     errors += 1;
@@ -100,6 +108,7 @@ impl Receiver {
             }
             self.hand_over(now, id, got, port, on_event);
             if got < asked {
+                port.readiness.asked(id.into());
                 return Left::Nothing; // If more came meanwhile, the next wait says so.
             }
             left -= got;
@@ -117,48 +126,83 @@ impl Receiver {
     ) {
         for index in 0..got {
             let received = self.batch.received(index);
-            let (len, info) = (received.len, received.info);
-            let datagrams = segment_count(len, info.segment_size) as u64;
-            let Some(socket) = port.udp.sockets.get_mut(id.key()) else {
-                // An earlier one of the batch had the socket closed.
-                port.counters.undelivered += datagrams;
-                continue;
-            };
-            if let Some(dropped) = info.dropped {
-                let more = dropped.wrapping_sub(socket.dropped);
-                socket.dropped = dropped;
-                port.counters.receive_dropped += u64::from(more);
-            }
-            let only = socket.peer;
-            let Received {
-                peer: Some(peer),
-                whole: Whole::Yes,
-                ..
-            } = received
-            else {
-                port.counters.undelivered += datagrams;
-                continue;
-            };
-            if only.is_some_and(|only| only != peer) {
-                // It came after the socket was bound and before it was connected.
-                port.counters.undelivered += datagrams;
-                continue;
-            }
-            let mut run = DatagramRun::new(peer, self.payload(index, len), info.segment_size);
-            run.local = info.local;
-            run.interface = info.interface;
-            run.dscp = Dscp::from_traffic_class(info.traffic_class);
-            run.ecn = Ecn::from_traffic_class(info.traffic_class);
-            port.counters.datagrams_in += datagrams;
-            port.counters.bytes_in += len as u64;
-            on_event(now, NetworkEvent::Datagrams { socket: id, run }, port);
+            let payload = || take_received(&mut self.buffers[index], 0, received.len, &self.pool);
+            hand_over(now, id, received, payload, port, on_event);
         }
     }
+}
 
-    /// The bytes of a message that was received.
-    fn payload(&mut self, index: usize, len: usize) -> Buffer {
-        take_received(&mut self.buffers[index], len, &self.pool)
+/// Hands over what was received for a socket already: as much as is `left` of its batch. Says
+/// whether there is more, or `None` if the socket is to be asked.
+fn take_in(
+    left: &mut usize,
+    now: Timestamp,
+    id: SocketId,
+    port: &mut SocketPort,
+    on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
+) -> Option<Left> {
+    while *left > 0 {
+        match port.readiness.take_received(id) {
+            Taken::Message(received, payload) => {
+                *left -= 1;
+                hand_over(now, id, received, || payload, port, on_event);
+            }
+            Taken::Failed(error) => {
+                let event = port.socket_error(id, &unnamed(error));
+                on_event(now, event, port);
+                return Some(Left::Something);
+            }
+            Taken::Nothing => return Some(Left::Nothing),
+            Taken::Ask => return None,
+        }
     }
+    None
+}
+
+/// Hands over one message, unless it is for nobody.
+fn hand_over(
+    now: Timestamp,
+    id: SocketId,
+    received: Received,
+    payload: impl FnOnce() -> Buffer,
+    port: &mut SocketPort,
+    on_event: &mut impl FnMut(Timestamp, NetworkEvent, &mut SocketPort),
+) {
+    let (len, info) = (received.len, received.info);
+    let datagrams = segment_count(len, info.segment_size) as u64;
+    let Some(socket) = port.udp.sockets.get_mut(id.key()) else {
+        // An earlier one of the batch had the socket closed.
+        port.counters.undelivered += datagrams;
+        return;
+    };
+    if let Some(dropped) = info.dropped {
+        let more = dropped.wrapping_sub(socket.dropped);
+        socket.dropped = dropped;
+        port.counters.receive_dropped += u64::from(more);
+    }
+    let only = socket.peer;
+    let Received {
+        peer: Some(peer),
+        whole: Whole::Yes,
+        ..
+    } = received
+    else {
+        port.counters.undelivered += datagrams;
+        return;
+    };
+    if only.is_some_and(|only| only != peer) {
+        // It came after the socket was bound and before it was connected.
+        port.counters.undelivered += datagrams;
+        return;
+    }
+    let mut run = DatagramRun::new(peer, payload(), info.segment_size);
+    run.local = info.local;
+    run.interface = info.interface;
+    run.dscp = Dscp::from_traffic_class(info.traffic_class);
+    run.ecn = Ecn::from_traffic_class(info.traffic_class);
+    port.counters.datagrams_in += datagrams;
+    port.counters.bytes_in += len as u64;
+    on_event(now, NetworkEvent::Datagrams { socket: id, run }, port);
 }
 
 /// Hands over what a socket was told of datagrams it sent: a bounded batch.

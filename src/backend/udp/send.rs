@@ -12,21 +12,28 @@ use super::backlog::Waiting;
 use super::queue::{Entry, Joining, Memory, SendQueue, Sending};
 use super::socket::Socket;
 use super::{Left, RunsOut, STRANGE_ERRORS_MAX, SocketPort};
-use crate::backend::sys::{Batching, Envelope, Errno, SendScratch};
+use crate::backend::sys::{Batching, Envelope, Errno, SendBatch, SendScratch};
 use crate::id::SocketId;
 use crate::net::NetworkError;
 use crate::udp::WhenFull;
 
 /// The next datagram to be sent.
 #[derive(Debug, Clone, Copy)]
-struct Cursor {
-    entry: usize,
+pub(super) struct Cursor {
+    pub(super) entry: usize,
     datagram: usize,
+}
+
+impl Cursor {
+    /// The first datagram of an entry.
+    pub(super) const fn at(entry: usize) -> Self {
+        Self { entry, datagram: 0 }
+    }
 }
 
 /// Where a row of entries comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Row {
+pub(super) enum Row {
     /// Submitted since the last flush.
     Fresh,
     /// Taken out of the backlog.
@@ -103,11 +110,8 @@ impl SocketPort {
     }
 
     /// Sends entries of one socket.
-    fn send_row(&mut self, row: Range<usize>, origin: Row) {
-        let mut cursor = Cursor {
-            entry: row.start,
-            datagram: 0,
-        };
+    pub(super) fn send_row(&mut self, row: Range<usize>, origin: Row) {
+        let cursor = Cursor::at(row.start);
         let id = self.udp.queue.entries()[row.start].to.socket;
         let Some(socket) = self.udp.sockets.get_mut(id.key()) else {
             unreachable!("{id} was closed with datagrams queued");
@@ -120,22 +124,28 @@ impl SocketPort {
             socket,
             self.udp.runs_out,
         );
+        self.send_from(cursor, row.end, origin);
+    }
+
+    /// Sends what is left of a row.
+    pub(super) fn send_from(&mut self, mut cursor: Cursor, end: usize, origin: Row) {
+        let id = self.udp.queue.entries()[cursor.entry].to.socket;
         let mut errors = 0;
-        while cursor.entry < row.end {
+        while cursor.entry < end {
             let Some(socket) = self.udp.sockets.get(id.key()) else {
                 return;
             };
             let (queue, scratch) = (&self.udp.queue, &mut self.udp.scratch);
-            match send_some(socket, queue, scratch, cursor, row.end, self.udp.batching) {
+            match send_some(socket, queue, scratch, cursor, end, self.udp.batching) {
                 Ok(messages) => {
                     errors = 0;
                     (0..messages).for_each(|_| self.count_sent(&mut cursor));
                 }
                 Err(error) if error.is_full() => {
-                    return self.postpone(cursor, row.end, origin);
+                    return self.postpone(cursor, end, origin);
                 }
                 Err(error) if error.is_out_of_memory() && origin == Row::Fresh => {
-                    return self.postpone(cursor, row.end, origin);
+                    return self.postpone(cursor, end, origin);
                 }
                 Err(error) if error.refuses_run() && self.is_run(cursor) => {
                     self.udp.queue.entries_mut()[cursor.entry].sending = Sending::Refused;
@@ -158,7 +168,7 @@ impl SocketPort {
     }
 
     /// Goes past a message that the kernel took.
-    fn count_sent(&mut self, cursor: &mut Cursor) {
+    pub(super) fn count_sent(&mut self, cursor: &mut Cursor) {
         let entry = &mut self.udp.queue.entries_mut()[cursor.entry];
         if entry.sending == Sending::Refused {
             // It was not the datagram itself that was refused, but the run.
@@ -250,7 +260,7 @@ impl SocketPort {
 }
 
 /// Settles for each entry whether it goes out whole.
-fn choose_how(entries: &mut [Entry], socket: &mut Socket, runs_out: RunsOut) {
+pub(super) fn choose_how(entries: &mut [Entry], socket: &mut Socket, runs_out: RunsOut) {
     for entry in entries.iter_mut().filter(|entry| entry.datagrams > 1) {
         if runs_out == RunsOut::No || socket.refusals.count_send(entry.to.peer.ip()) {
             entry.sending = Sending::Singly;
@@ -269,28 +279,37 @@ fn send_some(
 ) -> Result<usize, Errno> {
     let mut batch = scratch.begin(socket.domain, socket.peer.is_some());
     while cursor.entry < end && batch.len() < MESSAGES_MAX {
-        let entry = &queue.entries()[cursor.entry];
-        let mut envelope = Envelope {
-            peer: entry.to.peer,
-            source: entry.to.source.filter(|source| {
-                !source.is_unspecified() && !source.is_multicast() && socket.local.ip() != *source
-            }),
-            traffic_class: Some(entry.to.traffic_class)
-                .filter(|byte| *byte != socket.traffic_class()),
-            segment_size: None,
-        };
-        if entry.sending == Sending::Whole {
-            if entry.datagrams > 1 {
-                envelope.segment_size = u16::try_from(entry.segment_size).ok();
-            }
-            batch.push(&envelope, queue.parts(entry));
-        } else {
-            let datagram = queue.datagram(entry, cursor.datagram);
-            batch.push(&envelope, core::iter::once(datagram));
-        }
-        pass(queue, &mut cursor);
+        push(&mut batch, socket, queue, &mut cursor);
     }
     batch.send(socket.fd.as_fd(), batching)
+}
+
+/// Adds the next message, and moves `cursor` past it.
+pub(super) fn push<'d>(
+    batch: &mut SendBatch<'_, 'd>,
+    socket: &Socket,
+    queue: &'d SendQueue,
+    cursor: &mut Cursor,
+) {
+    let entry = &queue.entries()[cursor.entry];
+    let mut envelope = Envelope {
+        peer: entry.to.peer,
+        source: entry.to.source.filter(|source| {
+            !source.is_unspecified() && !source.is_multicast() && socket.local.ip() != *source
+        }),
+        traffic_class: Some(entry.to.traffic_class).filter(|byte| *byte != socket.traffic_class()),
+        segment_size: None,
+    };
+    if entry.sending == Sending::Whole {
+        if entry.datagrams > 1 {
+            envelope.segment_size = u16::try_from(entry.segment_size).ok();
+        }
+        batch.push(&envelope, queue.parts(entry));
+    } else {
+        let datagram = queue.datagram(entry, cursor.datagram);
+        batch.push(&envelope, core::iter::once(datagram));
+    }
+    pass(queue, cursor);
 }
 
 /// Moves `cursor` past one message. Gives the message's datagrams and bytes.
@@ -303,10 +322,7 @@ fn pass(queue: &SendQueue, cursor: &mut Cursor) -> (u64, u64) {
     let bytes = queue.datagram(entry, cursor.datagram).len();
     cursor.datagram += 1;
     if cursor.datagram == entry.datagrams {
-        *cursor = Cursor {
-            entry: cursor.entry + 1,
-            datagram: 0,
-        };
+        *cursor = Cursor::at(cursor.entry + 1);
     }
     (1, bytes as u64)
 }

@@ -308,4 +308,4 @@ impl<A: App> Drop for Controller<A> {
 }
 
 /// How long removed tasks may take to be dropped.
-const ABORT_GRACE: Duration = Duration::from_secs(1);
+const ABORT_GRACE: Duration = Duration::from_secs(5);

@@ -43,8 +43,8 @@ impl<A: App> Controller<A> {
         A: RecordedApp,
         F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + Send + 'static,
     {
-        let kind = config.backend;
-        let make = move |_: u16, config: &BackendConfig| SocketBackend::new(kind, config);
+        let kinds = config.backends();
+        let make = move |_: u16, config: &BackendConfig| SocketBackend::first_of(&kinds, config);
         Self::start_over_recorded(config, recorder, spawn, make)
     }
 

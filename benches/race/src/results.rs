@@ -1,0 +1,192 @@
+//! What was measured, and what follows from it.
+
+use core::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::case::{Better, Load};
+use crate::load::Measured;
+use crate::servers::{FLOOR, REFERENCE};
+
+/// All of a run.
+#[derive(Debug)]
+pub struct Results {
+    pub rounds: u32,
+    /// How long each measurement took.
+    pub round: Duration,
+    pub cases: Vec<CaseResult>,
+}
+
+/// All contestants on one case.
+#[derive(Debug)]
+pub struct CaseResult {
+    pub name: String,
+    pub load: Load,
+    pub rows: Vec<Row>,
+}
+
+/// One contestant on one case.
+#[derive(Debug)]
+pub struct Row {
+    pub name: String,
+    pub floor: &'static str,
+    pub rounds: Vec<Measured>,
+    /// Why it could not be measured in some round.
+    pub failed: Option<String>,
+}
+
+/// The least, the median and the most over the rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    pub least: f64,
+    pub median: f64,
+    pub most: f64,
+}
+
+impl Results {
+    pub const fn new(rounds: u32, round: Duration) -> Self {
+        Self {
+            rounds,
+            round,
+            cases: Vec::new(),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        let cases: Vec<Value> = self.cases.iter().map(CaseResult::json).collect();
+        json!({
+            "rounds": self.rounds,
+            "round_ms": self.round.as_millis() as u64,
+            "processor": processor(),
+            "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").ok(),
+            "reference": REFERENCE,
+            "cases": cases,
+        })
+    }
+}
+
+/// What the system calls its processor.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+impl CaseResult {
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| row.name == name && !row.rounds.is_empty())
+    }
+
+    /// The floor of a contestant: that of those who wait with epoll where it has none of its own.
+    pub fn floor_of(&self, row: &Row) -> &'static str {
+        match self.row(row.floor) {
+            Some(_) => row.floor,
+            None => FLOOR,
+        }
+    }
+
+    /// How much better a contestant is than another one, round by round.
+    pub fn ratio(&self, row: &Row, other: &str) -> Option<Spread> {
+        let other = self.row(other)?;
+        let pairs = row.rounds.iter().zip(&other.rounds);
+        Spread::of(pairs.filter_map(|(own, other)| {
+            let ratio = match self.load.unit().better {
+                Better::More => own.figure / other.figure,
+                Better::Less => other.figure / own.figure,
+            };
+            ratio.is_finite().then_some(ratio)
+        }))
+    }
+
+    /// How much less CPU a contestant's server uses for each datagram or message than another one.
+    pub fn cpu_ratio(&self, row: &Row, other: &str) -> Option<f64> {
+        let other = self.row(other)?.median(|round| round.cpu)?;
+        Some(other / row.median(|round| round.cpu)?)
+    }
+
+    fn json(&self) -> Value {
+        let rows: Vec<Value> = (self.rows.iter())
+            .map(|row| {
+                let rounds: Vec<Value> = row.rounds.iter().map(round_json).collect();
+                let floor = self.floor_of(row);
+                let of = |spread: Option<Spread>| spread.map(Spread::json);
+                json!({
+                    "contestant": row.name,
+                    "figure": of(row.spread(|round| Some(round.figure))),
+                    "to_reference": of(self.ratio(row, REFERENCE)),
+                    "floor": floor,
+                    "to_floor": of(self.ratio(row, floor)),
+                    "cpu_to_floor": self.cpu_ratio(row, floor),
+                    "lower_bound": row.is_lower_bound(),
+                    "failed": row.failed,
+                    "rounds": rounds,
+                })
+            })
+            .collect();
+        let unit = self.load.unit();
+        let better = match unit.better {
+            Better::More => "more",
+            Better::Less => "less",
+        };
+        json!({ "case": self.name, "unit": unit.name, "better": better, "contestants": rows })
+    }
+}
+
+fn round_json(round: &Measured) -> Value {
+    let more: serde_json::Map<String, Value> = (round.more.iter())
+        .map(|&(name, value)| (name.to_owned(), json!(value)))
+        .collect();
+    json!({
+        "figure": round.figure,
+        "server_cpu_ns": round.cpu,
+        "generator_busy": round.busy,
+        "lost": round.lost,
+        "more": more,
+    })
+}
+
+impl Row {
+    pub fn new(name: &str, floor: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            floor,
+            rounds: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// The spread of something over the rounds.
+    pub fn spread(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<Spread> {
+        Spread::of(self.rounds.iter().filter_map(of))
+    }
+
+    pub fn median(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
+        self.spread(of).map(|spread| spread.median)
+    }
+
+    /// Whether the generator had hardly any time left, so that the server may do more than it shows.
+    pub fn is_lower_bound(&self) -> bool {
+        self.median(|round| round.busy)
+            .is_some_and(|busy| busy >= BUSY_MAX)
+    }
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        Some(Self {
+            least: *values.first()?,
+            median: values[values.len() / 2],
+            most: *values.last()?,
+        })
+    }
+
+    fn json(self) -> Value {
+        json!({ "min": self.least, "median": self.median, "max": self.most })
+    }
+}
+
+/// The part of its time that a generator may be busy until its figures are lower bounds.
+const BUSY_MAX: f64 = 0.9;

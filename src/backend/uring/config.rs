@@ -1,0 +1,50 @@
+//! How a ring is set up.
+
+use core::time::Duration;
+
+/// How the backend `io-uring` sets up its ring.
+///
+/// Every value works, if not every one fast: what is out of the kernel's bounds is brought within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IoUringConfig {
+    /// Operations that may be handed to the kernel with one call: at least 2, rounded up to a power
+    /// of two. Where there are more, there are more calls.
+    pub entries: u32,
+    /// Completions that the kernel and we share room for: at least twice the entries, rounded up to
+    /// a power of two. Where there are more, the kernel keeps them, which costs it memory and time.
+    pub completions: u32,
+    /// Buffers of 64 KiB that the kernel receives into by itself, for all sockets and streams: rounded
+    /// up to a power of two. Where they run out, sockets are asked for the rest, each in its turn.
+    /// None: sockets are always asked, and listeners as well.
+    pub buffers: u16,
+    /// Whether a thread of the kernel takes the operations, so that handing them over needs no
+    /// call, and how long that thread spins until it sleeps. It takes a core for itself.
+    pub polling: Option<Duration>,
+}
+
+impl IoUringConfig {
+    /// 256 entries, 4,096 completions, 64 buffers, no thread of the kernel.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            entries: 256,
+            completions: 4_096,
+            buffers: 64,
+            polling: None,
+        }
+    }
+
+    /// The same, with a thread of the kernel that sleeps when there was nothing to do for `idle`.
+    #[must_use]
+    pub const fn polling(mut self, idle: Duration) -> Self {
+        self.polling = Some(idle);
+        self
+    }
+}
+
+impl Default for IoUringConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -63,8 +63,8 @@ pub(super) trait Readiness: fmt::Debug {
         0
     }
 
-    /// Messages that can be handed over together with the next wait.
-    fn sends_max(&mut self) -> usize {
+    /// Messages of this kind that can be handed over together with the next wait.
+    fn sends_max(&mut self, _what: Matter) -> usize {
         0
     }
 
@@ -92,6 +92,13 @@ pub(super) trait Readiness: fmt::Debug {
 pub(super) enum Link {
     First,
     BehindTheLast,
+}
+
+/// What messages are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Matter {
+    Datagrams,
+    Bytes,
 }
 
 /// What came of messages.

@@ -6,7 +6,7 @@ use super::stream::{Direction, Phase};
 use super::{Tcp, sys};
 use crate::backend::BackendConfig;
 use crate::backend::port::{Left, SocketPort};
-use crate::backend::readiness::{Ready, TakenBytes};
+use crate::backend::readiness::{Matter, Ready, TakenBytes};
 use crate::backend::received::take_received;
 use crate::backend::sys::Errno;
 use crate::buffer::{Buffer, BufferPool};
@@ -168,7 +168,7 @@ impl SocketPort {
     fn send_now(&mut self, id: StreamId) {
         if let Some(stream) = self.tcp.streams.get(id.key())
             && stream.sending == super::stream::Sending::AtFlush
-            && self.readiness.sends_max() == 0
+            && self.readiness.sends_max(Matter::Bytes) == 0
         {
             self.send_stream(id);
         }

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use super::send::PARTS_MAX;
 use super::stream::{Phase, Sending, Stream};
 use super::{SocketPort, Tcp};
-use crate::backend::readiness::{Link, Sent};
+use crate::backend::readiness::{Link, Matter, Sent};
 use crate::backend::sys::GatherScratch;
 use crate::id::StreamId;
 
@@ -20,7 +20,7 @@ impl SocketPort {
         if self.tcp.at_flush.is_empty() {
             return;
         }
-        let room = self.readiness.sends_max();
+        let room = self.readiness.sends_max(Matter::Bytes);
         if room == 0 {
             return self.flush_tcp();
         }

@@ -13,10 +13,12 @@ use std::os::fd::RawFd;
 use ::io_uring::opcode::{RecvMsgMulti, RecvMulti};
 use ::io_uring::types::Fd;
 
+use super::IoUringReceive;
+use super::UringSet;
 use super::buffers::{Buffers, Inbox};
 use super::name::{Kind, Name};
 use super::ring::{Completion, GROUP, Ring};
-use super::{UringSet, watch};
+use super::watch::watch;
 use crate::backend::BackendError;
 use crate::backend::readiness::{Ready, Taken, TakenBytes};
 use crate::backend::sys::{Errno, MessageTemplate};
@@ -135,9 +137,11 @@ impl Receiving {
 }
 
 impl UringSet {
-    /// Whether the kernel is to receive by itself.
-    pub(super) fn receives(&mut self) -> bool {
-        if self.buffers_max == 0 {
+    /// Whether the kernel is to receive by itself what is for `id`, a socket or a stream.
+    pub(super) fn receives(&mut self, id: ResourceId) -> bool {
+        let is_stream = matches!(id, ResourceId::Stream(_));
+        let is_wanted = !is_stream || self.config.receive_bytes == IoUringReceive::ByItself;
+        if self.buffers_max == 0 || !is_wanted {
             return false;
         }
         if self.buffers.is_none() {

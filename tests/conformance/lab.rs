@@ -534,7 +534,7 @@ impl Machine {
         {
             self.input(WorkerInput::Timeout);
         }
-        self.backend.flush().unwrap();
+        self.backend.flush_before_wait().unwrap(); // As a worker's thread does it.
     }
 }
 

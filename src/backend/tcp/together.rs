@@ -26,13 +26,14 @@ impl SocketPort {
         }
         let mut streams = core::mem::take(&mut self.tcp.at_flush);
         for id in streams.drain(..) {
-            let Some(stream) = self.tcp.streams.get(id.key()) else {
+            let Some(stream) = self.tcp.streams.get_mut(id.key()) else {
                 continue;
             };
             if stream.sending != Sending::AtFlush {
-                continue;
+                continue; // Its bytes are gone already, or about to go.
             }
             if self.tcp.together.len() < room && can_wait(stream) {
+                stream.sending = Sending::WithWait;
                 self.tcp.together.push(id);
             } else {
                 self.send_stream(id);

@@ -50,13 +50,13 @@ pub enum IoUringSend {
 }
 
 impl IoUringConfig {
-    /// 256 entries, 4,096 completions, 64 buffers, no thread of the kernel.
+    /// 256 entries, 4,096 completions, 32 buffers, no thread of the kernel.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             entries: 256,
             completions: 4_096,
-            buffers: 64,
+            buffers: 32,
             receive_bytes: IoUringReceive::WhenAsked,
             send_datagrams: IoUringSend::WithWait,
             send_bytes: IoUringSend::AtOnce,

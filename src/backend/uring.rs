@@ -386,3 +386,6 @@ impl fmt::Debug for UringSet {
 
 /// What is said where operations do not go on.
 const NO_POLL: &str = "io_uring_enter (this kernel's io_uring is too old: choose another backend)";
+
+#[cfg(test)]
+mod tests;

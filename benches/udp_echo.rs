@@ -3,7 +3,7 @@
 //! same neutral client, in interleaved rounds.
 //!
 //! `cargo bench --bench udp_echo` prints medians, and for each contestant its ratio to the one
-//! named first, with the spread over the rounds. A word behind `--` chooses the cases that hold
+//! named first, with the spread over the rounds. Server and client have a core each. A word behind `--` chooses the cases that hold
 //! it. The client may be the bottleneck where it sends runs, so those figures are lower bounds.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -18,22 +18,32 @@ use stillpoint::runtime::RecorderConfig;
 mod client;
 #[path = "../examples/common/mod.rs"]
 mod common;
+#[path = "common/cores.rs"]
+mod cores;
 #[path = "common/rounds.rs"]
 mod rounds;
 #[path = "udp_echo/servers.rs"]
 mod servers;
 
-use client::{median_round_trip, runs, windows};
+use client::{median_round_trip, median_round_trip_awake, runs, windows};
+use cores::{Core, keep_to};
 use rounds::Contestant;
 use servers::Server;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(400);
 
+/// For how long those of ours that spin look on before they sleep.
+const SPIN_MAX: Duration = Duration::from_micros(100);
+
 type Measure = fn(SocketAddr, usize) -> f64;
 
-const CASES: [(&str, Measure); 6] = [
+const CASES: [(&str, Measure); 7] = [
     ("round trip, us, less is better", median_round_trip),
+    (
+        "round trip of a client that never sleeps, us, less is better",
+        median_round_trip_awake,
+    ),
     ("round trips a second, 1 x 1", |server, bytes| {
         windows(server, bytes, 1, 1)
     }),
@@ -120,6 +130,20 @@ fn compare(rounds: usize, measure: &dyn Fn(SocketAddr) -> f64) {
     for &backend in BackendKind::ALL {
         let start = move || Server::ours(backend);
         contestants.push((format!("ours, {backend}"), Box::new(start)));
+        let start = move || Server::spinning(backend, SPIN_MAX);
+        contestants.push((format!("ours, {backend}, spins"), Box::new(start)));
     }
+    let contestants: Vec<Contestant<Server>> = contestants
+        .into_iter()
+        .map(|(name, start)| {
+            let start = move || {
+                keep_to(Core::Server);
+                let server = start();
+                keep_to(Core::Client);
+                server
+            };
+            (name, Box::new(start) as Box<dyn Fn() -> Server>)
+        })
+        .collect();
     rounds::compare(rounds, &contestants, &|server| measure(server.address()));
 }

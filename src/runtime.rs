@@ -22,6 +22,7 @@ mod ring;
 #[cfg(test)]
 mod ring_tests;
 mod runner;
+mod spin;
 mod sync;
 mod thread;
 

@@ -154,13 +154,21 @@ pub struct QueueDepths {
 pub struct RunnerStatus {
     /// How often it went to sleep and was woken.
     pub wake_ups: u64,
-    /// How often it went round its loop.
+    /// How often it went round its loop, looks that found nothing not counted.
     pub loops: u64,
     /// How long it has run.
     pub wall: Duration,
     /// Of this, how long it did not sleep.
     pub busy: Duration,
-    /// The share of the last [`RunnerStatus::WINDOW`] in which it did not sleep, from 0 to 1.
+    /// Of this, how long it looked whether there is something to do, rather than sleep. Nothing
+    /// unless `RuntimeConfig::spin_max` allows it.
+    pub spun: Duration,
+    /// How often something came while it looked.
+    pub spins_paid: u64,
+    /// How often nothing came while it looked, and it went to sleep.
+    pub spins_failed: u64,
+    /// The share of the last [`RunnerStatus::WINDOW`] in which it had something to do, from 0
+    /// to 1.
     pub utilization: f64,
     /// How long a loop took, sleep excluded: what an input waits at most before it is seen.
     pub loop_latency: Durations,

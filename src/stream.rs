@@ -75,6 +75,20 @@ impl TcpListen {
         self
     }
 
+    /// The same, sharing its port with others that ask for the same: what says which of them gets
+    /// a connection. [`Sharing::ByByte`] is refused
+    /// ([`NetworkError::InvalidOption`](crate::NetworkError::InvalidOption)).
+    #[must_use]
+    pub const fn with_sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Whether it asks for something that no system has.
+    pub(crate) const fn is_invalid(&self) -> bool {
+        self.sharing.is_among_none() || matches!(self.sharing, Sharing::ByByte { .. })
+    }
+
     /// The same, with streams like these.
     #[must_use]
     pub const fn with_options(mut self, options: TcpOptions) -> Self {

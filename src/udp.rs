@@ -78,6 +78,14 @@ impl UdpOpen {
         self
     }
 
+    /// The same, sharing its port with others that ask for the same: what says which of them gets
+    /// a datagram.
+    #[must_use]
+    pub const fn with_sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
     /// The same, without IPv4 where it would speak both (`IPV6_V6ONLY`).
     #[must_use]
     pub const fn v6_only(mut self) -> Self {
@@ -157,7 +165,7 @@ impl UdpOpen {
 
     /// What is asked for, with mapped IPv4 addresses (`::ffff:0:0/96`) written as IPv4.
     pub(crate) fn checked(mut self) -> Result<Self, NetworkError> {
-        if self.hop_limit == Some(0) {
+        if self.hop_limit == Some(0) || self.sharing.is_among_none() {
             return Err(NetworkError::InvalidOption);
         }
         self.bind = canonical(self.bind);
@@ -187,14 +195,68 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// Whether a port may be bound more than once.
+/// Whether a port may be bound more than once, and who of those who share it gets what comes.
+///
+/// [`Sharing::ByCpu`] and [`Sharing::ByByte`] give the *place* of a socket among those that share
+/// its address and port: the first to be bound has place 0. So that each worker has the place of
+/// its index, they are to bind one after the other: the task of worker 1 once that of worker 0 was
+/// told that its socket is open, and so on. Nobody is told a place, so
+///
+/// - when a socket is closed, the last one takes its place, and nobody the place of that one;
+/// - a socket that is bound again gets the last place. One that is bound by a new process while
+///   those of the old one are open gets a place behind all of these, and hears nothing until they
+///   are closed: start anew on another port, or once the old process is gone.
+///
+/// What is for a place that nobody has goes by flow, so nothing is lost. All who share a port are to
+/// ask for the same; what was asked for last holds for all of them.
+///
+/// Steering is done by a small program of classic BPF in the kernel (Linux 4.5,
+/// `SO_ATTACH_REUSEPORT_CBPF`); elsewhere it is [`NetworkError::Unsupported`]. Where it is to be
+/// among no sockets at all, it is [`NetworkError::InvalidOption`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "it may or it may not")]
+#[non_exhaustive]
 pub enum Sharing {
     /// By one socket only.
     Exclusive,
-    /// By all who ask for sharing (`SO_REUSEPORT`).
+    /// By all who ask for sharing (`SO_REUSEPORT`): each flow goes to one of them, as a hash of its
+    /// addresses and ports says, which changes when one comes or goes.
     Shared,
+    /// The same, but what the processor of number `n` has received goes to the socket of place `n`
+    /// modulo `sockets`: with each worker kept on a core (`ThreadConfig::cores`) and each receive
+    /// queue of the network card, too, a datagram stays on one core. In the simulator, which has no
+    /// processors, a flow is always received by the same.
+    ByCpu {
+        /// How many sockets share the port.
+        sockets: u16,
+    },
+    /// The same, but what has `n` in its byte at `offset` goes to the socket of place `n` modulo
+    /// `sockets`: for protocols that name the worker, in the connection ids of QUIC say, so that a
+    /// connection stays with its worker when its peer moves. What is shorter goes by flow. A run of
+    /// datagrams goes by its first. Not for listeners: a connection begins without a payload
+    /// ([`NetworkError::InvalidOption`]).
+    ByByte {
+        /// Where in the payload, from 0.
+        offset: u16,
+        /// How many sockets share the port.
+        sockets: u16,
+    },
+}
+
+impl Sharing {
+    /// Whether others may have the port, too.
+    #[must_use]
+    #[inline]
+    pub const fn is_shared(self) -> bool {
+        !matches!(self, Self::Exclusive)
+    }
+
+    /// Whether it names a place among no places.
+    pub(crate) const fn is_among_none(self) -> bool {
+        matches!(
+            self,
+            Self::ByCpu { sockets: 0 } | Self::ByByte { sockets: 0, .. }
+        )
+    }
 }
 
 /// Whether a socket bound to all IPv6 addresses leaves IPv4 alone (`IPV6_V6ONLY`).
@@ -348,6 +410,18 @@ mod tests {
         let scoped = "[fe80::1%7]:9".parse().unwrap();
         let open = UdpOpen::new(Token(0), scoped);
         assert_eq!(open.checked(), Ok(open));
+    }
+
+    #[test]
+    fn a_place_among_no_sockets_is_refused() {
+        let open = UdpOpen::new(Token(0), "[::]:0".parse().unwrap());
+        for sockets in [0, 1] {
+            let by_byte = Sharing::ByByte { offset: 0, sockets };
+            for sharing in [Sharing::ByCpu { sockets }, by_byte] {
+                let checked = open.with_sharing(sharing).checked();
+                assert_eq!(checked.is_ok(), sockets > 0, "{sharing:?}");
+            }
+        }
     }
 
     #[test]

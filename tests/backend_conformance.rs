@@ -26,6 +26,8 @@ mod lab;
 mod listeners;
 #[path = "conformance/sockets.rs"]
 mod sockets;
+#[path = "conformance/steering.rs"]
+mod steering;
 #[path = "conformance/streams.rs"]
 mod streams;
 #[path = "conformance/timers.rs"]
@@ -142,6 +144,15 @@ in_every_world! {
     sockets::the_reason_for_a_socket_that_cannot_be_is_told,
     sockets::a_port_is_free_once_its_socket_is_closed,
     sockets::flows_to_a_shared_port_keep_to_one_socket_each,
+    steering::a_byte_of_the_payload_says_which_socket_gets_a_datagram,
+    steering::a_datagram_without_the_byte_goes_by_flow,
+    steering::what_is_for_a_place_that_nobody_has_goes_by_flow,
+    steering::the_last_socket_takes_the_place_of_one_that_is_closed,
+    steering::who_binds_behind_an_earlier_process_hears_nothing_until_that_is_gone,
+    steering::what_was_asked_for_last_holds_for_all_who_share_a_port,
+    steering::nothing_is_lost_where_processors_choose,
+    steering::steering_that_cannot_be_is_refused,
+    steering::listeners_are_steered_by_processors,
     sockets::a_connected_socket_hears_and_reaches_its_peer_alone,
     sockets::a_peer_of_the_other_family_cannot_be_connected_to,
     sockets::a_dual_stack_socket_speaks_with_both_families_under_their_own_addresses,

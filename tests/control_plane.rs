@@ -44,6 +44,8 @@ macro_rules! over_every_backend {
         in_world! { poll, Kind::Threads(stillpoint::backend::BackendKind::Poll), $($behaviours)* }
         #[cfg(all(feature = "io-uring", target_os = "linux"))]
         in_world! { io_uring, Kind::Threads(stillpoint::backend::BackendKind::IoUring), $($behaviours)* }
+        in_world! { spinning, Kind::Spinning(stillpoint::backend::BackendKind::default()), $($behaviours)* }
+        in_world! { spinning_poll, Kind::Spinning(stillpoint::backend::BackendKind::Poll), $($behaviours)* }
     };
 }
 

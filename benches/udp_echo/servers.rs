@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::io::{ErrorKind, IoSliceMut};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -36,6 +37,14 @@ impl Server {
     /// Ours, with one worker.
     pub(crate) fn ours(backend: BackendKind) -> Self {
         let config = RuntimeConfig::new(backend);
+        let controller = Controller::start(config, spawn);
+        Self::over(controller.expect("the runtime starts"))
+    }
+
+    /// Ours, with a worker that looks on for so long before it sleeps.
+    pub(crate) fn spinning(backend: BackendKind, spin_max: Duration) -> Self {
+        let mut config = RuntimeConfig::new(backend);
+        config.spin_max = spin_max;
         let controller = Controller::start(config, spawn);
         Self::over(controller.expect("the runtime starts"))
     }

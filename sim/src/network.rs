@@ -28,6 +28,7 @@ mod interfaces;
 mod look;
 mod many;
 mod socket;
+pub(crate) mod steer;
 mod straight;
 mod table;
 mod topology;
@@ -97,9 +98,18 @@ struct Bound {
     domain: Domain,
     worker: u32,
     socket: SocketId,
-    sharing: Sharing,
-    /// Few have one.
-    peer: Option<Box<SocketAddr>>,
+    shares: bool,
+    /// Few have any of it.
+    special: Option<Box<Special>>,
+}
+
+/// What few sockets have.
+#[derive(Debug, Default)]
+struct Special {
+    /// The only peer.
+    peer: Option<SocketAddr>,
+    /// Who of those who share its port gets what comes, if not by flow.
+    steering: Option<Sharing>,
 }
 
 impl Bound {
@@ -108,10 +118,13 @@ impl Bound {
         self.local.ip().is_unspecified() && self.domain.speaks(ip)
     }
 
+    fn peer(&self) -> Option<SocketAddr> {
+        self.special.as_ref().and_then(|special| special.peer)
+    }
+
     /// How well it fits a datagram.
     fn fit(&self, target: IpAddr, peer: SocketAddr) -> Option<Fit> {
-        let only = self.peer.as_deref().copied();
-        Fit::of(self.local.ip(), self.domain, only, target, peer)
+        Fit::of(self.local.ip(), self.domain, self.peer(), target, peer)
     }
 }
 
@@ -236,14 +249,21 @@ impl Network {
             }
         }
         let host = &mut self.hosts[node as usize];
-        host.bind(Bound {
+        let mut bound = Bound {
             local: local.into(),
             domain,
             worker,
             socket,
-            sharing: open.sharing,
-            peer: open.peer.map(Box::new),
-        });
+            shares: open.sharing.is_shared(),
+            special: open.peer.map(|peer| {
+                Box::new(Special {
+                    peer: Some(peer),
+                    steering: None,
+                })
+            }),
+        };
+        host.steer(&mut bound, open.sharing);
+        host.bind(bound);
         let source = |any: IpAddr| host.source(towards_family(local.ip(), any));
         let opened = Socket::new(socket, local.into(), source, open);
         let buffers = opened.buffers();
@@ -405,12 +425,13 @@ impl Network {
         Some(spread.map_or_else(Route::Refused, Route::Many))
     }
 
-    /// The worker and socket that datagrams are for.
+    /// The worker and socket that datagrams with this payload are for.
     pub(crate) fn receiver(
         &self,
         node: u32,
         target: SocketAddr,
         peer: SocketAddr,
+        payload: &[u8],
     ) -> Option<(u32, SocketId)> {
         let host = &self.hosts[node as usize];
         let found = host.at_port(target.port());
@@ -424,8 +445,12 @@ impl Network {
         let chosen = match found.iter().filter(fits).count() {
             1 => found.iter().find(fits)?,
             count => {
-                let index = usize::try_from(host.flow(peer) % count as u64).ok()?;
-                found.iter().filter(fits).nth(index)?
+                let (flow, sharing) = (host.flow(peer), found.iter().find(fits)?.sharing());
+                let place = match steer::place(sharing, flow, payload, count) {
+                    Some(place) => place,
+                    None => usize::try_from(flow % count as u64).ok()?,
+                };
+                found.iter().filter(fits).nth(place)?
             }
         };
         Some((chosen.worker, chosen.socket))
@@ -471,7 +496,8 @@ impl Host {
             .partition_point(|bound| bound.local.port() < port);
         let ours = |bound: &Bound| (bound.worker, bound.socket) == (worker, socket);
         if let Some(offset) = self.bound[from..].iter().position(ours) {
-            self.bound.remove(from + offset);
+            let left = self.bound.remove(from + offset);
+            self.move_up(from + offset, &left);
         }
     }
 
@@ -482,7 +508,7 @@ impl Host {
             let overlap = one == other
                 || bound.is_for_all(other)
                 || (other.is_unspecified() && domain.speaks(one));
-            let shared = bound.sharing == Sharing::Shared && sharing == Sharing::Shared;
+            let shared = bound.shares && sharing.is_shared();
             overlap && !shared
         })
     }

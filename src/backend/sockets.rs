@@ -114,6 +114,8 @@ impl SocketBackend {
         let own = self.port.timers.next();
         match until.into_iter().chain(own).min() {
             _ if self.port.events() > 0 => Timeout::After(core::time::Duration::ZERO),
+            // Who looks again and again asks for the time once a look.
+            Some(Timestamp::EPOCH) => Timeout::After(core::time::Duration::ZERO),
             Some(until) => Timeout::After(until.since(clock.now())),
             None => Timeout::Forever,
         }

@@ -263,6 +263,9 @@ impl Sheet<'_> {
             loops,
             wall,
             busy,
+            spun,
+            spins_paid,
+            spins_failed,
             utilization,
             loop_latency,
             events_dropped,
@@ -271,6 +274,9 @@ impl Sheet<'_> {
         self.add(LOOPS, *loops);
         self.add(WALL, *wall);
         self.add(BUSY, *busy);
+        self.add(SPUN, *spun);
+        self.add_of(SPINS, ("outcome", "paid"), *spins_paid);
+        self.add_of(SPINS, ("outcome", "failed"), *spins_failed);
         self.add(UTILIZATION, *utilization);
         self.add_durations(LOOP_LATENCY, loop_latency);
         self.add(EVENTS_DROPPED, *events_dropped);
@@ -458,9 +464,18 @@ const BUSY: Family = counter(
     "stillpoint_busy_seconds_total",
     "How long the worker did not sleep.",
 );
+const SPUN: Family = counter(
+    "stillpoint_spun_seconds_total",
+    "How long the worker looked whether there is something to do, rather than sleep.",
+);
+const SPINS: Family = counter(
+    "stillpoint_spins_total",
+    "How often the worker looked whether there is something to do, rather than sleep: until \
+     something came (paid), or in vain (failed).",
+);
 const UTILIZATION: Family = gauge(
     "stillpoint_utilization_ratio",
-    "The share of the last moments in which the worker did not sleep, from 0 to 1.",
+    "The share of the last moments in which the worker had something to do, from 0 to 1.",
 );
 const LOOP_LATENCY: Family = histogram(
     "stillpoint_loop_latency_seconds",

@@ -43,6 +43,8 @@ fn busy_worker() -> WorkerStatus {
         .chain([
             &mut runner.wake_ups,
             &mut runner.loops,
+            &mut runner.spins_paid,
+            &mut runner.spins_failed,
             &mut runner.events_dropped,
         ])
     {
@@ -50,6 +52,7 @@ fn busy_worker() -> WorkerStatus {
     }
     runner.wall = Duration::from_millis(12_500);
     runner.busy = Duration::from_millis(250);
+    runner.spun = Duration::from_millis(125);
     runner.utilization = 0.25;
     runner.loop_latency.record(Duration::from_micros(30));
     status.groups = vec![GroupStatus::new("app::Echo", 3, *group)];

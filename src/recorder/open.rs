@@ -11,7 +11,9 @@ recordable!(struct UdpOpen {
     token, bind, sharing, v6_only, peer, when_full, send_buffer, receive_buffer, dscp, hop_limit,
     broadcast, multicast_hop_limit, multicast_loop, multicast_interface,
 });
-recordable!(enum Sharing { 0 = Exclusive, 1 = Shared });
+recordable!(enum Sharing {
+    0 = Exclusive, 1 = Shared, 2 = ByCpu { sockets }, 3 = ByByte { offset, sockets },
+});
 recordable!(enum V6Only { 0 = No, 1 = Yes });
 recordable!(enum WhenFull { 0 = Fail, 1 = DropNewest, 2 = DropOldest });
 recordable!(enum Broadcast { 0 = Refused, 1 = Allowed });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::board::{Board, Posted, StatusReader, share};
 use super::lines::Lines;
+use super::spin::Spin;
 use crate::counters::NetworkCounters;
 use crate::status::{Durations, RunnerStatus};
 use crate::task::App;
@@ -19,6 +20,10 @@ pub(super) struct Meter {
     woke_at: Timestamp,
     started_at: Timestamp,
     slept: bool,
+    /// Whether it sleeps when there is nothing to do.
+    pub(super) spin: Spin,
+    /// How long it has looked again without finding anything.
+    spun: Duration,
     wake_ups: u64,
     loops: u64,
     busy: Duration,
@@ -33,7 +38,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(board: Arc<Board>, now: Timestamp) -> Self {
+    pub(super) fn new(board: Arc<Board>, now: Timestamp, spin_max: Duration) -> Self {
         Self {
             board,
             posted: Posted::default(),
@@ -41,6 +46,8 @@ impl Meter {
             woke_at: now,
             started_at: now,
             slept: false,
+            spin: Spin::new(spin_max),
+            spun: Duration::ZERO,
             wake_ups: 0,
             loops: 0,
             busy: Duration::ZERO,
@@ -56,7 +63,8 @@ impl Meter {
 
     /// The worker is about to sleep.
     pub(super) fn sleeps(&mut self, now: Timestamp) {
-        self.worked_until(now);
+        self.passed_until(now);
+        self.spin.sleeps(now);
         self.slept = true;
     }
 
@@ -64,10 +72,11 @@ impl Meter {
     pub(super) fn woke(&mut self, now: Timestamp) {
         if self.slept {
             self.slept = false;
+            self.spin.woke(now);
             self.wake_ups += 1;
             self.board.woke();
         } else {
-            self.worked_until(now);
+            self.passed_until(now);
         }
         self.woke_at = now;
     }
@@ -82,12 +91,17 @@ impl Meter {
         self.bus_in_most = self.bus_in_most.max(bus_in);
     }
 
-    fn worked_until(&mut self, now: Timestamp) {
-        let worked = now.since(self.woke_at);
-        self.loops += 1;
-        self.loop_latency.record(worked);
-        self.busy += worked;
-        self.window_busy += worked;
+    /// The turn that began when the last wait ended has taken until now.
+    fn passed_until(&mut self, now: Timestamp) {
+        let passed = now.since(self.woke_at);
+        self.busy += passed;
+        if self.spin.is_looking() {
+            self.spun += passed;
+        } else {
+            self.loops += 1;
+            self.loop_latency.record(passed);
+            self.window_busy += passed;
+        }
         let window = now.since(self.window_start);
         if window >= RunnerStatus::WINDOW {
             self.utilization = share(self.window_busy, window);
@@ -126,6 +140,9 @@ impl Meter {
         runner.loops = self.loops;
         runner.wall = now.since(self.started_at);
         runner.busy = self.busy;
+        runner.spun = self.spun;
+        runner.spins_paid = self.spin.paid;
+        runner.spins_failed = self.spin.failed;
         runner.utilization = self.utilization;
         runner.loop_latency.share(&self.loop_latency);
         runner.events_dropped = lines.events.dropped;

@@ -4,6 +4,9 @@
 //! can be read whole. A wake-up hands the worker what the network has, then what the controller
 //! and the other workers have (a bounded batch of each), then what is due, and flushes what all of
 //! it caused. The time is the one sampled after the wait.
+//!
+//! Where it may spin ([`super::spin`]), a wake-up that finds nothing is followed by another without
+//! sleep in between. Nothing else differs: the worker is not marked asleep, so it looks itself.
 
 use super::lines::{Events, Lines, Mail, Peers, Stop, Told};
 use super::meter::Meter;
@@ -56,17 +59,15 @@ pub(super) fn run<A: App, B: Backend>(
             lines: &mut *lines,
             meter: &mut *meter,
             now,
+            found: is_awake,
         };
         to.take_mail();
         to.take_control();
         to.take_bus(turn);
         to.take_stop();
-        if worker
-            .poll_timeout()
-            .is_some_and(|deadline| deadline.at <= now)
-        {
-            let outputs = &mut Outputs::new(backend.port(), lines);
-            worker.handle_input(now, WorkerInput::Timeout, outputs);
+        to.take_timeout();
+        if to.found {
+            meter.spin.found();
         }
         if worker.is_stopped() {
             backend.flush()?;
@@ -90,7 +91,10 @@ fn wait_until<A: App, B: Backend>(
 ) -> Option<Timestamp> {
     let deadline = worker.poll_timeout().map(|deadline| deadline.at);
     let is_quiet = || lines.are_quiet() && !worker.is_asked();
-    if deadline.is_some_and(|at| at <= now) || !lines.bell.sleep(is_quiet) {
+    if deadline.is_some_and(|at| at <= now)
+        || meter.spin.looks_again(now)
+        || !lines.bell.sleep(is_quiet)
+    {
         // What the last batch left is not announced again.
         if meter.is_due(now) {
             meter.post(now, worker, backend.counters(), lines);
@@ -110,12 +114,22 @@ struct Delivery<'a, A: App, P> {
     lines: &'a mut Lines<A>,
     meter: &'a mut Meter,
     now: Timestamp,
+    /// Whether there was anything at this wake-up.
+    found: bool,
 }
 
 impl<A: App, P: Port> Delivery<'_, A, P> {
     fn give(&mut self, input: WorkerInput<A>) {
+        self.found = true;
         let outputs = &mut Outputs::new(&mut *self.port, self.lines);
         self.worker.handle_input(self.now, input, outputs);
+    }
+
+    fn take_timeout(&mut self) {
+        let deadline = self.worker.poll_timeout();
+        if deadline.is_some_and(|deadline| deadline.at <= self.now) {
+            self.give(WorkerInput::Timeout);
+        }
     }
 
     /// Who has joined, and who has left. Looked at before each input: whoever it comes from may

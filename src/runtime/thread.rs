@@ -82,7 +82,7 @@ impl<A: App> Thread<A> {
         } = self;
         lines.bell.install(backend.waker());
         drop(self.ready.send(Ok(())));
-        let mut meter = Meter::new(self.board, clock.now());
+        let mut meter = Meter::new(self.board, clock.now(), self.config.spin_max);
         let ran = catch_unwind(AssertUnwindSafe(|| {
             runner::run(&mut worker, &mut backend, &clock, &mut lines, &mut meter)
         }));

@@ -188,14 +188,20 @@ impl<A: App, O: WorkerOutputs<A>> Port<'_, A, O> {
     }
 
     fn listen(&mut self, task: TaskId, listen: Box<TcpListen>) {
-        match self.resources.insert_listener(self.now, task) {
+        let inserted = if listen.is_invalid() {
+            Err((self.resources.no_listener(), NetworkError::InvalidOption))
+        } else {
+            let inserted = self.resources.insert_listener(self.now, task);
+            inserted.map_err(|listener| (listener, NetworkError::TooManySockets))
+        };
+        match inserted {
             Ok(listener) => self.network(NetworkCommand::Listen { listener, listen }),
-            Err(listener) => {
+            Err((listener, error)) => {
                 let event = NetworkEvent::ListenFailed {
                     listener,
                     token: listen.token,
                     bind: listen.bind,
-                    error: NetworkError::TooManySockets,
+                    error,
                 };
                 self.tell(task, event);
             }

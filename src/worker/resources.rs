@@ -77,6 +77,14 @@ impl ResourceTable {
         }
     }
 
+    /// The same for a listener.
+    pub(super) const fn no_listener(&self) -> ListenerId {
+        ListenerId {
+            worker: self.worker,
+            key: NO_KEY,
+        }
+    }
+
     /// A new socket of `owner`. If there are too many, an id that is stale already.
     pub(super) fn insert_socket(
         &mut self,

@@ -18,6 +18,8 @@ use super::threads::Threads;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Threads(BackendKind),
+    /// Threads that look on for a while before they sleep.
+    Spinning(BackendKind),
     Simulator,
 }
 
@@ -36,6 +38,9 @@ impl Kind {
         }
     }
 }
+
+/// So long that most of what comes is waited for without sleep.
+const SPIN_MAX: Duration = Duration::from_millis(1);
 
 /// What a laboratory is to be like.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +111,10 @@ impl Lab {
         };
         limit(&mut limits);
         let stage: Box<dyn Stage> = match kind {
-            Kind::Threads(backend) => Box::new(Threads::new(backend, workers, limits)),
+            Kind::Threads(backend) => {
+                Box::new(Threads::new(backend, workers, limits, Duration::ZERO))
+            }
+            Kind::Spinning(backend) => Box::new(Threads::new(backend, workers, limits, SPIN_MAX)),
             Kind::Simulator => Box::new(Simulated::new(workers, limits)),
         };
         Self {

@@ -25,8 +25,14 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn new(backend: BackendKind, workers: u16, limits: Limits) -> Self {
+    pub(crate) fn new(
+        backend: BackendKind,
+        workers: u16,
+        limits: Limits,
+        spin_max: Duration,
+    ) -> Self {
         let mut config = RuntimeConfig::new(backend).workers(workers);
+        config.spin_max = spin_max;
         config.seed = 5;
         config.bus_queue_max = limits.bus_queue_max;
         config.inputs_max = limits.inputs_max;

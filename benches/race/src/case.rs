@@ -52,6 +52,9 @@ pub enum Load {
     TcpIdle {
         connections: usize,
     },
+    UdpIdle {
+        peers: usize,
+    },
 }
 
 /// What a figure is, and which is better.
@@ -76,7 +79,7 @@ impl Load {
             Self::TcpEcho { .. } => ("messages/s", Better::More),
             Self::UdpLatency { .. } | Self::TcpLatency { .. } => ("us, p50", Better::Less),
             Self::TcpMemory { .. } => ("B/connection", Better::Less),
-            Self::TcpIdle { .. } => ("us of CPU/s", Better::Less),
+            Self::TcpIdle { .. } | Self::UdpIdle { .. } => ("us of CPU/s", Better::Less),
         };
         Unit { name, better }
     }
@@ -90,7 +93,7 @@ impl Load {
             Self::TcpEcho { .. } => "tcp-echo",
             Self::UdpLatency { .. } | Self::TcpLatency { .. } => "latency",
             Self::TcpMemory { .. } => "memory",
-            Self::TcpIdle { .. } => "idle",
+            Self::TcpIdle { .. } | Self::UdpIdle { .. } => "idle",
         }
     }
 
@@ -109,8 +112,9 @@ impl Load {
             Self::UdpLatency { bytes, rate } => format!("{group}/udp/{bytes}B/{rate}-a-second"),
             Self::TcpLatency { bytes, rate } => format!("{group}/tcp/{bytes}B/{rate}-a-second"),
             Self::TcpMemory { connections } | Self::TcpIdle { connections } => {
-                format!("{group}/{connections}-connections")
+                format!("{group}/tcp/{connections}-connections")
             }
+            Self::UdpIdle { peers } => format!("{group}/udp/{peers}-peers"),
         }
     }
 }
@@ -131,7 +135,9 @@ impl Case {
                 for run in [1, 2, 4, 8, 16, 32] {
                     let part_of = match (bytes, peers, run) {
                         (1_200, 1_000, 1 | 4 | 32) => Selection::Quick,
-                        (_, 1_000, _) | (_, 1, 1 | 4 | 32) => Selection::Usual,
+                        (64, 1_000, 1 | 32)
+                        | (200 | 1_200, 1_000, _)
+                        | (200 | 1_200, 1, 1 | 32) => Selection::Usual,
                         _ => Selection::All,
                     };
                     add(Load::UdpEcho { bytes, peers, run }, part_of);
@@ -143,7 +149,9 @@ impl Case {
                 for run in [1, 2, 4, 8, 16, 32] {
                     let part_of = match (bytes, peers, run) {
                         (1_200, 1_000, 1 | 32) => Selection::Quick,
-                        (200 | 1_200, _, 1 | 8 | 32) => Selection::Usual,
+                        (1_200, 1_000, 8) | (200, 1_000, 1 | 32) | (1_200, 1, 1 | 32) => {
+                            Selection::Usual
+                        }
                         _ => Selection::All,
                     };
                     add(Load::UdpSink { bytes, peers, run }, part_of);
@@ -154,7 +162,8 @@ impl Case {
             for frame in [1, 4, 32] {
                 let part_of = match (bytes, frame) {
                     (1_200, 1 | 32) => Selection::Quick,
-                    _ => Selection::Usual,
+                    (1_200, _) | (200, 32) => Selection::Usual,
+                    _ => Selection::All,
                 };
                 add(Load::FanOut { bytes, frame }, part_of);
             }
@@ -189,4 +198,5 @@ fn streams(add: &mut impl FnMut(Load, Selection)) {
     add(Load::TcpLatency { bytes: 64, rate }, Selection::Usual);
     add(Load::TcpMemory { connections: 2_000 }, Selection::Quick);
     add(Load::TcpIdle { connections: 1_000 }, Selection::Quick);
+    add(Load::UdpIdle { peers: 1_000 }, Selection::Quick);
 }

@@ -50,7 +50,9 @@ pub enum Prepared {
 /// Prepares for a load, and says what the server's job is.
 pub fn prepare(load: &Load) -> io::Result<(Job, Prepared)> {
     Ok(match *load {
-        Load::UdpEcho { peers, .. } => (Job::UdpEcho, Prepared::Udp(udp::Peers::new(peers)?)),
+        Load::UdpEcho { peers, .. } | Load::UdpIdle { peers } => {
+            (Job::UdpEcho, Prepared::Udp(udp::Peers::new(peers)?))
+        }
         Load::UdpSink { peers, .. } => (Job::UdpSink, Prepared::Udp(udp::Peers::new(peers)?)),
         Load::FanOut { .. } => {
             // Its own address is not one of the viewers', but all are its socket's.
@@ -103,9 +105,17 @@ pub fn run(load: &Load, prepared: Prepared, server: &Server, times: Times) -> io
         (Load::TcpLatency { bytes, rate }, _) => latency::tcp(server, bytes, rate, times),
         (Load::TcpMemory { connections }, _) => standing::memory(server, connections),
         (Load::TcpIdle { connections }, _) => standing::idle(server, connections),
-        (Load::UdpEcho { .. } | Load::FanOut { .. } | Load::UdpSink { .. }, Prepared::Nothing) => {
-            unreachable!("prepared for something else")
+        (Load::UdpIdle { peers: count }, Prepared::Udp(mut peers)) => {
+            udp::greet(&mut peers, count, server)?;
+            standing::idle_now(server)
         }
+        (
+            Load::UdpEcho { .. }
+            | Load::FanOut { .. }
+            | Load::UdpSink { .. }
+            | Load::UdpIdle { .. },
+            Prepared::Nothing,
+        ) => unreachable!("prepared for something else"),
     }
 }
 

@@ -22,6 +22,8 @@ use results::Results;
 use servers::Contestant;
 
 mod case;
+mod chart;
+mod goals;
 mod job;
 mod load;
 mod report;
@@ -59,6 +61,9 @@ struct Options {
     /// Writes all that was measured there, as JSON; "-" is standard output.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Draws what was measured there, as SVG.
+    #[arg(long, value_name = "PATH.svg")]
+    chart: Option<PathBuf>,
     /// The cores of server and generator.
     #[arg(long, default_value = "0,1")]
     cores: String,
@@ -102,12 +107,13 @@ fn race(options: &Options) -> Result<(), Error> {
     if contestants.iter().any(Contestant::is_apart) {
         settings.predecessor = build_predecessor();
     }
-    let mut results = Results::new(settings.rounds);
+    let mut results = Results::new(settings.rounds, settings.times.round);
     for case in &cases {
         let measured = round::measure(case, &contestants, &settings)?;
         report::print(&measured);
         results.cases.push(measured);
     }
+    goals::print(&results);
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&results.json())?;
         match path.to_str() {
@@ -115,13 +121,16 @@ fn race(options: &Options) -> Result<(), Error> {
             _ => std::fs::write(path, text)?,
         }
     }
+    if let Some(path) = &options.chart {
+        std::fs::write(path, chart::draw(&results)?)?;
+    }
     Ok(())
 }
 
 fn settings(options: &Options) -> Result<round::Settings, Error> {
     let (rounds, millis, latency) = match options.quick {
         true => (1, 150, 300),
-        false => (5, 400, 1_500),
+        false => (5, 300, 1_500),
     };
     let millis = options.millis.unwrap_or(millis);
     let cores: Vec<usize> = (options.cores.split(','))
@@ -133,7 +142,7 @@ fn settings(options: &Options) -> Result<round::Settings, Error> {
     Ok(round::Settings {
         rounds: options.rounds.unwrap_or(rounds).max(1),
         times: load::Times {
-            warm_up: Duration::from_millis(if options.quick { 30 } else { 80 }),
+            warm_up: Duration::from_millis(if options.quick { 30 } else { 60 }),
             round: Duration::from_millis(millis),
             latency: Duration::from_millis(options.millis.unwrap_or(latency)),
         },

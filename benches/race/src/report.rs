@@ -9,7 +9,7 @@ pub fn print(case: &CaseResult) {
     println!("\n{}", case.name);
     let [contestant, spread, of_floor] = ["contestant", "(min..max)", "of floor"];
     println!(
-        "  {contestant:<18} {unit:>14} {spread:>20} {REFERENCE_HEAD:>20} {of_floor:>20} {:>9} {of_floor:>8} {:>10} {:>6}  more",
+        "  {contestant:<24} {unit:>14} {spread:>20} {REFERENCE_HEAD:>20} {of_floor:>20} {:>9} {of_floor:>8} {:>10} {:>6}  more",
         "cpu ns", "generator", "lost"
     );
     for row in &case.rows {
@@ -20,8 +20,9 @@ pub fn print(case: &CaseResult) {
 fn print_row(case: &CaseResult, row: &Row) {
     let Some(figure) = row.spread(|round| Some(round.figure)) else {
         let reason = row.failed.as_deref().unwrap_or_default();
-        return println!("  {:<18} failed: {reason}", row.name);
+        return println!("  {:<24} failed: {reason}", row.name);
     };
+    let floor = case.floor_of(row);
     let bound = if row.is_lower_bound() { ">=" } else { "" };
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -36,15 +37,15 @@ fn print_row(case: &CaseResult, row: &Row) {
         })
         .collect();
     println!(
-        "  {:<18} {:>14} {:>20} {:>20} {:>20} {:>9} {:>8} {:>10} {:>6}  {}",
+        "  {:<24} {:>14} {:>20} {:>20} {:>20} {:>9} {:>8} {:>10} {:>6}  {}",
         row.name,
         format!("{bound}{}", number(figure.median)),
         format!("{}..{}", number(figure.least), number(figure.most)),
         or_dash(case.ratio(row, REFERENCE).map(ratio)),
-        or_dash(case.ratio(row, row.floor).map(ratio)),
+        or_dash(case.ratio(row, floor).map(ratio)),
         or_dash(row.median(|round| round.cpu).map(number)),
         or_dash(
-            case.cpu_ratio(row, row.floor)
+            case.cpu_ratio(row, floor)
                 .map(|ratio| format!("{ratio:.2}"))
         ),
         or_dash(row.median(|round| round.busy).map(percent)),

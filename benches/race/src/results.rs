@@ -1,15 +1,19 @@
 //! What was measured, and what follows from it.
 
+use core::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::case::{Better, Load};
 use crate::load::Measured;
-use crate::servers::REFERENCE;
+use crate::servers::{FLOOR, REFERENCE};
 
 /// All of a run.
 #[derive(Debug)]
 pub struct Results {
     pub rounds: u32,
+    /// How long each measurement took.
+    pub round: Duration,
     pub cases: Vec<CaseResult>,
 }
 
@@ -40,23 +44,46 @@ pub struct Spread {
 }
 
 impl Results {
-    pub const fn new(rounds: u32) -> Self {
+    pub const fn new(rounds: u32, round: Duration) -> Self {
         Self {
             rounds,
+            round,
             cases: Vec::new(),
         }
     }
 
     pub fn json(&self) -> Value {
         let cases: Vec<Value> = self.cases.iter().map(CaseResult::json).collect();
-        json!({ "rounds": self.rounds, "reference": REFERENCE, "cases": cases })
+        json!({
+            "rounds": self.rounds,
+            "round_ms": self.round.as_millis() as u64,
+            "processor": processor(),
+            "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease").ok(),
+            "reference": REFERENCE,
+            "cases": cases,
+        })
     }
+}
+
+/// What the system calls its processor.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 impl CaseResult {
     pub fn row(&self, name: &str) -> Option<&Row> {
         let mut rows = self.rows.iter();
         rows.find(|row| row.name == name && !row.rounds.is_empty())
+    }
+
+    /// The floor of a contestant: that of those who wait with epoll where it has none of its own.
+    pub fn floor_of(&self, row: &Row) -> &'static str {
+        match self.row(row.floor) {
+            Some(_) => row.floor,
+            None => FLOOR,
+        }
     }
 
     /// How much better a contestant is than another one, round by round.
@@ -82,14 +109,15 @@ impl CaseResult {
         let rows: Vec<Value> = (self.rows.iter())
             .map(|row| {
                 let rounds: Vec<Value> = row.rounds.iter().map(round_json).collect();
+                let floor = self.floor_of(row);
                 let of = |spread: Option<Spread>| spread.map(Spread::json);
                 json!({
                     "contestant": row.name,
                     "figure": of(row.spread(|round| Some(round.figure))),
                     "to_reference": of(self.ratio(row, REFERENCE)),
-                    "floor": row.floor,
-                    "to_floor": of(self.ratio(row, row.floor)),
-                    "cpu_to_floor": self.cpu_ratio(row, row.floor),
+                    "floor": floor,
+                    "to_floor": of(self.ratio(row, floor)),
+                    "cpu_to_floor": self.cpu_ratio(row, floor),
                     "lower_bound": row.is_lower_bound(),
                     "failed": row.failed,
                     "rounds": rounds,

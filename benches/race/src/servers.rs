@@ -25,7 +25,7 @@ pub struct Contestant {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Floor(floor::Waiting),
+    Floor(floor::Waiting, floor::Told),
     Ours(BackendKind),
     Tokio,
     Mio,
@@ -37,22 +37,38 @@ enum Kind {
 
 /// What all others are compared with.
 pub const REFERENCE: &str = "tokio";
-/// What makes the same calls as those who wait with epoll.
-const FLOOR: &str = "floor";
-/// The same with `poll(2)`.
+/// Waits with epoll.
+pub const FLOOR: &str = "floor";
+/// Waits with `poll(2)`.
 const FLOOR_POLL: &str = "floor-poll";
+/// Waits with epoll and does all that the crate `polling` does around that.
+const FLOOR_POLLING: &str = "floor-polling";
+/// Receives with io_uring, by itself into buffers that the kernel chooses. Has no streams: those over
+/// io_uring are read and written by calls, as after any other wait.
+const FLOOR_URING: &str = "floor-io-uring";
+/// Waits with epoll and asks for no control messages.
+const FLOOR_BARE: &str = "floor-bare";
 
 impl Contestant {
     /// All of them, in the order of the tables.
     pub fn all() -> Vec<Self> {
-        let mut all = vec![
-            Self::new(FLOOR, FLOOR, Kind::Floor(floor::Waiting::Epoll)),
-            Self::new(FLOOR_POLL, FLOOR_POLL, Kind::Floor(floor::Waiting::Poll)),
+        use floor::{Told, Waiting};
+        let floors = [
+            (FLOOR, Waiting::Epoll, Told::AsOurs),
+            (FLOOR_POLL, Waiting::Poll, Told::AsOurs),
+            (FLOOR_POLLING, Waiting::Polling, Told::AsOurs),
+            (FLOOR_URING, Waiting::Uring, Told::AsOurs),
+            (FLOOR_BARE, Waiting::Epoll, Told::Nothing),
         ];
+        let floors =
+            floors.map(|(name, waiting, told)| Self::new(name, FLOOR, Kind::Floor(waiting, told)));
+        let mut all: Vec<Self> = floors.into();
         for &backend in BackendKind::ALL {
             let name = format!("ours-{}", backend.name());
             let floor = match backend.name() {
                 "poll" => FLOOR_POLL,
+                "polling" => FLOOR_POLLING,
+                "io-uring" => FLOOR_URING,
                 _ => FLOOR,
             };
             all.push(Self::new(&name, floor, Kind::Ours(backend)));
@@ -79,7 +95,14 @@ impl Contestant {
 
     /// Whether it can do that at all.
     pub const fn does(&self, job: Job) -> bool {
-        let has_streams = !matches!(self.kind, Kind::QuinnUdp | Kind::Predecessor);
+        use floor::{Told, Waiting};
+        let has_streams = !matches!(
+            self.kind,
+            Kind::QuinnUdp
+                | Kind::Predecessor
+                | Kind::Floor(Waiting::Uring, _)
+                | Kind::Floor(_, Told::Nothing)
+        );
         has_streams || !matches!(job, Job::TcpEcho)
     }
 
@@ -91,8 +114,8 @@ impl Contestant {
     /// Does it until the process ends.
     pub fn serve(&self, job: Job) -> io::Result<()> {
         match (self.kind, job) {
-            (Kind::Floor(waiting), Job::TcpEcho) => floor_tcp::serve(waiting),
-            (Kind::Floor(waiting), _) => floor::serve(waiting, job),
+            (Kind::Floor(waiting, _), Job::TcpEcho) => floor_tcp::serve(waiting),
+            (Kind::Floor(waiting, told), _) => floor::serve(waiting, told, job),
             (Kind::Ours(backend), _) => ours::serve(backend, job),
             (Kind::Tokio, _) => tokio_tasks::serve(job),
             (Kind::Mio, _) => mio_loops::plain(job),

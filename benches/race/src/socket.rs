@@ -5,11 +5,12 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 
+use crate::sys::{Wish, turn_on};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Bytes of a socket's buffers. Systems commonly allow less; what they allow is taken.
-const BUFFER_BYTES: usize = 4 << 20;
+pub const BUFFER_BYTES: usize = 4 << 20;
 
 /// A UDP socket that does not wait.
 pub fn udp(bind: Ipv4Addr) -> io::Result<UdpSocket> {
@@ -31,7 +32,7 @@ pub fn udp_generator(bind: Ipv4Addr) -> io::Result<UdpSocket> {
 
 /// Has the kernel join what comes from one peer in one go.
 pub fn join_received(socket: &UdpSocket) -> io::Result<()> {
-    crate::sys::join_received(socket.as_fd())
+    turn_on(socket.as_fd(), Wish::JoinReceived)
 }
 
 /// A listener that does not wait, with room for all who connect at once.

@@ -13,6 +13,29 @@ use core::time::Duration;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+pub mod uring;
+
+/// Messages that were received.
+pub trait Messages {
+    /// The length of a message, in bytes, even if it was longer than is kept.
+    fn len(&self, index: usize) -> usize;
+
+    fn peer(&self, index: usize) -> Peer;
+
+    /// The bytes of a message that are kept.
+    fn bytes(&self, index: usize) -> &[u8];
+
+    /// The size of the datagrams that a message is made of; its length if it is a single one or the
+    /// socket does not join them.
+    fn segment_size(&self, index: usize) -> usize;
+
+    /// Datagrams that a message is made of.
+    fn datagrams(&self, index: usize) -> usize {
+        let size = self.segment_size(index).max(1);
+        self.len(index).div_ceil(size).max(1)
+    }
+}
+
 /// Where a message comes from or goes to, as the kernel has it.
 #[derive(Clone, Copy)]
 pub struct Peer(libc::sockaddr_in);
@@ -48,6 +71,10 @@ pub struct Receive {
     memory: Vec<u8>,
     /// Bytes of `memory` for each message.
     each: usize,
+    /// Messages that the next call asks for: each costs something, whether it is there or not.
+    asked: usize,
+    /// Whether there may be more.
+    is_full: bool,
 }
 
 impl Receive {
@@ -64,7 +91,14 @@ impl Receive {
             controls: vec![Control([0; CONTROL_BYTES]); count],
             memory: vec![0; count * each],
             each,
+            asked: count.min(ASKED_MIN),
+            is_full: false,
         }
+    }
+
+    /// Whether the last call brought all that it asked for, so that there may be more.
+    pub const fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Receives what is there, and says how many messages that were. Never waits.
@@ -72,7 +106,9 @@ impl Receive {
         let pieces = self.memory.chunks_exact_mut(self.each);
         let arrays = (self.iovecs.iter_mut().zip(&mut self.peers)).zip(&mut self.controls);
         for ((header, piece), ((iovec, peer), control)) in
-            self.headers.iter_mut().zip(pieces).zip(arrays)
+            (self.headers.iter_mut().take(self.asked))
+                .zip(pieces)
+                .zip(arrays)
         {
             iovec.iov_base = piece.as_mut_ptr().cast();
             iovec.iov_len = piece.len();
@@ -84,60 +120,51 @@ impl Receive {
             message.msg_control = control.0.as_mut_ptr().cast();
             message.msg_controllen = CONTROL_BYTES;
         }
-        // SAFETY: each header was just pointed at a name, an iovec and perhaps control memory of
-        // its own with their true lengths, and through the iovec at a piece of `memory` of its own;
-        // all of it is held by `&mut self` and does not move before this returns. The kernel keeps
-        // no pointer. The timeout may be null.
+        // SAFETY: each of the headers that are asked for, which are no more than there are, was
+        // just pointed at a name, an iovec and control memory of its own with their true lengths,
+        // and through the iovec at a piece of `memory` of its own; all of it is held by `&mut self`
+        // and does not move before this returns. The kernel keeps no pointer. The timeout may be
+        // null.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                self.headers.len() as libc::c_uint,
+                self.asked as libc::c_uint,
                 libc::MSG_DONTWAIT | libc::MSG_TRUNC,
                 core::ptr::null_mut(),
             )
         };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        let Ok(got) = usize::try_from(count) else {
+            return Err(io::Error::last_os_error());
+        };
+        self.is_full = got == self.asked;
+        if self.is_full {
+            self.asked = (self.asked * 4).min(self.headers.len());
+        } else if got * 4 < self.asked {
+            self.asked = (self.asked / 2).max(ASKED_MIN.min(self.headers.len()));
+        }
+        Ok(got)
     }
+}
 
-    /// The length of a message that was received, in bytes, even if it was longer than is kept.
-    pub fn len(&self, index: usize) -> usize {
+impl Messages for Receive {
+    fn len(&self, index: usize) -> usize {
         self.headers[index].msg_len as usize
     }
 
-    pub fn peer(&self, index: usize) -> &Peer {
-        &self.peers[index]
+    fn peer(&self, index: usize) -> Peer {
+        self.peers[index]
     }
 
-    /// The bytes of a message that are kept.
-    pub fn bytes(&self, index: usize) -> &[u8] {
+    fn bytes(&self, index: usize) -> &[u8] {
         let start = index * self.each;
         &self.memory[start..start + self.len(index).min(self.each)]
     }
 
-    /// The size of the datagrams that a message is made of; its length if it is a single one or the
-    /// socket does not join them.
-    pub fn segment_size(&self, index: usize) -> usize {
-        let len = self.len(index);
-        if self.headers[index].msg_hdr.msg_controllen < CMSG_HEADER + 4 {
-            return len;
-        }
-        // No other control message was asked for.
-        let bytes = &self.controls[index].0;
-        let told = i32::from_ne_bytes([
-            bytes[CMSG_HEADER],
-            bytes[CMSG_HEADER + 1],
-            bytes[CMSG_HEADER + 2],
-            bytes[CMSG_HEADER + 3],
-        ]);
-        usize::try_from(told).unwrap_or(len).clamp(1, len.max(1))
-    }
-
-    /// Datagrams that a message is made of.
-    pub fn datagrams(&self, index: usize) -> usize {
-        self.len(index)
-            .div_ceil(self.segment_size(index).max(1))
-            .max(1)
+    fn segment_size(&self, index: usize) -> usize {
+        let told = self.headers[index].msg_hdr.msg_controllen;
+        let control = &self.controls[index].0[..told.min(CONTROL_BYTES)];
+        read_segment_size(control, self.len(index))
     }
 }
 
@@ -289,15 +316,31 @@ impl<'d> Sending<'_, 'd> {
     }
 }
 
-/// Has the kernel hand over what comes from one peer in one go as one message (`UDP_GRO`).
-pub fn join_received(socket: BorrowedFd<'_>) -> io::Result<()> {
+/// What a socket is to tell or do.
+#[derive(Debug, Clone, Copy)]
+pub enum Wish {
+    /// Hands over what comes from one peer in one go as one message (`UDP_GRO`).
+    JoinReceived,
+    /// Tells the local address of each message (`IP_PKTINFO`).
+    LocalAddress,
+    /// Tells the type of service of each message (`IP_RECVTOS`).
+    TypeOfService,
+}
+
+/// Has a socket tell or do that.
+pub fn turn_on(socket: BorrowedFd<'_>, wish: Wish) -> io::Result<()> {
+    let (level, name) = match wish {
+        Wish::JoinReceived => (UDP, libc::UDP_GRO),
+        Wish::LocalAddress => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+        Wish::TypeOfService => (libc::IPPROTO_IP, libc::IP_RECVTOS),
+    };
     let on: libc::c_int = 1;
     // SAFETY: `on` is ours, and as long as is said.
     let code = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_UDP,
-            libc::UDP_GRO,
+            level,
+            name,
             core::ptr::from_ref(&on).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
@@ -342,6 +385,29 @@ const fn iovec(bytes: &[u8]) -> libc::iovec {
     }
 }
 
+/// The size of the datagrams of a message of `len` bytes, by its control messages.
+fn read_segment_size(mut control: &[u8], len: usize) -> usize {
+    while let (Some(own), Some(level), Some(kind)) = (
+        number(control, 0).and_then(|own| usize::try_from(own).ok()),
+        number(control, 8),
+        number(control, 12),
+    ) {
+        if (level, kind) == (UDP, libc::UDP_GRO) {
+            let size = number(control, CMSG_HEADER).and_then(|size| usize::try_from(size).ok());
+            return size.unwrap_or(len).clamp(1, len.max(1));
+        }
+        let next = own.max(CMSG_HEADER).next_multiple_of(8);
+        control = control.get(next..).unwrap_or_default();
+    }
+    len
+}
+
+/// Four bytes of a control message. Its length has eight, of which the first four say it all.
+fn number(message: &[u8], at: usize) -> Option<i32> {
+    let bytes = message.get(at..)?.first_chunk()?;
+    Some(i32::from_ne_bytes(*bytes))
+}
+
 /// Writes a control message behind those that are there.
 fn put(control: &mut [u8], used: &mut usize, level: i32, kind: i32, data: &[u8]) {
     let message = &mut control[*used..];
@@ -352,10 +418,13 @@ fn put(control: &mut [u8], used: &mut usize, level: i32, kind: i32, data: &[u8])
     *used += CMSG_HEADER + data.len().next_multiple_of(8);
 }
 
+/// Messages that a call asks for at least.
+const ASKED_MIN: usize = 4;
+
 const NAME_BYTES: libc::socklen_t = size_of::<libc::sockaddr_in>() as libc::socklen_t;
 
 /// A header of a control message, with its padding (`struct cmsghdr`, 64 bits).
 const CMSG_HEADER: usize = 16;
-const CONTROL_BYTES: usize = 64;
+const CONTROL_BYTES: usize = 96;
 const UDP: i32 = libc::IPPROTO_UDP;
 const UDP_SEGMENT: i32 = libc::UDP_SEGMENT;

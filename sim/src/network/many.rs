@@ -197,7 +197,7 @@ impl Network {
         let fits = host.at_port(target.port()).iter().filter(|bound| {
             let at = bound.local.ip();
             (at == ip || bound.is_for_all(ip))
-                && bound.peer.as_ref().is_none_or(|only| **only == peer)
+                && bound.peer().is_none_or(|only| only == peer)
                 && hears(bound.worker, bound.socket)
         });
         fits.map(|bound| (bound.worker, bound.socket)).collect()

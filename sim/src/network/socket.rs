@@ -28,7 +28,7 @@ struct Special {
 }
 
 /// To what a socket is bound: a [`SocketAddr`] without what only IPv6 has, in less room.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Local {
     ip: IpAddr,
     port: u16,

@@ -9,6 +9,7 @@ use slab::Slab;
 use stillpoint::{ListenerId, NetworkEvent, Sharing, TcpListen, TcpOptions, Timestamp, Token};
 
 use super::Seat;
+use crate::network::steer;
 
 /// All listeners, by slot.
 pub(crate) struct Listeners {
@@ -67,13 +68,14 @@ impl Listeners {
         local: SocketAddr,
         listen: &TcpListen,
     ) -> u32 {
+        let sharing = self.steer(seat.node, local, listen.sharing);
         let slot = self.all.insert(Listener {
             seat,
             id,
             token: listen.token,
             local,
             backlog: usize::try_from(listen.backlog.max(1)).unwrap_or(usize::MAX),
-            sharing: listen.sharing,
+            sharing,
             options: listen.options,
             told: false,
             out: false,
@@ -87,6 +89,27 @@ impl Listeners {
         slot
     }
 
+    /// Has all who share a port with a new listener be steered as it asks, or it as they are: gives
+    /// that.
+    fn steer(&mut self, node: u32, local: SocketAddr, sharing: Sharing) -> Sharing {
+        let at_port = self.by_port.get(&(node, local.port()));
+        let mut effective = sharing;
+        for &slot in at_port.into_iter().flatten() {
+            let Some(other) = self.all.get_mut(slot as usize) else {
+                continue;
+            };
+            if other.local != local || !other.sharing.is_shared() || !sharing.is_shared() {
+                continue;
+            }
+            if steer::is_steered(sharing) {
+                other.sharing = sharing;
+            } else {
+                effective = other.sharing;
+            }
+        }
+        effective
+    }
+
     /// Closes a listener, if it is open. Gives the ends that were not taken in.
     pub(crate) fn remove(&mut self, worker: u32, id: ListenerId) -> BTreeSet<u32> {
         let Some(slot) = self.by_id.swap_remove(&(worker, id)) else {
@@ -95,7 +118,17 @@ impl Listeners {
         let listener = self.all.remove(slot as usize);
         let place = (listener.seat.node, listener.local.port());
         if let Some(at_port) = self.by_port.get_mut(&place) {
+            let left = at_port.iter().position(|&other| other == slot);
             at_port.retain(|&other| other != slot);
+            // Where places matter, the last of those who share takes the one that is left.
+            let shares = |&other: &u32| self.all[other as usize].local == listener.local;
+            if let (true, Some(left)) = (steer::is_steered(listener.sharing), left)
+                && let Some(last) = at_port.iter().rposition(shares)
+                && last > left
+            {
+                let moved = at_port.remove(last);
+                at_port.insert(left, moved);
+            }
             if at_port.is_empty() {
                 self.by_port.remove(&place);
             }
@@ -163,7 +196,7 @@ impl Listeners {
             let overlap = one == other
                 || (one.is_ipv4() == other.is_ipv4()
                     && (one.is_unspecified() || other.is_unspecified()));
-            let shared = listener.sharing == Sharing::Shared && sharing == Sharing::Shared;
+            let shared = listener.sharing.is_shared() && sharing.is_shared();
             overlap && !shared
         })
     }
@@ -193,8 +226,12 @@ impl Listeners {
             [] => None,
             [only] => Some(*only),
             several => {
-                let index = flow() % several.len() as u64;
-                several.get(usize::try_from(index).ok()?).copied()
+                let (flow, sharing) = (flow(), several[0].1.sharing);
+                let place = match steer::place(sharing, flow, &[], several.len()) {
+                    Some(place) => place,
+                    None => usize::try_from(flow % several.len() as u64).ok()?,
+                };
+                several.get(place).copied()
             }
         }
     }

@@ -249,7 +249,8 @@ impl<A: App> Outside<A> {
     #[inline(never)]
     fn find_receiver(&mut self, flight: &Flight, count: u64) -> Option<(u32, SocketId)> {
         let network = &mut self.network;
-        let receiver = network.receiver(flight.to, flight.target, flight.run.peer);
+        let run = &flight.run;
+        let receiver = network.receiver(flight.to, flight.target, run.peer, &run.payload);
         let Some(receiver) = receiver else {
             self.refuse(flight, count);
             return None;

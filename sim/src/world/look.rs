@@ -80,10 +80,15 @@ impl<A: App> World<A> {
         core::mem::take(&mut self.outside.reports)
     }
 
-    /// The tasks that are no more, in the order of their ends.
+    /// The tasks that are no more and nobody has taken, in the order of their ends.
     #[must_use]
     pub fn ended(&self) -> &[Ended] {
         &self.outside.ended
+    }
+
+    /// Takes them: in a long run they are many.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        core::mem::take(&mut self.outside.ended)
     }
 
     /// The tasks that could not be made.

@@ -130,7 +130,8 @@ impl<A: App> World<A> {
                 | Event::ControlTurn { worker } => Some(*worker),
                 Event::Flight(flight) if flight.audience == Audience::One => {
                     let network = &outside.network;
-                    let found = network.receiver(flight.to, flight.target, flight.run.peer);
+                    let run = &flight.run;
+                    let found = network.receiver(flight.to, flight.target, run.peer, &run.payload);
                     found.map(|(worker, _)| worker)
                 }
                 Event::Packet(flight) => {

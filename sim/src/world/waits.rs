@@ -141,12 +141,12 @@ impl<A: App> World<A> {
         })
     }
 
-    /// Who gets what a socket sends to an address.
+    /// Who gets what a socket sends to an address, if the payload does not matter.
     fn who_is_at(&self, node: u32, whose: (u32, SocketId), at: SocketAddr) -> Option<Party> {
         let network = &self.outside.network;
         let to = network.node_of(node, at.ip())?;
         let from = network.local_of(node, whose)?;
-        match network.receiver(to, at, from) {
+        match network.receiver(to, at, from, &[]) {
             Some((worker, socket)) => {
                 let seat = &self.seats[worker as usize];
                 let task = seat.worker.as_ref().and_then(|worker| worker.owner(socket));

@@ -21,6 +21,7 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod steer;
 mod stream;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 mod template;

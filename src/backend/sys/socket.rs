@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::address::{Domain, Name};
 use super::options::set_udp_options;
+use super::steer::steer;
 use super::{Errno, checked_int};
 use crate::backend::Offload;
 use crate::udp::{Sharing, UdpOpen};
@@ -24,20 +25,30 @@ pub(crate) fn open_udp(open: &UdpOpen, offload: Offload) -> Result<(OwnedFd, Soc
         Domain::V6 => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?,
         Domain::Dual => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?,
     }
-    let share = || match open.sharing {
-        Sharing::Exclusive => Ok(()),
-        Sharing::Shared => set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1),
+    let share = || {
+        if open.sharing.is_shared() {
+            set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+        } else {
+            Ok(())
+        }
     };
-    // A port that the system chooses is to be one that nobody shares yet.
+    // A port that the system chooses is to be one that nobody shares yet. Who is steered before it
+    // is bound shares with nobody who is bound.
     let chosen = open.bind.port() == 0;
-    if !chosen {
+    let is_steered = !matches!(open.sharing, Sharing::Exclusive | Sharing::Shared);
+    if !chosen || is_steered {
         share()?;
+    }
+    if chosen {
+        steer(fd, open.sharing)?;
     }
     set_udp_options(fd, open, domain)?;
     ask_for_info(fd, domain, offload);
     bind(fd, &open.bind, domain)?;
     if chosen {
         share()?;
+    } else {
+        steer(fd, open.sharing)?;
     }
     if let Some(peer) = &open.peer {
         if !domain.reaches(peer) {

@@ -14,9 +14,9 @@ use super::message::empty_header;
 use super::socket::{
     bind, connect, local_address, new_socket, optional, peer_address, set_option, set_value,
 };
+use super::steer::steer;
 use super::{Errno, checked, checked_int};
 use crate::stream::{Keepalive, Nagle, TcpConnect, TcpListen, TcpOptions};
-use crate::udp::Sharing;
 
 /// Opens a listening socket that never blocks. Gives the address it is bound to.
 pub(crate) fn listen_tcp(listen: &TcpListen) -> Result<(OwnedFd, SocketAddr), Errno> {
@@ -25,7 +25,7 @@ pub(crate) fn listen_tcp(listen: &TcpListen) -> Result<(OwnedFd, SocketAddr), Er
     let fd = socket.as_fd();
     // Connections of an earlier listener that linger must not keep the port.
     set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    if listen.sharing == Sharing::Shared {
+    if listen.sharing.is_shared() {
         set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     }
     // What is accepted inherits the options.
@@ -34,6 +34,8 @@ pub(crate) fn listen_tcp(listen: &TcpListen) -> Result<(OwnedFd, SocketAddr), Er
     let backlog = libc::c_int::try_from(listen.backlog).unwrap_or(libc::c_int::MAX);
     // SAFETY: no pointers are passed.
     checked_int(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
+    // It is among those that share the port only now.
+    steer(fd, listen.sharing)?;
     let local = local_address(fd)?;
     Ok((socket, local))
 }

@@ -273,7 +273,7 @@ fn read_ended(
 }
 
 /// Bytes that one read takes at most.
-const READ_BYTES: usize = 65_535;
+const READ_BYTES: usize = 64 << 10;
 
 /// Reads of one stream at one wake-up.
 const READS_MAX: usize = 4;

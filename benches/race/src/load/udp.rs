@@ -15,7 +15,7 @@ use super::{Measured, Occupation, Times};
 use crate::job::QUESTION_BYTES;
 use crate::server::Server;
 use crate::socket;
-use crate::sys::{Peer, Receive, Send};
+use crate::sys::{Messages, Peer, Receive, Send};
 
 /// Peers, as the server sees them.
 pub struct Peers {
@@ -180,6 +180,20 @@ pub(super) fn echo(
     }
 }
 
+/// Has each peer send one datagram and get it back, as far as they are not lost.
+pub(super) fn greet(peers: &mut Peers, count: usize, server: &Server) -> io::Result<()> {
+    let mut runs = Runs::new(peers, server.address(), GREETING_BYTES, 1)?;
+    let mut memory = [0; GREETING_BYTES];
+    for _ in 0..count {
+        runs.send(1)?;
+        let until = Instant::now() + SILENCE_MAX;
+        while Instant::now() < until && runs.peers.socket.recv(&mut memory).is_err() {
+            core::hint::spin_loop();
+        }
+    }
+    Ok(())
+}
+
 /// Sends as much as goes, and asks the server how much came.
 pub(super) fn flood(
     peers: &mut Peers,
@@ -308,6 +322,7 @@ const MESSAGES_MAX: usize = 64;
 const KEPT_BYTES: usize = 16;
 /// Datagrams that are sent between two looks at the clock.
 const FLOOD_DATAGRAMS: usize = 64;
+const GREETING_BYTES: usize = 64;
 /// After so long without anything, what was under way counts as lost.
 const SILENCE_MAX: Duration = Duration::from_millis(20);
 /// How long an answer of a sink is waited for until it is asked again.

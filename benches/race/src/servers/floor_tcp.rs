@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 
-use super::floor::Waiting;
+use super::floor::{Queue, Waiting};
 use super::listening;
 use crate::socket;
 
@@ -13,37 +13,33 @@ pub fn serve(waiting: Waiting) -> io::Result<()> {
     let listener = socket::listener()?;
     listening(listener.local_addr()?)?;
     match waiting {
-        Waiting::Epoll => with_epoll(&listener),
+        Waiting::Epoll | Waiting::Polling => with_epoll(&listener, Queue::new(waiting)?),
         Waiting::Poll => with_poll(&listener),
+        Waiting::Uring => Err(io::Error::other("streams have no such floor")),
     }
 }
 
 /// Told of each connection when something becomes possible, and registered once.
-fn with_epoll(listener: &TcpListener) -> io::Result<()> {
+fn with_epoll(listener: &TcpListener, mut queue: Queue) -> io::Result<()> {
     use epoll::EventFlags as Flags;
-    let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let data = epoll::EventData::new_u64(LISTENER);
-    epoll::add(&queue, listener, data, Flags::IN)?;
+    queue.add(listener, LISTENER, Flags::IN)?;
     let mut connections: Vec<Option<(TcpStream, Unsent)>> = Vec::new();
     let mut memory = vec![0; READ_BYTES];
-    let mut events: Vec<epoll::Event> = Vec::with_capacity(1_024);
     loop {
-        events.clear();
-        epoll::wait(&queue, rustix::buffer::spare_capacity(&mut events), None)?;
-        for event in events.drain(..) {
-            let name = event.data.u64();
-            if name == LISTENER {
-                while let Some(stream) = accept(listener)? {
-                    let data = epoll::EventData::new_u64(connections.len() as u64);
-                    epoll::add(&queue, &stream, data, Flags::IN | Flags::OUT | Flags::ET)?;
-                    connections.push(Some((stream, Unsent::default())));
-                }
-            } else if let Some(place) = connections.get_mut(name as usize)
+        let mut knocks = false;
+        for name in queue.wait()? {
+            knocks |= name == LISTENER;
+            if let Some(place) = connections.get_mut(name as usize)
                 && let Some((stream, unsent)) = place
                 && echo(stream, unsent, &mut memory) == Next::End
             {
                 *place = None;
             }
+        }
+        while knocks && let Some(stream) = accept(listener)? {
+            let name = connections.len() as u64;
+            queue.add(&stream, name, Flags::IN | Flags::OUT | Flags::ET)?;
+            connections.push(Some((stream, Unsent::default())));
         }
     }
 }
@@ -161,6 +157,6 @@ pub(super) fn echo(mut stream: &TcpStream, unsent: &mut Unsent, memory: &mut [u8
 }
 
 /// The listener's name in the queue.
-const LISTENER: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 1;
 /// Bytes that one read takes at most.
 const READ_BYTES: usize = 65_536;

@@ -18,6 +18,7 @@ use stillpoint::{
 
 use super::listening;
 use crate::job::{Job, QUESTION_BYTES, answer, viewers};
+use crate::socket;
 
 pub fn serve(backend: BackendKind, job: Job) -> io::Result<()> {
     let started = Controller::start(RuntimeConfig::new(backend), spawn);
@@ -101,7 +102,11 @@ impl Task for Udp {
     fn handle_input(&mut self, _now: Timestamp, input: Input<Race>) {
         match input {
             Input::Network(NetworkEvent::Datagrams { socket, run }) => self.received(socket, run),
-            Input::Started(_) => self.outbox.open_udp(UdpOpen::new(Token(0), ANY)),
+            Input::Started(_) => {
+                let open = UdpOpen::new(Token(0), ANY);
+                self.outbox
+                    .open_udp(open.with_buffers(BUFFER_BYTES, BUFFER_BYTES));
+            }
             Input::Network(NetworkEvent::UdpOpened { local, .. }) => {
                 self.outbox.report(Ok(local));
             }
@@ -182,4 +187,6 @@ impl Task for Tcp {
     }
 }
 
+/// Bytes of a socket's buffers, as all contestants have them.
+const BUFFER_BYTES: u32 = socket::BUFFER_BYTES as u32;
 const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

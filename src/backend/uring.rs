@@ -24,7 +24,7 @@ use super::readiness::{
 use super::sys::{Errno, Timeout, WakeKind, WakeSignal};
 use super::{BackendError, Waker};
 use crate::buffer::BufferPool;
-use crate::id::{ListenerId, ResourceId, SocketId, StreamId};
+use crate::id::{ListenerId, ResourceId, SocketId};
 
 mod accept;
 mod buffers;
@@ -276,7 +276,7 @@ impl Readiness for UringSet {
         self.take_datagrams(id)
     }
 
-    fn take_bytes(&mut self, id: StreamId) -> TakenBytes {
+    fn take_bytes(&mut self, id: ResourceId) -> TakenBytes {
         Self::take_bytes(self, id)
     }
 

@@ -82,7 +82,7 @@ impl Reader {
             if !stream.reads() {
                 return port.check_unread(id);
             }
-            let read = match port.readiness.take_bytes(id) {
+            let read = match port.readiness.take_bytes(id.into()) {
                 TakenBytes::Bytes(data) => Read::Taken(data),
                 TakenBytes::End => Read::End,
                 TakenBytes::Failed(error) => Read::Failed(error),

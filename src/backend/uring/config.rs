@@ -20,6 +20,8 @@ pub struct IoUringConfig {
     pub buffers: u16,
     /// How the bytes of streams are received.
     pub receive_bytes: IoUringReceive,
+    /// How the packets of devices are received.
+    pub receive_packets: IoUringReceive,
     /// When datagrams are sent.
     pub send_datagrams: IoUringSend,
     /// When the bytes of streams are sent.
@@ -58,6 +60,7 @@ impl IoUringConfig {
             completions: 4_096,
             buffers: 32,
             receive_bytes: IoUringReceive::WhenAsked,
+            receive_packets: IoUringReceive::WhenAsked,
             send_datagrams: IoUringSend::WithWait,
             send_bytes: IoUringSend::AtOnce,
             polling: None,

@@ -13,6 +13,7 @@ use super::*;
 use crate::backend::readiness::failed as backend_failed;
 use crate::backend::sockets::SocketBackend;
 use crate::backend::{Backend, BackendConfig, BackendKind};
+use crate::id::StreamId;
 use crate::net::NetworkError;
 use crate::slots::Key;
 

@@ -26,7 +26,7 @@ mod rounds;
 mod servers;
 
 use client::{median_round_trip, median_round_trip_awake, runs, windows};
-use cores::{Core, keep_to};
+use cores::{CLIENT, SERVER, keep_to};
 use rounds::Contestant;
 use servers::Server;
 
@@ -137,9 +137,9 @@ fn compare(rounds: usize, measure: &dyn Fn(SocketAddr) -> f64) {
         .into_iter()
         .map(|(name, start)| {
             let start = move || {
-                keep_to(Core::Server);
+                keep_to(SERVER);
                 let server = start();
-                keep_to(Core::Client);
+                keep_to(CLIENT);
                 server
             };
             (name, Box::new(start) as Box<dyn Fn() -> Server>)

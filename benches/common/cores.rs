@@ -3,28 +3,22 @@
 
 use std::process::{Command, Stdio};
 
-/// Where a thread, and those that it starts, may run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Core {
-    Client,
-    Server,
-}
+/// That of the client.
+pub(crate) const CLIENT: usize = 0;
+/// That of the server.
+pub(crate) const SERVER: usize = 1;
 
-/// Keeps this thread, and those that it starts from now on, on a core of their own, if there are two
-/// and `taskset` to say so.
-pub(crate) fn keep_to(core: Core) {
+/// Keeps this thread, and those that it starts from now on, on this core, if there is one and
+/// `taskset` to say so.
+pub(crate) fn keep_to(core: usize) {
     let Ok(thread) = std::fs::read_link("/proc/thread-self") else {
         return;
     };
     let Some(id) = thread.file_name() else {
         return;
     };
-    let core = match core {
-        Core::Client => "0",
-        Core::Server => "1",
-    };
     let asked = Command::new("taskset")
-        .args(["-p", "-c", core])
+        .args(["-p", "-c", &core.to_string()])
         .arg(id)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -41,7 +41,7 @@ mod udp;
 mod uring;
 
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub use uring::IoUringConfig;
+pub use uring::{IoUringConfig, IoUringReceive, IoUringSend};
 
 pub(crate) use sys::{PollFd, Timeout, WakeKind, WakeSignal, pin_to_core, wait as poll_fds};
 

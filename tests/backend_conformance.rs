@@ -85,6 +85,7 @@ in_every_world! {
     streams::what_was_written_before_a_close_arrives,
     streams::a_paused_reader_stops_the_sender_and_loses_nothing,
     streams::a_stream_goes_on_after_any_number_of_bytes,
+    streams::long_and_short_writes_of_one_moment_arrive_once_and_in_order,
     streams::what_is_written_behind_the_end_is_refused,
     streams::a_worker_stops_when_its_streams_are_gone,
     connects::a_connect_that_nobody_answers_fails_when_its_time_is_up,

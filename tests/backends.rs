@@ -43,6 +43,15 @@ macro_rules! on_every_backend {
                 crate::behaviours::$behaviour(stillpoint::backend::BackendKind::IoUring);
             })*
         }
+
+        /// A ring that does by itself all that it can.
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        mod io_uring_whole {
+            $(#[test] fn $behaviour() {
+                crate::host::all_by_itself();
+                crate::behaviours::$behaviour(stillpoint::backend::BackendKind::IoUring);
+            })*
+        }
     };
 }
 

@@ -28,6 +28,18 @@ macro_rules! on_every_backend {
         on_every_backend! { @backend polling Polling #[cfg(feature = "polling")] $($of::$story,)* }
         on_every_backend! { @backend poll Poll #[cfg(feature = "poll")] $($of::$story,)* }
         on_every_backend! { @backend io_uring IoUring #[cfg(feature = "io-uring")] $($of::$story,)* }
+
+        /// A ring that does by itself all that it can.
+        #[cfg(feature = "io-uring")]
+        mod io_uring_whole {
+            $(#[test] fn $story() {
+                let name = concat!("io_uring_whole::", stringify!($story));
+                crate::system::in_own_network(name, || {
+                    crate::host::all_by_itself();
+                    crate::$of::$story(stillpoint::backend::BackendKind::IoUring);
+                });
+            })*
+        }
     };
     (@backend $backend:ident $kind:ident #[$only:meta] $($of:ident::$story:ident,)*) => {
         #[$only]

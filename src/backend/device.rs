@@ -219,6 +219,7 @@ impl SocketPort {
         self.timers.clear(id);
         if device.announced == Announced::Yes {
             self.readiness.remove(id.into(), device.fd.as_fd());
+            self.counters.devices.undelivered += self.readiness.take_undelivered();
         }
         true
     }

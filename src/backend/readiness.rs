@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use super::sys::{Errno, Received, Timeout};
 use super::{BackendError, Waker};
 use crate::buffer::Buffer;
-use crate::id::{ListenerId, ResourceId, SocketId, StreamId};
+use crate::id::{ListenerId, ResourceId, SocketId};
 
 /// A set of descriptors that is waited for, in one way or another.
 ///
@@ -40,8 +40,8 @@ pub(super) trait Readiness: fmt::Debug {
         Taken::Ask
     }
 
-    /// The same for a stream.
-    fn take_bytes(&mut self, _id: StreamId) -> TakenBytes {
+    /// The same for a stream, and for a device: a packet behind its header.
+    fn take_bytes(&mut self, _id: ResourceId) -> TakenBytes {
         TakenBytes::Ask
     }
 
@@ -58,13 +58,13 @@ pub(super) trait Readiness: fmt::Debug {
     /// One that was asked has nothing more.
     fn asked(&mut self, _id: ResourceId) {}
 
-    /// Datagrams that were received for sockets that are no more, since this was last asked.
+    /// Datagrams or packets that were received for what is no more, since this was last asked.
     fn take_undelivered(&mut self) -> u64 {
         0
     }
 
-    /// Messages that can be handed over together with the next wait.
-    fn sends_max(&mut self) -> usize {
+    /// Messages of this kind that can be handed over together with the next wait.
+    fn sends_max(&mut self, _what: Matter) -> usize {
         0
     }
 
@@ -92,6 +92,13 @@ pub(super) trait Readiness: fmt::Debug {
 pub(super) enum Link {
     First,
     BehindTheLast,
+}
+
+/// What messages are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Matter {
+    Datagrams,
+    Bytes,
 }
 
 /// What came of messages.
@@ -122,7 +129,7 @@ pub(super) enum Taken {
     Ask,
 }
 
-/// What a set has read from a stream.
+/// What a set has read from a stream or a device.
 #[cfg_attr(
     not(all(feature = "io-uring", target_os = "linux")),
     expect(dead_code, reason = "only a ring receives by itself")

@@ -15,33 +15,36 @@
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use super::readiness::{
-    Accepted, Interest, Link, Readiness, Ready, Sent, Taken, TakenBytes, failed,
+    Accepted, Interest, Link, Matter, Readiness, Ready, Sent, Taken, TakenBytes, failed,
 };
 use super::sys::{Errno, Timeout, WakeKind, WakeSignal};
 use super::{BackendError, Waker};
 use crate::buffer::BufferPool;
-use crate::id::{ListenerId, ResourceId, SocketId, StreamId};
+use crate::id::{ListenerId, ResourceId, SocketId};
 
 mod accept;
 mod buffers;
 mod config;
 mod name;
 mod operations;
+mod poll;
 mod receive;
 mod ring;
 mod send;
+mod watch;
 
 use accept::Accepting;
 use buffers::Buffers;
-pub use config::IoUringConfig;
+pub use config::{IoUringConfig, IoUringReceive, IoUringSend};
 use name::{Kind, Name};
 use receive::Receiving;
 use ring::{Completion, Ring, Wait};
 use send::Sends;
+use watch::{READABLE, Watch};
 
 /// Descriptors that wait in a ring.
 pub(super) struct UringSet {
@@ -52,6 +55,7 @@ pub(super) struct UringSet {
     /// How many there are to be; none if the kernel does not know how to.
     buffers_max: u16,
     pool: BufferPool,
+    config: IoUringConfig,
     accepts: Accepts,
     /// By slots.
     watches: Vec<Option<Watch>>,
@@ -75,25 +79,6 @@ pub(super) struct UringSet {
     met: Vec<Completion>,
     /// What went wrong outside of a wait.
     failed: Option<BackendError>,
-}
-
-/// One descriptor that is waited for.
-struct Watch {
-    id: ResourceId,
-    /// Open as long as the watch is here.
-    fd: RawFd,
-    interest: Interest,
-    /// The number of its operation, if one is under way.
-    operation: Option<u32>,
-    /// What was found last.
-    last: Ready,
-    /// Set if the kernel receives by itself.
-    receiving: Option<Receiving>,
-    /// Set if the kernel takes connections in by itself.
-    accepting: Option<Accepting>,
-    /// When that was, and where it is among all that was found then.
-    turn: u64,
-    place: usize,
 }
 
 /// Whether the kernel takes connections in by itself. A thread of the kernel would do so also while
@@ -126,6 +111,7 @@ impl UringSet {
             buffers: None,
             buffers_max: config.buffers,
             pool: pool.clone(),
+            config: *config,
             accepts: if config.buffers > 0 && config.polling.is_none() {
                 Accepts::ByItself
             } else {
@@ -180,99 +166,11 @@ impl UringSet {
         self.number
     }
 
-    /// Begins to wait for a descriptor, unless nothing is wanted of it.
-    fn begin(&mut self, id: ResourceId) -> Result<(), BackendError> {
-        let number = self.next_number();
-        let Some(watch) = watch(&mut self.watches, id) else {
-            return Ok(());
-        };
-        if let Some(events) = watch.events()
-            && watch.operation.is_none()
-        {
-            watch.operation = Some(number);
-            if !watch.interest.reads() {
-                self.settling = Settling::Yes;
-            }
-            let name = poll_name(id, number);
-            self.ring.poll(watch.fd, events, name)?;
-        }
-        Ok(())
-    }
-
-    /// Has the waiting for a descriptor end, and gives the name of what is to end.
-    fn end(&mut self, id: ResourceId) -> Result<Option<u64>, BackendError> {
-        let watched = watch(&mut self.watches, id);
-        let Some(number) = watched.and_then(|watch| watch.operation.take()) else {
-            return Ok(None);
-        };
-        self.settling = Settling::Yes; // It tells of its end.
-        let (name, kind) = (poll_name(id, number), Kind::Cancel);
-        self.ring.cancel(name, Name { kind, ..name })?;
-        Ok(Some(name.encode()))
-    }
-
-    fn try_remove(&mut self, id: ResourceId) -> Result<(), BackendError> {
-        self.end_receiving(id)?;
-        self.end_accepting(id)?;
-        if let Some(name) = self.end(id)? {
-            self.met.clear();
-            self.ring.finish(name, &mut self.met)?;
-        }
-        if let Some(slot) = self.watches.get_mut(id.key().slot as usize) {
-            slot.take_if(|watch| watch.id == id);
-        }
-        Ok(())
-    }
-
-    fn try_change(&mut self, id: ResourceId, interest: Interest) -> Result<(), BackendError> {
-        let Some(watch) = watch(&mut self.watches, id) else {
-            return Ok(());
-        };
-        let before = watch.events();
-        watch.interest = interest;
-        if watch.events() != before {
-            self.end(id)?;
-            self.begin(id)?;
-        }
-        if interest.reads() {
-            self.resume_receiving(id)?;
-            self.begin_accepting(id)
-        } else {
-            self.pause_receiving(id)?;
-            self.pause_accepting(id)
-        }
-    }
-
-    /// Begins all that is wanted of a descriptor.
-    fn begin_all(&mut self, id: ResourceId) -> Result<(), BackendError> {
-        self.begin(id)?;
-        self.begin_receiving(id)?;
-        self.begin_accepting(id)
-    }
-
     /// What went wrong is told by the next wait.
     fn note(&mut self, outcome: Result<(), BackendError>) {
         if let Err(error) = outcome {
             self.failed.get_or_insert(error);
         }
-    }
-
-    /// Tells of those that may be ready still. Whether there are any.
-    fn tell_again(&mut self, ready: &mut Vec<(ResourceId, Ready)>) -> bool {
-        for id in self.again.drain(..) {
-            let Some(watch) = watch(&mut self.watches, id) else {
-                continue;
-            };
-            if watch.interest != Interest::Nothing {
-                let found = Ready {
-                    readable: watch.interest.reads(),
-                    writable: watch.interest.writes(),
-                    ..watch.last
-                };
-                watch.tell(found, self.turn, ready);
-            }
-        }
-        !ready.is_empty()
     }
 
     /// Takes out what has completed.
@@ -302,35 +200,6 @@ impl UringSet {
         }
         woken
     }
-
-    fn polled(&mut self, name: Name, completion: Completion, ready: &mut Vec<(ResourceId, Ready)>) {
-        let slot = self.watches.get_mut(name.slot as usize);
-        let Some(watch) = slot.and_then(Option::as_mut) else {
-            return;
-        };
-        if watch.operation != Some(name.number) {
-            return; // It was ended meanwhile.
-        }
-        if !completion.is_more() {
-            watch.operation = None;
-            self.ended.push(watch.id);
-        }
-        let found = completion.result.cast_unsigned();
-        assert!(
-            completion
-                .error()
-                .is_none_or(|error| error.0 != libc::EBADF)
-                && (completion.result < 0 || found & INVALID == 0),
-            "{} was closed by somebody else",
-            watch.id
-        );
-        if completion.result > 0 {
-            let found = watch.interest.found(found);
-            if found.is_anything() {
-                watch.tell(found, self.turn, ready);
-            }
-        }
-    }
 }
 
 impl Readiness for UringSet {
@@ -341,7 +210,7 @@ impl Readiness for UringSet {
         if slot >= self.watches.len() {
             self.watches.resize_with(slot + 1, || None);
         }
-        let receiving = Receiving::of(id).filter(|_| self.receives());
+        let receiving = Receiving::of(id).filter(|_| self.receives(id));
         let accepting = Accepting::of(id).filter(|_| self.accepts == Accepts::ByItself);
         self.watches[slot] = Some(Watch {
             id,
@@ -382,8 +251,15 @@ impl Readiness for UringSet {
         self.finish_sends(waited, ready)
     }
 
-    fn sends_max(&mut self) -> usize {
-        self.ring.room()
+    fn sends_max(&mut self, what: Matter) -> usize {
+        let when = match what {
+            Matter::Datagrams => self.config.send_datagrams,
+            Matter::Bytes => self.config.send_bytes,
+        };
+        match when {
+            IoUringSend::AtOnce => 0,
+            IoUringSend::WithWait => self.ring.room(),
+        }
     }
 
     unsafe fn send(&mut self, fd: BorrowedFd<'_>, header: *const libc::msghdr, link: Link) {
@@ -400,7 +276,7 @@ impl Readiness for UringSet {
         self.take_datagrams(id)
     }
 
-    fn take_bytes(&mut self, id: StreamId) -> TakenBytes {
+    fn take_bytes(&mut self, id: ResourceId) -> TakenBytes {
         Self::take_bytes(self, id)
     }
 
@@ -508,114 +384,8 @@ impl fmt::Debug for UringSet {
     }
 }
 
-impl Watch {
-    /// What the kernel is asked to tell of, if of anything. It tells of errors in any case.
-    fn events(&self) -> Option<u32> {
-        let events = self.interest.events()?;
-        // What it receives by itself it tells with that. What a datagram has caused it only tells
-        // of as an error; what a stream has caused, with what it receives.
-        if let Some(receiving) = &self.receiving {
-            let only_reads = self.interest == Interest::Read && receiving.tells_errors();
-            return (!only_reads).then_some(events & !READABLE);
-        }
-        match &self.accepting {
-            Some(_) => None,
-            None => Some(events),
-        }
-    }
-
-    /// Adds what was found to what is told of this descriptor.
-    fn tell(&mut self, found: Ready, turn: u64, ready: &mut Vec<(ResourceId, Ready)>) {
-        if self.turn == turn
-            && let Some((_, told)) = ready.get_mut(self.place)
-        {
-            *told = told.or(found);
-            self.last = *told;
-            return;
-        }
-        (self.turn, self.place, self.last) = (turn, ready.len(), found);
-        ready.push((self.id, found));
-    }
-}
-
-impl Interest {
-    const fn reads(self) -> bool {
-        matches!(self, Self::Read | Self::ReadAndWrite)
-    }
-
-    const fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::ReadAndWrite)
-    }
-
-    /// What the kernel is asked to tell of, besides errors and the end of a direction.
-    const fn events(self) -> Option<u32> {
-        match self {
-            Self::Nothing => None,
-            Self::Errors => Some(0),
-            Self::Read => Some(READABLE),
-            Self::Write => Some(WRITABLE),
-            Self::ReadAndWrite => Some(READABLE | WRITABLE),
-        }
-    }
-
-    /// What is of interest about what the kernel found.
-    fn found(self, found: u32) -> Ready {
-        let has = |event| found & event != 0;
-        Ready {
-            readable: self.reads() && has(READABLE),
-            writable: self.writes() && has(WRITABLE),
-            error: has(ERROR | HUNG_UP),
-            read_ended: self.reads() && has(HUNG_UP | PEER_ENDED),
-        }
-    }
-}
-
-impl Ready {
-    const NOTHING: Self = Self {
-        readable: false,
-        writable: false,
-        error: false,
-        read_ended: false,
-    };
-
-    const READABLE: Self = Self {
-        readable: true,
-        ..Self::NOTHING
-    };
-
-    const fn or(self, other: Self) -> Self {
-        Self {
-            readable: self.readable || other.readable,
-            writable: self.writable || other.writable,
-            error: self.error || other.error,
-            read_ended: self.read_ended || other.read_ended,
-        }
-    }
-
-    const fn is_anything(self) -> bool {
-        self.readable || self.writable || self.error || self.read_ended
-    }
-}
-
-fn watch(watches: &mut [Option<Watch>], id: ResourceId) -> Option<&mut Watch> {
-    let watch = watches.get_mut(id.key().slot as usize)?.as_mut()?;
-    (watch.id == id).then_some(watch)
-}
-
-const fn poll_name(id: ResourceId, number: u32) -> Name {
-    Name {
-        kind: Kind::Poll,
-        slot: id.key().slot,
-        number,
-    }
-}
-
-const READABLE: u32 = libc::POLLIN.cast_unsigned() as u32;
-const WRITABLE: u32 = libc::POLLOUT.cast_unsigned() as u32;
-const ERROR: u32 = libc::POLLERR.cast_unsigned() as u32;
-const HUNG_UP: u32 = libc::POLLHUP.cast_unsigned() as u32;
-const PEER_ENDED: u32 = libc::POLLRDHUP.cast_unsigned() as u32;
-const INVALID: u32 = libc::POLLNVAL.cast_unsigned() as u32;
-
 /// What is said where operations do not go on.
 const NO_POLL: &str = "io_uring_enter (this kernel's io_uring is too old: choose another backend)";
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ fn rendered(statuses: &[WorkerStatus]) -> String {
     text
 }
 
-/// A worker on which something has happened: its counts are 1 to 61, each once.
+/// A worker on which something has happened: its counts are 1 to 63, each once.
 fn busy_worker() -> WorkerStatus {
     let mut status = WorkerStatus {
         at: Timestamp::from_nanos(12_500_000_000),

@@ -49,6 +49,7 @@ impl Kind {
                 config.io_uring.entries = 8;
                 config.io_uring.completions = 16;
                 config.io_uring.buffers = 2;
+                all_by_itself(&mut config);
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
@@ -57,12 +58,22 @@ impl Kind {
                 config.io_uring = config.io_uring.polling(Duration::from_millis(1));
                 // That thread fills them whenever it likes, as if a socket's own were larger.
                 config.io_uring.buffers = 8;
+                all_by_itself(&mut config);
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             Self::Simulator => unreachable!("sockets of another world"),
         };
         backend.unwrap()
     }
+}
+
+/// Has the ring do all that it can.
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+fn all_by_itself(config: &mut BackendConfig) {
+    use stillpoint::backend::{IoUringReceive, IoUringSend};
+    config.io_uring.receive_bytes = IoUringReceive::ByItself;
+    config.io_uring.send_datagrams = IoUringSend::WithWait;
+    config.io_uring.send_bytes = IoUringSend::WithWait;
 }
 
 /// Hosts, each with one worker, in one world.
@@ -523,7 +534,7 @@ impl Machine {
         {
             self.input(WorkerInput::Timeout);
         }
-        self.backend.flush().unwrap();
+        self.backend.flush_before_wait().unwrap(); // As a worker's thread does it.
     }
 }
 

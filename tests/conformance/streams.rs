@@ -260,6 +260,35 @@ pub(crate) fn a_stream_goes_on_after_any_number_of_bytes(kind: Kind) {
     }
 }
 
+pub(crate) fn long_and_short_writes_of_one_moment_arrive_once_and_in_order(kind: Kind) {
+    let mut pair = Pair::new(kind);
+    let theirs = pair.theirs;
+    let answer: Vec<Vec<u8>> = [70_000, 3, 80_000, 2, 1]
+        .iter()
+        .zip(1..)
+        .map(|(&len, byte)| vec![byte; len])
+        .collect();
+    let expected = answer.concat();
+    pair.lab.react(pair.server, move |event, hands| {
+        if let NetworkEvent::Received { .. } = event {
+            for part in &answer {
+                hands.outbox.write(theirs, Buffer::copy_from(part));
+            }
+        }
+    });
+    pair.write(b"?");
+    let mut bytes = Vec::new();
+    while bytes.len() < expected.len() {
+        bytes.extend(pair.lab.next(pair.client, |event| match event {
+            NetworkEvent::Received { data, .. } => Some(data.to_vec()),
+            _ => None,
+        }));
+    }
+    pair.lab.pass(Duration::from_millis(2));
+    assert!(bytes == expected, "{} bytes", bytes.len());
+    assert!(pair.lab.unasked(pair.client).is_empty(), "more than that");
+}
+
 pub(crate) fn what_is_written_behind_the_end_is_refused(kind: Kind) {
     let mut pair = Pair::new(kind);
     let ours = pair.ours;

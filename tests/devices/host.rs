@@ -30,6 +30,7 @@ impl Host {
     pub(crate) fn with(kind: BackendKind, change: impl FnOnce(&mut BackendConfig)) -> Self {
         let buffers = BufferPool::new();
         let mut config = BackendConfig::new(buffers.clone());
+        set_up(&mut config);
         change(&mut config);
         let limits = WorkerConfig::new(0, Entropy::from_seed(1));
         let mut worker = Worker::new(limits, |(), spawner: Spawner<'_, Probe>| {
@@ -294,4 +295,27 @@ pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
         assert!(clock.now() < limit, "not within {PATIENCE:?}");
         std::thread::yield_now();
     }
+}
+
+/// From now on the rings of this thread do by themselves all that they can.
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) fn all_by_itself() {
+    ALL_BY_ITSELF.set(true);
+}
+
+fn set_up(config: &mut BackendConfig) {
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    if ALL_BY_ITSELF.get() {
+        use stillpoint::backend::{IoUringReceive, IoUringSend};
+        config.io_uring.receive_bytes = IoUringReceive::ByItself;
+        config.io_uring.receive_packets = IoUringReceive::ByItself;
+        config.io_uring.send_bytes = IoUringSend::WithWait;
+    }
+    #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
+    let _ = config;
+}
+
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+thread_local! {
+    static ALL_BY_ITSELF: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
 }

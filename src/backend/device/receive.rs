@@ -1,13 +1,14 @@
 //! Takes packets off devices and hands them over.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::header::{self, Header};
 use super::sys::{self, HEADER_LEN};
 use crate::backend::BackendConfig;
 use crate::backend::port::{Left, SocketPort};
-use crate::backend::readiness::Ready;
+use crate::backend::readiness::{Ready, TakenBytes};
 use crate::backend::received::take_received;
+use crate::backend::sys::Errno;
 use crate::buffer::{Buffer, BufferPool};
 use crate::device::{DeviceKind, Packet, PacketOffload, PacketSizes};
 use crate::id::DeviceId;
@@ -67,24 +68,23 @@ impl PacketReader {
             let Some(device) = port.devices.table.get(id.key()) else {
                 return Left::Nothing;
             };
-            if self.buffer.memory() == 0 {
-                self.buffer = self.pool.take(PACKET_BYTES_MAX);
-            }
-            let memory = &mut self.buffer.unfilled()[..PACKET_BYTES_MAX];
-            match sys::read_packet(device.fd.as_fd(), &mut self.header, memory) {
-                Ok(len) => {
-                    let (kind, packets) = (device.kind, device.packets);
-                    match self.packet(kind, len) {
-                        Some(packet) if packets == PacketSizes::Large => {
-                            hand_over(now, id, packet, port, on_event);
-                        }
-                        Some(packet) => {
-                            self.hand_over_singles(now, id, kind, packet, port, on_event);
-                        }
-                        None => port.counters.devices.undelivered += 1,
-                    }
+            let (kind, packets) = (device.kind, device.packets);
+            let read = match port.readiness.take_bytes(id.into()) {
+                TakenBytes::Bytes(data) => Ok(packet_behind_header(kind, data)),
+                TakenBytes::Failed(error) => Err(error),
+                TakenBytes::Nothing | TakenBytes::End => return Left::Nothing,
+                TakenBytes::Ask => self.read(device.fd.as_fd(), kind),
+            };
+            match read {
+                Ok(Some(packet)) if packets == PacketSizes::Large => {
+                    hand_over(now, id, packet, port, on_event);
                 }
-                Err(error) if error.is_empty() => return Left::Nothing,
+                Ok(Some(packet)) => self.hand_over_singles(now, id, kind, packet, port, on_event),
+                Ok(None) => port.counters.devices.undelivered += 1,
+                Err(error) if error.is_empty() => {
+                    port.readiness.asked(id.into());
+                    return Left::Nothing;
+                }
                 Err(error) if error.is_interrupted() => {}
                 Err(error) => {
                     port.lose_device(id, error);
@@ -93,6 +93,16 @@ impl PacketReader {
             }
         }
         Left::Something
+    }
+
+    /// Reads one packet; `None` as below.
+    fn read(&mut self, device: BorrowedFd<'_>, kind: DeviceKind) -> Result<Option<Packet>, Errno> {
+        if self.buffer.memory() == 0 {
+            self.buffer = self.pool.take(PACKET_BYTES_MAX);
+        }
+        let memory = &mut self.buffer.unfilled()[..PACKET_BYTES_MAX];
+        let len = sys::read_packet(device, &mut self.header, memory)?;
+        Ok(self.packet(kind, len))
     }
 
     /// The packet that was read; `None` if it is not whole, or not what the kernel says of it.
@@ -127,6 +137,20 @@ impl PacketReader {
             hand_over(now, id, Packet::new(single), port, on_event);
         }
     }
+}
+
+/// The same of a packet that was read together with its header.
+fn packet_behind_header(kind: DeviceKind, mut data: Buffer) -> Option<Packet> {
+    let header = *data.first_chunk::<HEADER_LEN>()?;
+    data.pop_front(HEADER_LEN)?;
+    if data.len() >= PACKET_BYTES_MAX {
+        return None;
+    }
+    let offload = header::decode(&header)?.check(kind, &data).ok()?;
+    Some(Packet {
+        payload: data,
+        offload,
+    })
 }
 
 /// Hands one packet over, if its device is still open: an earlier one of the batch may have had it

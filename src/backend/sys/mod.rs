@@ -141,7 +141,10 @@ impl Errno {
             libc::EOPNOTSUPP => NetworkError::Unsupported,
             libc::EACCES | libc::EPERM => NetworkError::PermissionDenied,
             libc::ETIMEDOUT => NetworkError::TimedOut,
-            libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED => NetworkError::ConnectionReset,
+            // The last is said of a connection that was reset, to whoever is not the first to hear.
+            libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED | libc::ENOTCONN => {
+                NetworkError::ConnectionReset
+            }
             libc::ECONNREFUSED => NetworkError::ConnectionRefused,
             libc::EHOSTUNREACH | libc::EHOSTDOWN => NetworkError::HostUnreachable,
             libc::ENETUNREACH => NetworkError::NetworkUnreachable,

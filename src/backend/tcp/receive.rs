@@ -6,7 +6,7 @@ use super::stream::{Direction, Phase};
 use super::{Tcp, sys};
 use crate::backend::BackendConfig;
 use crate::backend::port::{Left, SocketPort};
-use crate::backend::readiness::{Ready, TakenBytes};
+use crate::backend::readiness::{Matter, Ready, TakenBytes};
 use crate::backend::received::take_received;
 use crate::backend::sys::Errno;
 use crate::buffer::{Buffer, BufferPool};
@@ -82,7 +82,7 @@ impl Reader {
             if !stream.reads() {
                 return port.check_unread(id);
             }
-            let read = match port.readiness.take_bytes(id) {
+            let read = match port.readiness.take_bytes(id.into()) {
                 TakenBytes::Bytes(data) => Read::Taken(data),
                 TakenBytes::End => Read::End,
                 TakenBytes::Failed(error) => Read::Failed(error),
@@ -168,7 +168,7 @@ impl SocketPort {
     fn send_now(&mut self, id: StreamId) {
         if let Some(stream) = self.tcp.streams.get(id.key())
             && stream.sending == super::stream::Sending::AtFlush
-            && self.readiness.sends_max() == 0
+            && self.readiness.sends_max(Matter::Bytes) == 0
         {
             self.send_stream(id);
         }

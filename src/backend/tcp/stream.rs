@@ -65,6 +65,8 @@ pub(super) enum Sending {
     Idle,
     /// It goes out at the next flush.
     AtFlush,
+    /// It goes out with the next wait.
+    WithWait,
     /// The kernel has taken what it can: it goes out when there is room.
     WhenWritable,
 }

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use super::send::PARTS_MAX;
 use super::stream::{Phase, Sending, Stream};
 use super::{SocketPort, Tcp};
-use crate::backend::readiness::{Link, Sent};
+use crate::backend::readiness::{Link, Matter, Sent};
 use crate::backend::sys::GatherScratch;
 use crate::id::StreamId;
 
@@ -20,19 +20,20 @@ impl SocketPort {
         if self.tcp.at_flush.is_empty() {
             return;
         }
-        let room = self.readiness.sends_max();
+        let room = self.readiness.sends_max(Matter::Bytes);
         if room == 0 {
             return self.flush_tcp();
         }
         let mut streams = core::mem::take(&mut self.tcp.at_flush);
         for id in streams.drain(..) {
-            let Some(stream) = self.tcp.streams.get(id.key()) else {
+            let Some(stream) = self.tcp.streams.get_mut(id.key()) else {
                 continue;
             };
             if stream.sending != Sending::AtFlush {
-                continue;
+                continue; // Its bytes are gone already, or about to go.
             }
             if self.tcp.together.len() < room && can_wait(stream) {
+                stream.sending = Sending::WithWait;
                 self.tcp.together.push(id);
             } else {
                 self.send_stream(id);

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use super::queue::SendQueue;
 use super::send::{Cursor, Row, choose_how, push};
 use super::{SocketPort, Udp};
-use crate::backend::readiness::{Link, Sent};
+use crate::backend::readiness::{Link, Matter, Sent};
 use crate::backend::sys::{Domain, SendScratch};
 
 /// Messages of one socket that are handed over with the next wait.
@@ -27,7 +27,10 @@ impl SocketPort {
         if self.udp.queue.entries().is_empty() {
             return;
         }
-        let mut room = self.readiness.sends_max().min(MESSAGES_MAX);
+        let mut room = self
+            .readiness
+            .sends_max(Matter::Datagrams)
+            .min(MESSAGES_MAX);
         if self.udp.queue.entries().len() > room {
             return self.flush_udp();
         }

@@ -5,9 +5,10 @@
 use std::collections::VecDeque;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use super::UringSet;
 use super::name::{Kind, Name};
 use super::ring::Completion;
-use super::{UringSet, watch};
+use super::watch::watch;
 use crate::backend::BackendError;
 use crate::backend::readiness::{Accepted, Ready};
 use crate::backend::sys::{self, Errno};

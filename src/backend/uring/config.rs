@@ -18,19 +18,51 @@ pub struct IoUringConfig {
     /// up to a power of two. Where they run out, sockets are asked for the rest, each in its turn.
     /// None: sockets are always asked, and listeners as well.
     pub buffers: u16,
+    /// How the bytes of streams are received.
+    pub receive_bytes: IoUringReceive,
+    /// How the packets of devices are received.
+    pub receive_packets: IoUringReceive,
+    /// When datagrams are sent.
+    pub send_datagrams: IoUringSend,
+    /// When the bytes of streams are sent.
+    pub send_bytes: IoUringSend,
     /// Whether a thread of the kernel takes the operations, so that handing them over needs no
     /// call, and how long that thread spins until it sleeps. It takes a core for itself.
     pub polling: Option<Duration>,
 }
 
+/// How the kernel hands over what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "one or the other")]
+pub enum IoUringReceive {
+    /// It says that there is something, and is asked for it.
+    WhenAsked,
+    /// By itself, as long as there are buffers: no calls, and more cache misses.
+    ByItself,
+}
+
+/// When what is to be sent is handed to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "one or the other")]
+pub enum IoUringSend {
+    /// By calls of its own, for a stream as soon as it was read: the peer goes on meanwhile.
+    AtOnce,
+    /// By the call that waits for what comes next: fewer calls.
+    WithWait,
+}
+
 impl IoUringConfig {
-    /// 256 entries, 4,096 completions, 64 buffers, no thread of the kernel.
+    /// 256 entries, 4,096 completions, 32 buffers, no thread of the kernel.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             entries: 256,
             completions: 4_096,
-            buffers: 64,
+            buffers: 32,
+            receive_bytes: IoUringReceive::WhenAsked,
+            receive_packets: IoUringReceive::WhenAsked,
+            send_datagrams: IoUringSend::WithWait,
+            send_bytes: IoUringSend::AtOnce,
             polling: None,
         }
     }

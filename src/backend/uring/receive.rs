@@ -10,20 +10,22 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
-use ::io_uring::opcode::{RecvMsgMulti, RecvMulti};
+use ::io_uring::opcode::{ReadMulti, RecvMsgMulti, RecvMulti};
 use ::io_uring::types::Fd;
 
+use super::IoUringReceive;
+use super::UringSet;
 use super::buffers::{Buffers, Inbox};
 use super::name::{Kind, Name};
 use super::ring::{Completion, GROUP, Ring};
-use super::{UringSet, watch};
+use super::watch::watch;
 use crate::backend::BackendError;
 use crate::backend::readiness::{Ready, Taken, TakenBytes};
 use crate::backend::sys::{Errno, MessageTemplate};
 use crate::datagram::segment_count;
-use crate::id::{ResourceId, SocketId, StreamId};
+use crate::id::{ResourceId, SocketId};
 
-/// How a socket's datagrams, or a stream's bytes, are received.
+/// How a socket's datagrams, a stream's bytes or a device's packets are received.
 pub(super) struct Receiving {
     what: What,
     /// The number of the operation, if one is under way.
@@ -40,6 +42,8 @@ pub(super) struct Receiving {
 enum What {
     Datagrams,
     Bytes,
+    /// Each behind its header.
+    Packets,
 }
 
 /// Whether the socket is to be asked.
@@ -73,7 +77,8 @@ impl Receiving {
         let what = match id {
             ResourceId::Socket(_) => What::Datagrams,
             ResourceId::Stream(_) => What::Bytes,
-            ResourceId::Listener(_) | ResourceId::Device(_) => return None,
+            ResourceId::Device(_) => What::Packets,
+            ResourceId::Listener(_) => return None,
         };
         Some(Self {
             what,
@@ -87,7 +92,7 @@ impl Receiving {
 
     /// Whether errors come with what is received.
     pub(super) fn tells_errors(&self) -> bool {
-        self.what == What::Bytes
+        self.what != What::Datagrams
     }
 
     fn has_something(&self) -> bool {
@@ -119,7 +124,7 @@ impl Receiving {
                 return Means::Unknown;
             }
             (libc::ECANCELED | libc::EINTR | libc::EAGAIN, _) => return Means::Nothing,
-            (_, What::Bytes) => self.end = Some(End::Failed(error)),
+            (_, What::Bytes | What::Packets) => self.end = Some(End::Failed(error)),
             // That is about a datagram we sent; its peer is in the error queue, and told from
             // there. One that comes again and again is told itself.
             (_, What::Datagrams) => {
@@ -135,9 +140,15 @@ impl Receiving {
 }
 
 impl UringSet {
-    /// Whether the kernel is to receive by itself.
-    pub(super) fn receives(&mut self) -> bool {
-        if self.buffers_max == 0 {
+    /// Whether the kernel is to receive by itself what is for `id`, a socket or a stream.
+    pub(super) fn receives(&mut self, id: ResourceId) -> bool {
+        let how = match id {
+            ResourceId::Socket(_) => IoUringReceive::ByItself,
+            ResourceId::Stream(_) => self.config.receive_bytes,
+            ResourceId::Device(_) => self.config.receive_packets,
+            ResourceId::Listener(_) => IoUringReceive::WhenAsked,
+        };
+        if self.buffers_max == 0 || how == IoUringReceive::WhenAsked {
             return false;
         }
         if self.buffers.is_none() {
@@ -175,6 +186,7 @@ impl UringSet {
                 }
             }
             What::Bytes => self.ring.receive_bytes(watch.fd, name),
+            What::Packets => self.ring.receive_packets(watch.fd, name),
         }
     }
 
@@ -265,6 +277,11 @@ impl UringSet {
             match receiving.what {
                 What::Datagrams => self.undelivered += count(buffers, &mut receiving.inbox),
                 What::Bytes => while buffers.pop_bytes(&mut receiving.inbox).is_some() {},
+                What::Packets => {
+                    while buffers.pop_bytes(&mut receiving.inbox).is_some() {
+                        self.undelivered += 1;
+                    }
+                }
             }
         }
         Ok(())
@@ -293,8 +310,8 @@ impl UringSet {
         }
     }
 
-    pub(super) fn take_bytes(&mut self, id: StreamId) -> TakenBytes {
-        let Some(watch) = watch(&mut self.watches, id.into()) else {
+    pub(super) fn take_bytes(&mut self, id: ResourceId) -> TakenBytes {
+        let Some(watch) = watch(&mut self.watches, id) else {
             return TakenBytes::Nothing;
         };
         let (Some(receiving), Some(buffers)) = (&mut watch.receiving, &mut self.buffers) else {
@@ -357,6 +374,13 @@ impl Ring {
         let entry = RecvMulti::new(Fd(fd), GROUP).build();
         // SAFETY: it points at no memory. The buffers of the group are the kernel's until it gives
         // them back one by one.
+        unsafe { self.push(&entry.user_data(name.encode())) }
+    }
+
+    /// Reads packets from now on, each into a buffer of the group.
+    fn receive_packets(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
+        let entry = ReadMulti::new(Fd(fd), 0, GROUP).build();
+        // SAFETY: as above.
         unsafe { self.push(&entry.user_data(name.encode())) }
     }
 }

@@ -207,6 +207,12 @@ impl Ring {
         queue.capacity() - queue.len()
     }
 
+    /// Operations that have not ended.
+    #[cfg(test)]
+    pub(super) const fn under_way(&self) -> usize {
+        self.under_way
+    }
+
     /// Whether there are completions to take out.
     pub(super) fn has_any(&mut self) -> bool {
         !self.taken.is_empty() || !self.ring.completion().is_empty()

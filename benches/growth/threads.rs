@@ -9,7 +9,7 @@ use stillpoint::{
 };
 
 use super::cores::{CLIENT, SERVER, keep_to};
-use super::{Curve, Figure, Run, sizes};
+use super::{Curve, Figure, Run};
 
 pub(crate) fn figures() -> Vec<Figure> {
     let curve = Curve {

@@ -119,6 +119,11 @@ pub fn run(load: &Load, prepared: Prepared, server: &Server, times: Times) -> io
     }
 }
 
+/// CPU time for each of so many, in nanoseconds; nothing if they were too few to tell.
+fn cpu_of_each(cpu: Duration, count: u64) -> Option<f64> {
+    (count >= COUNT_MIN).then(|| cpu.as_nanos() as f64 / count as f64)
+}
+
 /// How much of its time somebody had something to do.
 struct Occupation {
     since: Instant,
@@ -153,6 +158,8 @@ impl Occupation {
     }
 }
 
+/// With fewer, what was begun before and ended behind the round counts too much.
+const COUNT_MIN: u64 = 100;
 /// Datagrams that are under way at a time.
 const WINDOW: usize = 512;
 /// The same of copies that a fan-out makes.

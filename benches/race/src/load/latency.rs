@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
-use super::{Measured, Times};
+use super::{Measured, Times, cpu_of_each};
 use crate::server::Server;
 use crate::socket;
 
@@ -105,7 +105,7 @@ fn round_trips(
     let count = histogram.len().max(1) as f64;
     Ok(Measured {
         figure: micros(0.5),
-        cpu: Some(cpu.as_nanos() as f64 / count),
+        cpu: cpu_of_each(cpu, histogram.len()),
         busy: None,
         lost: Some(lost as f64 / (count + lost as f64)),
         more: vec![

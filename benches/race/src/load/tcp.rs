@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::event::{Timespec, epoll};
 use rustix::net::{RecvFlags, recv};
 
-use super::{Measured, Occupation, Times};
+use super::{Measured, Occupation, Times, cpu_of_each};
 use crate::server::Server;
 
 /// A connection to the server.
@@ -85,7 +85,7 @@ pub(super) fn echo(
             let cpu: Duration = server.cpu()? - cpu;
             return Ok(Measured {
                 figure: came as f64 / elapsed.as_secs_f64(),
-                cpu: Some(cpu.as_nanos() as f64 / came.max(1) as f64),
+                cpu: cpu_of_each(cpu, came),
                 busy: Some(occupation.busy()),
                 lost: None,
                 more: Vec::new(),

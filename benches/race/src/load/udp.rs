@@ -11,7 +11,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use super::{Measured, Occupation, Times};
+use super::{Measured, Occupation, Times, cpu_of_each};
 use crate::job::QUESTION_BYTES;
 use crate::server::Server;
 use crate::socket;
@@ -221,7 +221,7 @@ pub(super) fn flood(
     let came = after - before;
     Ok(Measured {
         figure: came as f64 / elapsed.as_secs_f64(),
-        cpu: Some(cpu.as_nanos() as f64 / came.max(1) as f64),
+        cpu: cpu_of_each(cpu, came),
         // If nearly all of it came, the server could have taken more.
         busy: Some(came as f64 / sent.max(1) as f64),
         lost: Some(sent.saturating_sub(came) as f64 / sent.max(1) as f64),
@@ -308,7 +308,7 @@ impl Round {
     fn measured(&self, came: u64, lost: u64) -> Measured {
         Measured {
             figure: came as f64 / self.elapsed.as_secs_f64(),
-            cpu: Some(self.cpu.as_nanos() as f64 / came.max(1) as f64),
+            cpu: cpu_of_each(self.cpu, came),
             busy: Some(self.occupation.busy()),
             lost: Some(lost as f64 / (came + lost).max(1) as f64),
             more: Vec::new(),

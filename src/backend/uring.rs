@@ -343,30 +343,16 @@ impl UringSet {
         self.gather(ready);
         Ok(())
     }
-
-    /// Waits until it is known what came of each message: the kernel never waits for room.
-    fn finish_sends(
-        &mut self,
-        waited: Result<(), BackendError>,
-        ready: &mut Vec<(ResourceId, Ready)>,
-    ) -> Result<(), BackendError> {
-        let mut waited = waited;
-        while waited.is_ok() && self.sends.under_way() > 0 {
-            waited = self.ring.enter(Wait::For(1, Timeout::Forever));
-            self.gather(ready);
-        }
-        if self.sends.under_way() > 0 && self.ring.finish_all().is_err() {
-            self.sends.lose();
-        }
-        waited
-    }
 }
 
 impl Drop for UringSet {
     fn drop(&mut self) {
         // As long as an operation is under way, the kernel may write to the buffers. If it cannot
         // be ended, they stay where they are for ever.
-        if self.ring.finish_all().is_ok()
+        let finished = self.ring.finish_all(&mut self.met);
+        let met = self.met.drain(..);
+        met.for_each(accept::refuse);
+        if finished.is_ok()
             && let Some(mut buffers) = self.buffers.take()
             && self.ring.unshare().is_ok()
         {

@@ -97,6 +97,37 @@ fn where_buffers_run_out_the_socket_is_asked_and_then_receives_by_itself_again()
 }
 
 #[test]
+fn who_was_taken_in_before_a_pause_is_told_of_behind_it() {
+    let mut set = UringSet::new(&IoUringConfig::new(), &BufferPool::new()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let id = listener_id(Key {
+        slot: 1,
+        generation: 0,
+    });
+    set.add(id.into(), listener.as_fd(), Interest::Read)
+        .unwrap();
+    let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut clients = vec![connect(), connect()];
+    assert_eq!(wait(&mut set).len(), 1);
+    set.change(id.into(), listener.as_fd(), Interest::Nothing);
+    clients.push(connect());
+    poll(&mut set);
+    set.change(id.into(), listener.as_fd(), Interest::Read);
+    assert_eq!(wait(&mut set).len(), 1, "they are told of");
+    let mut taken = 0;
+    while taken < clients.len() {
+        match set.take_accepted(id) {
+            Accepted::Connection(_) => taken += 1,
+            Accepted::Nothing => drop(wait(&mut set)),
+            Accepted::Failed(error) => panic!("{error:?}"),
+            Accepted::Ask => panic!("this kernel takes nobody in by itself"),
+        }
+    }
+    set.remove(id.into(), listener.as_fd());
+    assert!(matches!(set.take_accepted(id), Accepted::Nothing));
+}
+
+#[test]
 fn long_datagrams_are_handed_on_where_they_are() {
     let pool = BufferPool::new();
     let mut set = UringSet::new(&IoUringConfig::new(), &pool).unwrap();

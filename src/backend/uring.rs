@@ -1,9 +1,14 @@
 //! Waiting with io_uring, the interface of Linux that takes operations and gives completions.
 //!
-//! A descriptor that is waited for is an operation that goes on: the kernel says each time when it
-//! becomes ready, without being asked again. What is to begin is put into the ring and handed over
-//! with the same call that waits, so a wake-up costs one call. One more is needed where a
-//! descriptor is closed: the kernel holds on to it until its operation has ended.
+//! What is waited for is an operation that goes on: the kernel says each time when a descriptor
+//! becomes ready, or receives and takes in by itself, without being asked again. What is to begin,
+//! and what is to be sent, is put into the ring and handed over with the call that waits, so a
+//! wake-up costs one call. One more is needed where a descriptor is closed: the kernel holds on to
+//! it until its operations have ended.
+//!
+//! Each operation has a name with a number of its own ([`Name`]): what an old one says is never
+//! taken for what a new one in its place says. Memory that operations point at belongs to the set,
+//! which ends them before it lets go of it.
 //!
 //! What this kernel can do is tried out, not read off its version.
 

@@ -7,6 +7,7 @@
 mod common;
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -32,6 +33,9 @@ struct Options {
     /// Worker threads; they share the port, each flow goes to one of them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
+    /// For how many microseconds a worker may look on before it sleeps: latency, paid for with CPU
+    #[arg(long, default_value_t = 0)]
+    spin: u64,
     /// Address and port to serve metrics on, for Prometheus and for the example `top`
     #[arg(long)]
     metrics: Option<SocketAddr>,
@@ -46,7 +50,8 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    let config = RuntimeConfig::new(options.backend).workers(options.workers);
+    let mut config = RuntimeConfig::new(options.backend).workers(options.workers);
+    config.spin_max = Duration::from_micros(options.spin);
     let mut controller = match &options.record {
         None => start(config, echo::spawn),
         Some(folder) => {

@@ -136,9 +136,13 @@ impl Hosts {
         }
         ip(&format!("-n {a} route add 10.77.2.0/24 via 10.77.1.254"));
         ip(&format!("-n {b} route add 10.77.1.0/24 via 10.77.2.254"));
-        ip(&format!(
-            "netns exec {r} sh -c echo\u{a0}1\u{a0}>/proc/sys/net/ipv4/ip_forward"
-        ));
+        // It forwards, and says what it drops however often: with its usual limit it falls silent
+        // after six.
+        for (setting, value) in [("ip_forward", 1), ("icmp_ratelimit", 0)] {
+            ip(&format!(
+                "netns exec {r} sh -c echo\u{a0}{value}\u{a0}>/proc/sys/net/ipv4/{setting}"
+            ));
+        }
     }
 }
 

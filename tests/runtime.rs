@@ -365,6 +365,31 @@ fn a_shutdown_does_not_wait_for_ever_for_a_task_that_does_not_return() {
 }
 
 #[test]
+fn all_commands_before_a_shutdown_are_taken_before_it_however_many_wait() {
+    let mut config = RuntimeConfig::new(BackendKind::default());
+    config.inputs_max = 2_000;
+    let mut controller = Controller::start(config, spawn).unwrap();
+    controller.spawn(0, Kind::Plain).unwrap();
+    let task = next(&mut controller, |event| match event {
+        ControllerEvent::Started { task, .. } => Some(*task),
+        _ => None,
+    });
+    let (open_gate, gate) = channel();
+    controller.spawn(0, Kind::Blocks(gate)).unwrap();
+    for _ in 0..1_500 {
+        controller.command(task, Command::Ping).unwrap();
+    }
+    drop(open_gate);
+    let summary = controller.shutdown(PATIENCE);
+    let pongs = summary.events.iter().filter(|event| match event {
+        ControllerEvent::Report { report, .. } => *report == Report::Pong,
+        _ => false,
+    });
+    assert_eq!(pongs.count(), 1_500);
+    assert_eq!(summary.workers[0].inputs_lost, 0);
+}
+
+#[test]
 fn a_task_gets_what_was_sent_while_its_worker_was_busy() {
     let mut controller = start(1);
     let local = bound(&mut controller, LOOPBACK);

@@ -62,9 +62,10 @@ pub(super) fn run<A: App, B: Backend>(
             found: is_awake,
         };
         to.take_mail();
+        let asked = to.lines.stop.load();
         to.take_control();
         to.take_bus(turn);
-        to.take_stop();
+        to.take_stop(asked);
         to.take_timeout();
         if to.found {
             meter.spin.found();
@@ -209,10 +210,15 @@ impl<A: App, P: Port> Delivery<'_, A, P> {
         }
     }
 
-    fn take_stop(&mut self) {
-        let asked = self.lines.stop.load();
+    /// Does what was asked before the controller's inputs were taken: those that were given before
+    /// it come first, however many they are.
+    fn take_stop(&mut self, asked: Stop) {
         if asked == self.lines.stopping {
             return;
+        }
+        let waits = !self.lines.control.is_empty() && self.worker.takes_control();
+        if waits && matches!(asked, Stop::Phase(_)) {
+            return; // The queue has an end: who fills it is waiting for this.
         }
         self.lines.stopping = asked;
         match asked {

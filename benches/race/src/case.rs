@@ -84,6 +84,11 @@ impl Load {
         Unit { name, better }
     }
 
+    /// Whether it is about single round trips.
+    pub const fn is_latency(&self) -> bool {
+        matches!(self, Self::UdpLatency { .. } | Self::TcpLatency { .. })
+    }
+
     /// What its group is called in tables and charts.
     pub const fn group(&self) -> &'static str {
         match self {

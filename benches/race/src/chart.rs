@@ -38,7 +38,7 @@ pub fn draw(results: &Results) -> Result<String, Box<dyn Error>> {
         for (area, panel) in rest.split_evenly((rows, COLUMNS)).iter().zip(&panels) {
             match panel {
                 Panel::Lines(title, cases) => draw_lines(area, title, cases, &names)?,
-                Panel::Bars(case) => draw_bars(area, case, &names)?,
+                Panel::Bars(case) => draw_bars(area, case)?,
             }
         }
         root.present()?;
@@ -95,9 +95,9 @@ fn names(cases: &[CaseResult]) -> Vec<&str> {
     names
 }
 
-fn colour(names: &[&str], name: &str) -> RGBColor {
-    let place = names.iter().position(|own| *own == name).unwrap_or(0);
-    let (red, green, blue) = COLOURS[place % COLOURS.len()];
+fn colour(name: &str) -> RGBColor {
+    let known = COLOURS.iter().find(|(own, _)| *own == name);
+    let (red, green, blue) = known.map_or(UNKNOWN, |&(_, colour)| colour);
     RGBColor(red, green, blue)
 }
 
@@ -108,7 +108,7 @@ fn draw_legend(area: &Area<'_>, names: &[&str]) -> Result<(), Box<dyn Error>> {
             (place / LEGEND_COLUMNS) as i32,
         );
         let (x, y) = (20 + column * 185, 14 + row * 20);
-        let style = colour(names, name).filled();
+        let style = colour(name).filled();
         area.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], style))?;
         area.draw(&Text::new((*name).to_owned(), (x + 18, y), font(13)))?;
     }
@@ -154,7 +154,7 @@ fn draw_lines(
                 (figure > 0.0).then_some((f64::from(*length), figure))
             })
             .collect();
-        let style = colour(names, name).stroke_width(2);
+        let style = colour(name).stroke_width(2);
         chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         let points = points.into_iter();
         chart.draw_series(points.map(|point| Circle::new(point, 3, style.filled())))?;
@@ -162,7 +162,7 @@ fn draw_lines(
     Ok(())
 }
 
-fn draw_bars(area: &Area<'_>, case: &CaseResult, names: &[&str]) -> Result<(), Box<dyn Error>> {
+fn draw_bars(area: &Area<'_>, case: &CaseResult) -> Result<(), Box<dyn Error>> {
     let bars: Vec<(&str, f64)> = (case.rows.iter())
         .filter_map(|row| Some((row.name.as_str(), row.median(|round| Some(round.figure))?)))
         .collect();
@@ -179,7 +179,7 @@ fn draw_bars(area: &Area<'_>, case: &CaseResult, names: &[&str]) -> Result<(), B
         let end = 150 + (width * figure / most.max(f64::MIN_POSITIVE)) as i32;
         let right = font(12).pos(Pos::new(HPos::Right, VPos::Top));
         area.draw(&Text::new((*name).to_owned(), (144, y), right))?;
-        let style = colour(names, name).filled();
+        let style = colour(name).filled();
         area.draw(&Rectangle::new([(150, y), (end, y + step * 3 / 4)], style))?;
         area.draw(&Text::new(number(*figure), (end + 6, y), font(12)))?;
     }
@@ -190,28 +190,32 @@ fn font(size: i32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&BLACK)
 }
 
-/// Apart for those who see colours otherwise, too; floors grey, ours warm.
-const COLOURS: [(u8, u8, u8); 16] = [
-    (90, 90, 90),
-    (140, 140, 140),
-    (175, 175, 175),
-    (195, 195, 195),
-    (215, 215, 215),
-    (213, 94, 0),
-    (230, 159, 0),
-    (204, 60, 60),
-    (240, 120, 110),
-    (110, 30, 80),
-    (0, 114, 178),
-    (86, 180, 233),
-    (0, 158, 115),
-    (120, 94, 240),
-    (60, 60, 20),
-    (120, 110, 40),
+/// Floors are grey, ours are warm, others are cold.
+const COLOURS: [(&str, (u8, u8, u8)); 19] = [
+    ("floor", (90, 90, 90)),
+    ("floor-poll", (140, 140, 140)),
+    ("floor-polling", (170, 170, 170)),
+    ("floor-io-uring", (195, 195, 195)),
+    ("floor-bare", (215, 215, 215)),
+    ("ours-mio", (213, 94, 0)),
+    ("ours-polling", (230, 159, 0)),
+    ("ours-poll", (204, 60, 60)),
+    ("ours-io-uring", (240, 120, 110)),
+    ("ours-mio-spinning", (250, 190, 140)),
+    ("ours-polling-spinning", (250, 220, 150)),
+    ("ours-poll-spinning", (240, 170, 170)),
+    ("ours-io-uring-spinning", (250, 200, 195)),
+    ("tokio", (0, 70, 140)),
+    ("mio", (86, 180, 233)),
+    ("quinn-udp", (0, 158, 115)),
+    ("monoio", (120, 94, 240)),
+    ("predecessor-poll", (60, 60, 20)),
+    ("predecessor-polling", (140, 130, 60)),
 ];
+const UNKNOWN: (u8, u8, u8) = (0, 0, 0);
 
 const COLUMNS: usize = 2;
 const PANEL_WIDTH: u32 = 600;
 const PANEL_HEIGHT: u32 = 300;
 const LEGEND_COLUMNS: usize = 6;
-const LEGEND_HEIGHT: u32 = 80;
+const LEGEND_HEIGHT: u32 = 100;

@@ -2,7 +2,7 @@
 
 use crate::case::Load;
 use crate::results::{CaseResult, Results, Row};
-use crate::servers::REFERENCE;
+use crate::servers::{REFERENCE, SPINNING};
 
 /// What is wanted of each case that it is about.
 struct Goal {
@@ -110,13 +110,13 @@ const GOALS: [Goal; 12] = [
     Goal {
         text: "latency, p50: each of ours, of its floor",
         least: 1.0 / 1.05,
-        is_about: is_latency,
+        is_about: Load::is_latency,
         reached: |case, side| worst(case, side, |row| to(case, row, floor_of(case, row)?)),
     },
     Goal {
         text: "latency, p99: the best of ours, of tokio",
         least: 1.0,
-        is_about: is_latency,
+        is_about: Load::is_latency,
         reached: |case, side| {
             let tokio = p99(case.row(REFERENCE)?)?;
             best(case, side, |row| Some(tokio / p99(row)?))
@@ -125,7 +125,7 @@ const GOALS: [Goal; 12] = [
     Goal {
         text: "latency, p50: the best of ours that spins, of whoever sleeps",
         least: 3.0,
-        is_about: is_latency,
+        is_about: Load::is_latency,
         reached: |case, side| {
             if side == Side::Floors {
                 return None; // They all sleep.
@@ -154,12 +154,8 @@ fn is_echo_of(load: &Load, length: usize) -> bool {
     matches!(*load, Load::UdpEcho { run, peers, .. } if run == length && peers > 1)
 }
 
-const fn is_latency(load: &Load) -> bool {
-    matches!(load, Load::UdpLatency { .. } | Load::TcpLatency { .. })
-}
-
 fn is_spinning(row: &Row) -> bool {
-    row.name.ends_with("-spinning")
+    row.name.ends_with(SPINNING)
 }
 
 /// Those of a side, but for those that pay for latency with CPU.

@@ -65,3 +65,23 @@ impl FromStr for Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_called_as_it_is_written() {
+        let jobs = [
+            Job::UdpEcho,
+            Job::UdpSink,
+            Job::UdpFanOut { port: 7 },
+            Job::TcpEcho,
+        ];
+        for job in jobs {
+            assert_eq!(job.to_string().parse(), Ok(job));
+        }
+        assert!("udp-fan-out:".parse::<Job>().is_err());
+        assert!("tea".parse::<Job>().is_err());
+    }
+}

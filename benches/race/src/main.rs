@@ -26,6 +26,7 @@ mod chart;
 mod goals;
 mod job;
 mod load;
+mod markdown;
 mod report;
 mod results;
 mod round;
@@ -49,7 +50,7 @@ struct Options {
     /// Interleaved rounds; medians and spreads are over these.
     #[arg(long)]
     rounds: Option<u32>,
-    /// Milliseconds that a measurement takes.
+    /// Milliseconds that a measurement takes; four times that where round trips are counted.
     #[arg(long)]
     millis: Option<u64>,
     /// Only cases whose name holds one of these words (separated by commas).
@@ -61,6 +62,9 @@ struct Options {
     /// Writes all that was measured there, as JSON; "-" is standard output.
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
+    /// Writes a page with a line for each case there, as Markdown.
+    #[arg(long, value_name = "PATH.md")]
+    markdown: Option<PathBuf>,
     /// Draws what was measured there, as SVG.
     #[arg(long, value_name = "PATH.svg")]
     chart: Option<PathBuf>,
@@ -112,26 +116,33 @@ fn race(options: &Options) -> Result<(), Error> {
         let measured = round::measure(case, &contestants, &settings)?;
         report::print(&measured);
         results.cases.push(measured);
+        // Whoever ends it early has what there is.
+        write_files(options, &results)?;
     }
     goals::print(&results);
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&results.json())?;
-        match path.to_str() {
-            Some("-") => println!("{text}"),
-            _ => std::fs::write(path, text)?,
-        }
+    if options.json.as_deref() == Some(Path::new("-")) {
+        println!("{}", serde_json::to_string_pretty(&results.json())?);
+    }
+    Ok(())
+}
+
+fn write_files(options: &Options, results: &Results) -> Result<(), Error> {
+    if let Some(path) = &options.json
+        && path != Path::new("-")
+    {
+        std::fs::write(path, serde_json::to_string_pretty(&results.json())?)?;
+    }
+    if let Some(path) = &options.markdown {
+        std::fs::write(path, markdown::write(results))?;
     }
     if let Some(path) = &options.chart {
-        std::fs::write(path, chart::draw(&results)?)?;
+        std::fs::write(path, chart::draw(results)?)?;
     }
     Ok(())
 }
 
 fn settings(options: &Options) -> Result<round::Settings, Error> {
-    let (rounds, millis, latency) = match options.quick {
-        true => (1, 150, 300),
-        false => (5, 300, 1_500),
-    };
+    let (rounds, millis) = if options.quick { (1, 150) } else { (5, 300) };
     let millis = options.millis.unwrap_or(millis);
     let cores: Vec<usize> = (options.cores.split(','))
         .map(str::parse)
@@ -144,7 +155,7 @@ fn settings(options: &Options) -> Result<round::Settings, Error> {
         times: load::Times {
             warm_up: Duration::from_millis(if options.quick { 30 } else { 60 }),
             round: Duration::from_millis(millis),
-            latency: Duration::from_millis(options.millis.unwrap_or(latency)),
+            latency: Duration::from_millis(LATENCY_FACTOR * millis),
         },
         cores: server::Cores { server, generator },
         predecessor: None,
@@ -171,6 +182,9 @@ fn build_predecessor() -> Option<PathBuf> {
     eprintln!("the predecessor does not build, and is left out");
     None
 }
+
+/// How much longer it is measured where single round trips are counted.
+const LATENCY_FACTOR: u64 = 4;
 
 fn cases(options: &Options) -> Vec<Case> {
     let most = match (options.quick, options.all) {

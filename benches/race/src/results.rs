@@ -190,3 +190,68 @@ impl Spread {
 
 /// The part of its time that a generator may be busy until its figures are lower bounds.
 const BUSY_MAX: f64 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_of_the_same_round_and_more_is_better() {
+        let load = Load::TcpMemory { connections: 1 };
+        let case = case(
+            load,
+            &[
+                ("ours", &[10.0, 30.0, 20.0]),
+                ("tokio", &[20.0, 30.0, 80.0]),
+            ],
+        );
+        let ratio = case.ratio(&case.rows[0], "tokio").unwrap();
+        // Less memory is better, so the ratios are 2, 1 and 4.
+        assert_eq!((ratio.least, ratio.median, ratio.most), (1.0, 2.0, 4.0));
+
+        let load = Load::FanOut { bytes: 1, frame: 1 };
+        let case = CaseResult { load, ..case };
+        let ratio = case.ratio(&case.rows[0], "tokio").unwrap();
+        assert_eq!((ratio.least, ratio.median, ratio.most), (0.25, 0.5, 1.0));
+    }
+
+    #[test]
+    fn who_has_no_floor_of_its_own_is_compared_with_the_first() {
+        let load = Load::TcpMemory { connections: 1 };
+        let mut case = case(load, &[("floor", &[1.0]), ("ours", &[1.0])]);
+        case.rows[1].floor = "floor-io-uring";
+        assert_eq!(case.floor_of(&case.rows[1]), "floor");
+        case.rows.push(row("floor-io-uring", &[1.0]));
+        assert_eq!(case.floor_of(&case.rows[1]), "floor-io-uring");
+    }
+
+    #[test]
+    fn a_figure_is_a_lower_bound_where_the_generator_was_busy_most_of_the_time() {
+        let mut row = row("ours", &[1.0, 1.0, 1.0]);
+        assert!(!row.is_lower_bound());
+        for (round, busy) in row.rounds.iter_mut().zip([0.5, 0.95, 0.92]) {
+            round.busy = Some(busy);
+        }
+        assert!(row.is_lower_bound());
+    }
+
+    fn case(load: Load, rows: &[(&str, &[f64])]) -> CaseResult {
+        CaseResult {
+            name: String::new(),
+            load,
+            rows: rows
+                .iter()
+                .map(|(name, figures)| row(name, figures))
+                .collect(),
+        }
+    }
+
+    fn row(name: &str, figures: &[f64]) -> Row {
+        let mut row = Row::new(name, "floor");
+        row.rounds.extend(figures.iter().map(|&figure| Measured {
+            figure,
+            ..Measured::default()
+        }));
+        row
+    }
+}

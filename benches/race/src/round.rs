@@ -62,7 +62,7 @@ fn measure_one(
     settings: &Settings,
 ) -> io::Result<Option<Measured>> {
     let (job, prepared) = load::prepare(&case.load)?;
-    if !contestant.does(job) {
+    if !contestant.does(job) || contestant.is_spinning() && !case.load.is_latency() {
         return Ok(None);
     }
     let server = Server::start(program, contestant, job, settings.cores)?;

@@ -113,6 +113,6 @@ pub fn serve(arguments: &[String]) -> io::Result<()> {
 fn stay_on(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
-    sched_setaffinity(None, &cores)?;
-    Ok(())
+    sched_setaffinity(None, &cores)
+        .map_err(|error| io::Error::other(format!("core {core}: {error} (see --cores)")))
 }

@@ -1,6 +1,7 @@
 //! The contestants: who serves, and what each of them can do.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::io::{self, Write};
 
 use stillpoint::backend::BackendKind;
@@ -27,6 +28,8 @@ pub struct Contestant {
 enum Kind {
     Floor(floor::Waiting, floor::Told),
     Ours(BackendKind),
+    /// Ours, looking on for a while before it sleeps.
+    Spinning(BackendKind),
     Tokio,
     Mio,
     QuinnUdp,
@@ -37,6 +40,10 @@ enum Kind {
 
 /// What all others are compared with.
 pub const REFERENCE: &str = "tokio";
+/// How those of ours end that spin.
+pub const SPINNING: &str = "-spinning";
+/// How long those look on: longer than what lies between two round trips.
+const SPIN_MAX: Duration = Duration::from_millis(1);
 /// Waits with epoll.
 pub const FLOOR: &str = "floor";
 /// Waits with `poll(2)`.
@@ -73,6 +80,10 @@ impl Contestant {
             };
             all.push(Self::new(&name, floor, Kind::Ours(backend)));
         }
+        for &backend in BackendKind::ALL {
+            let name = format!("ours-{}{SPINNING}", backend.name());
+            all.push(Self::new(&name, FLOOR, Kind::Spinning(backend)));
+        }
         let others = [
             (REFERENCE, Kind::Tokio),
             ("mio", Kind::Mio),
@@ -91,6 +102,11 @@ impl Contestant {
             floor,
             kind,
         }
+    }
+
+    /// Whether it pays for latency with CPU.
+    pub const fn is_spinning(&self) -> bool {
+        matches!(self.kind, Kind::Spinning(_))
     }
 
     /// Whether it can do that at all.
@@ -116,7 +132,8 @@ impl Contestant {
         match (self.kind, job) {
             (Kind::Floor(waiting, _), Job::TcpEcho) => floor_tcp::serve(waiting),
             (Kind::Floor(waiting, told), _) => floor::serve(waiting, told, job),
-            (Kind::Ours(backend), _) => ours::serve(backend, job),
+            (Kind::Ours(backend), _) => ours::serve(backend, job, Duration::ZERO),
+            (Kind::Spinning(backend), _) => ours::serve(backend, job, SPIN_MAX),
             (Kind::Tokio, _) => tokio_tasks::serve(job),
             (Kind::Mio, _) => mio_loops::plain(job),
             (Kind::QuinnUdp, _) => mio_loops::quinn(job),

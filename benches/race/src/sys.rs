@@ -428,3 +428,70 @@ const CMSG_HEADER: usize = 16;
 const CONTROL_BYTES: usize = 96;
 const UDP: i32 = libc::IPPROTO_UDP;
 const UDP_SEGMENT: i32 = libc::UDP_SEGMENT;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_run_goes_out_cut_and_comes_in_joined() {
+        let (from, to) = (
+            socket::udp(Ipv4Addr::LOCALHOST).unwrap(),
+            socket::udp(Ipv4Addr::LOCALHOST).unwrap(),
+        );
+        socket::join_received(&to).unwrap();
+        turn_on(to.as_fd(), Wish::LocalAddress).unwrap();
+        turn_on(to.as_fd(), Wish::TypeOfService).unwrap();
+        let there = Peer::new(Ipv4Addr::LOCALHOST, to.local_addr().unwrap().port());
+        let here = Peer::new(Ipv4Addr::LOCALHOST, from.local_addr().unwrap().port());
+
+        let mut arrays = Send::new(2);
+        let mut sending = arrays.begin();
+        sending.push(Some(&there), None, None, &[1; 100]);
+        sending.join(100, &[2; 150]);
+        sending.push(Some(&there), None, None, &[3; 60]);
+        assert_eq!(sending.send(from.as_fd()).unwrap(), 2);
+
+        let mut batch = Receive::new(4, 65_535);
+        assert_eq!(batch.receive(to.as_fd()).unwrap(), 2);
+        assert!(!batch.is_full());
+        assert_eq!(
+            (batch.len(0), batch.segment_size(0), batch.datagrams(0)),
+            (250, 100, 3)
+        );
+        assert_eq!(
+            (batch.len(1), batch.segment_size(1), batch.datagrams(1)),
+            (60, 60, 1)
+        );
+        assert_eq!(batch.bytes(0)[99..101], [1, 2]);
+        assert!(batch.peer(0).is(&here) && batch.peer(1).is(&here));
+    }
+
+    #[test]
+    fn a_ring_brings_what_a_receive_brings() {
+        let (from, to) = (
+            socket::udp(Ipv4Addr::LOCALHOST).unwrap(),
+            socket::udp(Ipv4Addr::LOCALHOST).unwrap(),
+        );
+        socket::join_received(&to).unwrap();
+        turn_on(to.as_fd(), Wish::LocalAddress).unwrap();
+        let there = Peer::new(Ipv4Addr::LOCALHOST, to.local_addr().unwrap().port());
+        let here = Peer::new(Ipv4Addr::LOCALHOST, from.local_addr().unwrap().port());
+        let mut uring = uring::Uring::new(to.as_fd()).unwrap();
+        let mut arrays = Send::new(1);
+        // More than there are buffers, so that each is used again.
+        for number in 0..200u8 {
+            let payload = [number; 250];
+            let mut sending = arrays.begin();
+            sending.push(Some(&there), None, Some(100), &payload);
+            assert_eq!(sending.send(from.as_fd()).unwrap(), 1);
+
+            assert_eq!(uring.wait().unwrap(), 1);
+            assert_eq!((uring.segment_size(0), uring.datagrams(0)), (100, 3));
+            assert_eq!(uring.bytes(0), payload);
+            assert!(uring.peer(0).is(&here));
+        }
+    }
+}

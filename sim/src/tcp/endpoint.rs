@@ -25,6 +25,7 @@ use super::{Name, Seat, Side};
 use crate::counters::Counters;
 use crate::network::{Entrance, HOP_LIMIT, Held};
 
+pub(super) use news::KeptBack;
 pub(crate) use view::EndView;
 
 pub(crate) struct Endpoint {
@@ -77,16 +78,6 @@ pub(super) enum Stage {
     Joined,
     /// Broken off, by either end or by time.
     Dead,
-}
-
-/// Whether an end tells its news late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeptBack {
-    No,
-    /// Until the world says so.
-    Yes,
-    /// It has been. The next piece may be told.
-    Over,
 }
 
 /// Who has it.
@@ -244,7 +235,7 @@ impl Endpoint {
         if self.limit.is_some_and(|limit| limit <= tools.now) {
             self.limit = None;
             if self.stage == Stage::Calling {
-                return self.give_up(tools);
+                return self.die(Some(NetworkError::TimedOut), tools);
             }
             tools.counters.streams_given_up += 1;
             return self.break_off(tools);
@@ -255,23 +246,18 @@ impl Endpoint {
             Stage::Dead => false,
         };
         if gave_up {
-            return self.give_up(tools);
+            return self.die(Some(NetworkError::TimedOut), tools);
         }
         if let (Some(keepalive), Some(at)) = (self.keepalive, self.keepalive_at())
             && at <= tools.now
         {
             if self.probes >= keepalive.count {
                 self.reset_due = true;
-                return self.give_up(tools);
+                return self.die(Some(NetworkError::TimedOut), tools);
             }
             self.probes += 1;
             self.probe_due = true;
         }
-    }
-
-    fn give_up(&mut self, tools: &mut Tools<'_>) {
-        tools.counters.streams_given_up += 1;
-        self.die(Some(NetworkError::TimedOut), tools);
     }
 
     /// Takes a segment in.
@@ -452,6 +438,7 @@ impl Endpoint {
         if self.stage == Stage::Dead {
             return;
         }
+        tools.counters.streams_given_up += u64::from(error == Some(NetworkError::TimedOut));
         self.stage = Stage::Dead;
         self.error = error;
         self.limit = None;

@@ -1,10 +1,9 @@
 //! Memory that the kernel receives into, as it needs it.
 //!
 //! A ring of buffers is shared with the kernel, which takes the next one for each datagram, or for
-//! what there is of a stream. Each
-//! has a number, and is either the kernel's or ours; only ours are touched. What was received is
-//! handed over in the pool's memory, and the number goes back to the kernel at once, with the same
-//! memory if that was short, with other memory if it was long.
+//! what there is of a stream. Each has a number, and is either the kernel's or ours; only ours are
+//! touched. What was received is handed over in the pool's memory, and the number goes back to the
+//! kernel at once, with the same memory if that was short, with other memory if it was long.
 #![expect(unsafe_code, reason = "memory that is shared with the kernel")]
 
 use core::alloc::Layout;

@@ -5,6 +5,7 @@
 )]
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -20,8 +21,11 @@ use super::listening;
 use crate::job::{Job, QUESTION_BYTES, answer, viewers};
 use crate::socket;
 
-pub fn serve(backend: BackendKind, job: Job) -> io::Result<()> {
-    let started = Controller::start(RuntimeConfig::new(backend), spawn);
+/// Does it, looking on for so long before the worker sleeps.
+pub fn serve(backend: BackendKind, job: Job, spin_max: Duration) -> io::Result<()> {
+    let mut config = RuntimeConfig::new(backend);
+    config.spin_max = spin_max;
+    let started = Controller::start(config, spawn);
     let mut controller = started.map_err(io::Error::other)?;
     controller.spawn(0, job).map_err(io::Error::other)?;
     loop {

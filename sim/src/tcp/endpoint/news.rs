@@ -2,7 +2,7 @@
 
 use stillpoint::{Entity, ListenerId, NetworkError, NetworkEvent, Reading, StreamId, Token};
 
-use super::{Endpoint, Holder, KeptBack, Stage, Tools};
+use super::{Endpoint, Holder, Stage, Tools};
 use crate::network::Held;
 
 /// What its worker is to be told next.
@@ -16,6 +16,16 @@ pub(super) enum News {
     Received(StreamId),
     ReadEnded(StreamId),
     Closed(StreamId, Option<NetworkError>),
+}
+
+/// Whether an end tells its news late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tcp) enum KeptBack {
+    No,
+    /// Until the world says so.
+    Yes,
+    /// It has been. The next piece may be told.
+    Over,
 }
 
 impl Endpoint {

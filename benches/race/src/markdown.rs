@@ -1,0 +1,82 @@
+//! The results on one page, as Markdown: a line for each case.
+
+use core::fmt::Write;
+
+use crate::case::Better;
+use crate::report::number;
+use crate::results::{CaseResult, Results, Row};
+use crate::servers::{FLOOR, REFERENCE, SPINNING};
+
+/// The page.
+pub fn write(results: &Results) -> String {
+    let mut page = String::new();
+    let others = OTHERS.join(" | ");
+    page += &format!(
+        "| case | {FLOOR} | best of ours | of {REFERENCE} | ours of its floor, worst: rate | CPU | {others} | predecessor |\n"
+    );
+    page += &format!("| --- |{}\n", " ---: |".repeat(6 + OTHERS.len()));
+    for case in &results.cases {
+        // A page is no place for a failure, and a string takes all that is written.
+        let _ = writeln!(page, "{}", line(case));
+    }
+    page
+}
+
+fn line(case: &CaseResult) -> String {
+    let best_of = |prefix: &str| {
+        let rows = case.rows.iter().filter(|row| row.name.starts_with(prefix));
+        let rows = rows.filter(|row| !row.name.ends_with(SPINNING) && figure(row).is_some());
+        rows.max_by(|one, other| {
+            let (one, other) = (figure(one).unwrap_or(0.0), figure(other).unwrap_or(0.0));
+            match case.load.unit().better {
+                Better::More => one.total_cmp(&other),
+                Better::Less => other.total_cmp(&one),
+            }
+        })
+    };
+    let shown = |row: &Row| {
+        let bound = if row.is_lower_bound() { "≥ " } else { "" };
+        format!("{bound}{}", number(figure(row).unwrap_or(0.0)))
+    };
+    let named = |name: &str| case.row(name).map_or_else(dash, shown);
+    let ours = best_of("ours-");
+    let worst = |of: &dyn Fn(&Row) -> Option<f64>| {
+        let rows = case.rows.iter().filter(|row| row.name.starts_with("ours-"));
+        let rows = rows.filter(|row| !row.name.ends_with(SPINNING));
+        let least = rows.filter_map(of).min_by(f64::total_cmp);
+        least.map_or_else(dash, |ratio| format!("{ratio:.2}"))
+    };
+    let best = ours.map_or_else(dash, |row| {
+        format!("{} ({})", shown(row), row.name.trim_start_matches("ours-"))
+    });
+    let ratio = ours
+        .and_then(|row| case.ratio(row, REFERENCE))
+        .map_or_else(dash, |ratio| {
+            format!(
+                "{:.2} ({:.2}..{:.2})",
+                ratio.median, ratio.least, ratio.most
+            )
+        });
+    let rate = worst(&|row| Some(case.ratio(row, case.floor_of(row))?.median));
+    let cpu = worst(&|row| case.cpu_ratio(row, case.floor_of(row)));
+    let others: Vec<String> = OTHERS.iter().map(|name| named(name)).collect();
+    format!(
+        "| `{}`, {} | {} | {best} | {ratio} | {rate} | {cpu} | {} | {} |",
+        case.name,
+        case.load.unit().name,
+        named(FLOOR),
+        others.join(" | "),
+        best_of("predecessor").map_or_else(dash, shown),
+    )
+}
+
+fn figure(row: &Row) -> Option<f64> {
+    row.median(|round| Some(round.figure))
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// Who has a column of their own.
+const OTHERS: [&str; 4] = [REFERENCE, "mio", "quinn-udp", "monoio"];

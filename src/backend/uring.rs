@@ -61,7 +61,6 @@ pub(super) struct UringSet {
     buffers_max: u16,
     pool: BufferPool,
     config: IoUringConfig,
-    accepts: Accepts,
     /// By slots.
     watches: Vec<Option<Watch>>,
     /// Those whose operations are to begin again, and some that are no more.
@@ -84,14 +83,6 @@ pub(super) struct UringSet {
     met: Vec<Completion>,
     /// What went wrong outside of a wait.
     failed: Option<BackendError>,
-}
-
-/// Whether the kernel takes connections in by itself. A thread of the kernel would do so also while
-/// nobody asks for any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Accepts {
-    ByItself,
-    WhenAsked,
 }
 
 /// Whether operations were put in that tell at once of what nobody wants to know.
@@ -117,11 +108,6 @@ impl UringSet {
             buffers_max: config.buffers,
             pool: pool.clone(),
             config: *config,
-            accepts: if config.buffers > 0 && config.polling.is_none() {
-                Accepts::ByItself
-            } else {
-                Accepts::WhenAsked
-            },
             watches: Vec::new(),
             ended: Vec::new(),
             renewed: Vec::new(),
@@ -216,7 +202,9 @@ impl Readiness for UringSet {
             self.watches.resize_with(slot + 1, || None);
         }
         let receiving = Receiving::of(id).filter(|_| self.receives(id));
-        let accepting = Accepting::of(id).filter(|_| self.accepts == Accepts::ByItself);
+        let accepting = Accepting::of(id).filter(|_| {
+            self.config.accept == IoUringReceive::ByItself && self.config.polling.is_none()
+        });
         self.watches[slot] = Some(Watch {
             id,
             fd: fd.as_raw_fd(),

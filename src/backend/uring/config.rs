@@ -16,12 +16,16 @@ pub struct IoUringConfig {
     pub completions: u32,
     /// Buffers of 64 KiB that the kernel receives into by itself, for all sockets and streams: rounded
     /// up to a power of two. Where they run out, sockets are asked for the rest, each in its turn.
-    /// None: sockets are always asked, and listeners as well.
+    /// None: sockets and streams are always asked.
     pub buffers: u16,
     /// How the bytes of streams are received.
     pub receive_bytes: IoUringReceive,
     /// How the packets of devices are received.
     pub receive_packets: IoUringReceive,
+    /// How connections are taken in. By itself the kernel does not say from whom one is; one that
+    /// was broken off before we could ask has nobody to be told of then. With `polling`, listeners
+    /// are asked always: that thread would take in also while nobody wants any.
+    pub accept: IoUringReceive,
     /// When datagrams are sent.
     pub send_datagrams: IoUringSend,
     /// When the bytes of streams are sent.
@@ -62,6 +66,7 @@ impl IoUringConfig {
             buffers: 32,
             receive_bytes: IoUringReceive::WhenAsked,
             receive_packets: IoUringReceive::WhenAsked,
+            accept: IoUringReceive::WhenAsked,
             send_datagrams: IoUringSend::AtOnce,
             send_bytes: IoUringSend::AtOnce,
             polling: None,

@@ -129,7 +129,7 @@ fn where_buffers_run_out_the_socket_is_asked_and_then_receives_by_itself_again()
 
 #[test]
 fn who_was_taken_in_before_a_pause_is_told_of_behind_it() {
-    let mut set = UringSet::new(&IoUringConfig::new(), &BufferPool::new()).unwrap();
+    let mut set = UringSet::new(&all_by_itself(), &BufferPool::new()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let id = listener_id(Key {
         slot: 1,
@@ -236,6 +236,7 @@ fn a_failure_outside_of_a_wait_is_told_by_the_next() {
 fn all_by_itself() -> IoUringConfig {
     let mut config = IoUringConfig::new();
     config.receive_bytes = IoUringReceive::ByItself;
+    config.accept = IoUringReceive::ByItself;
     config
 }
 

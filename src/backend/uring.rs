@@ -109,9 +109,9 @@ impl UringSet {
             pool: pool.clone(),
             config: *config,
             watches: Vec::new(),
-            ended: Vec::new(),
+            ended: Vec::with_capacity(FEW),
             renewed: Vec::new(),
-            again: Vec::new(),
+            again: Vec::with_capacity(FEW),
             turn: 0,
             settling: Settling::No,
             number: 0,
@@ -119,7 +119,7 @@ impl UringSet {
             waking: Waking::No,
             sends: Sends::new(),
             undelivered: 0,
-            met: Vec::new(),
+            met: Vec::with_capacity(FEW),
             failed: None,
         };
         set.try_out()?;
@@ -362,6 +362,10 @@ impl fmt::Debug for UringSet {
             .finish_non_exhaustive()
     }
 }
+
+/// What lists that are short most of the time have room for from the beginning: that they grow at
+/// some time in a long steady load would be a surprise.
+const FEW: usize = 64;
 
 /// What is said where operations do not go on.
 const NO_POLL: &str = "io_uring_enter (this kernel's io_uring is too old: choose another backend)";

@@ -9,8 +9,8 @@ use std::io;
 use ::io_uring::types::{SubmitArgs, Timespec};
 use ::io_uring::{EnterFlags, IoUring, cqueue, squeue};
 
-use super::IoUringConfig;
 use super::name::Name;
+use super::{FEW, IoUringConfig};
 use crate::backend::BackendError;
 use crate::backend::readiness::{errno, failed};
 use crate::backend::sys::{Errno, Timeout};
@@ -76,7 +76,7 @@ impl Ring {
                     }
                     return Ok(Self {
                         ring,
-                        taken: VecDeque::new(),
+                        taken: VecDeque::with_capacity(FEW),
                         under_way: 0,
                         lost: 0,
                     });

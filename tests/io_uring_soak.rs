@@ -58,6 +58,8 @@ fn ways() -> [(&'static str, IoUringConfig); 4] {
     let usual = IoUringConfig::new();
     let mut whole = usual;
     whole.receive_bytes = IoUringReceive::ByItself;
+    whole.accept = IoUringReceive::ByItself;
+    whole.send_datagrams = IoUringSend::WithWait;
     whole.send_bytes = IoUringSend::WithWait;
     let mut tiny = whole;
     (tiny.entries, tiny.completions, tiny.buffers) = (8, 16, 2);

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::device::Devices;
 use super::events::Events;
-use super::readiness::Readiness;
+use super::readiness::{Matter, Readiness};
 use super::sys::{Batching, MembershipChange};
 use super::tcp::Tcp;
 use super::timers::{Purpose, Timers};
@@ -118,6 +118,17 @@ impl SocketPort {
                 (ResourceId::Socket(_), _) => {}
             }
         }
+    }
+
+    /// Sends what is queued, unless the next wait is to.
+    pub(super) fn flush_before_wait(&mut self) {
+        if self.readiness.sends_max(Matter::Datagrams) == 0 {
+            self.flush_udp();
+        }
+        if self.readiness.sends_max(Matter::Bytes) == 0 {
+            self.flush_tcp();
+        }
+        self.flush_devices();
     }
 
     /// Has the next wait send what is queued, or sends it now; [`SocketPort::settle`] is to be

@@ -139,7 +139,8 @@ impl Backend for SocketBackend {
     }
 
     fn flush_before_wait(&mut self) -> Result<(), BackendError> {
-        Ok(()) // Each wait does.
+        self.port.flush_before_wait();
+        Ok(())
     }
 
     fn wait(

@@ -1,9 +1,14 @@
 //! Waiting with io_uring, the interface of Linux that takes operations and gives completions.
 //!
-//! A descriptor that is waited for is an operation that goes on: the kernel says each time when it
-//! becomes ready, without being asked again. What is to begin is put into the ring and handed over
-//! with the same call that waits, so a wake-up costs one call. One more is needed where a
-//! descriptor is closed: the kernel holds on to it until its operation has ended.
+//! What is waited for is an operation that goes on: the kernel says each time when a descriptor
+//! becomes ready, or receives and takes in by itself, without being asked again. What is to begin,
+//! and what is to be sent, is put into the ring and handed over with the call that waits, so a
+//! wake-up costs one call. One more is needed where a descriptor is closed: the kernel holds on to
+//! it until its operations have ended.
+//!
+//! Each operation has a name with a number of its own ([`Name`]): what an old one says is never
+//! taken for what a new one in its place says. Memory that operations point at belongs to the set,
+//! which ends them before it lets go of it.
 //!
 //! What this kernel can do is tried out, not read off its version.
 
@@ -56,7 +61,6 @@ pub(super) struct UringSet {
     buffers_max: u16,
     pool: BufferPool,
     config: IoUringConfig,
-    accepts: Accepts,
     /// By slots.
     watches: Vec<Option<Watch>>,
     /// Those whose operations are to begin again, and some that are no more.
@@ -79,14 +83,6 @@ pub(super) struct UringSet {
     met: Vec<Completion>,
     /// What went wrong outside of a wait.
     failed: Option<BackendError>,
-}
-
-/// Whether the kernel takes connections in by itself. A thread of the kernel would do so also while
-/// nobody asks for any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Accepts {
-    ByItself,
-    WhenAsked,
 }
 
 /// Whether operations were put in that tell at once of what nobody wants to know.
@@ -112,15 +108,10 @@ impl UringSet {
             buffers_max: config.buffers,
             pool: pool.clone(),
             config: *config,
-            accepts: if config.buffers > 0 && config.polling.is_none() {
-                Accepts::ByItself
-            } else {
-                Accepts::WhenAsked
-            },
             watches: Vec::new(),
-            ended: Vec::new(),
+            ended: Vec::with_capacity(FEW),
             renewed: Vec::new(),
-            again: Vec::new(),
+            again: Vec::with_capacity(FEW),
             turn: 0,
             settling: Settling::No,
             number: 0,
@@ -128,7 +119,7 @@ impl UringSet {
             waking: Waking::No,
             sends: Sends::new(),
             undelivered: 0,
-            met: Vec::new(),
+            met: Vec::with_capacity(FEW),
             failed: None,
         };
         set.try_out()?;
@@ -211,7 +202,9 @@ impl Readiness for UringSet {
             self.watches.resize_with(slot + 1, || None);
         }
         let receiving = Receiving::of(id).filter(|_| self.receives(id));
-        let accepting = Accepting::of(id).filter(|_| self.accepts == Accepts::ByItself);
+        let accepting = Accepting::of(id).filter(|_| {
+            self.config.accept == IoUringReceive::ByItself && self.config.polling.is_none()
+        });
         self.watches[slot] = Some(Watch {
             id,
             fd: fd.as_raw_fd(),
@@ -343,30 +336,16 @@ impl UringSet {
         self.gather(ready);
         Ok(())
     }
-
-    /// Waits until it is known what came of each message: the kernel never waits for room.
-    fn finish_sends(
-        &mut self,
-        waited: Result<(), BackendError>,
-        ready: &mut Vec<(ResourceId, Ready)>,
-    ) -> Result<(), BackendError> {
-        let mut waited = waited;
-        while waited.is_ok() && self.sends.under_way() > 0 {
-            waited = self.ring.enter(Wait::For(1, Timeout::Forever));
-            self.gather(ready);
-        }
-        if self.sends.under_way() > 0 && self.ring.finish_all().is_err() {
-            self.sends.lose();
-        }
-        waited
-    }
 }
 
 impl Drop for UringSet {
     fn drop(&mut self) {
         // As long as an operation is under way, the kernel may write to the buffers. If it cannot
         // be ended, they stay where they are for ever.
-        if self.ring.finish_all().is_ok()
+        let finished = self.ring.finish_all(&mut self.met);
+        let met = self.met.drain(..);
+        met.for_each(accept::refuse);
+        if finished.is_ok()
             && let Some(mut buffers) = self.buffers.take()
             && self.ring.unshare().is_ok()
         {
@@ -383,6 +362,10 @@ impl fmt::Debug for UringSet {
             .finish_non_exhaustive()
     }
 }
+
+/// What lists that are short most of the time have room for from the beginning: that they grow at
+/// some time in a long steady load would be a surprise.
+const FEW: usize = 64;
 
 /// What is said where operations do not go on.
 const NO_POLL: &str = "io_uring_enter (this kernel's io_uring is too old: choose another backend)";

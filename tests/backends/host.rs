@@ -329,6 +329,8 @@ fn set_up(config: &mut BackendConfig) {
         use stillpoint::backend::{IoUringReceive, IoUringSend};
         config.io_uring.receive_bytes = IoUringReceive::ByItself;
         config.io_uring.receive_packets = IoUringReceive::ByItself;
+        config.io_uring.accept = IoUringReceive::ByItself;
+        config.io_uring.send_datagrams = IoUringSend::WithWait;
         config.io_uring.send_bytes = IoUringSend::WithWait;
     }
     #[cfg(not(all(feature = "io-uring", target_os = "linux")))]

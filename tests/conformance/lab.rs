@@ -72,6 +72,8 @@ impl Kind {
 fn all_by_itself(config: &mut BackendConfig) {
     use stillpoint::backend::{IoUringReceive, IoUringSend};
     config.io_uring.receive_bytes = IoUringReceive::ByItself;
+    config.io_uring.receive_packets = IoUringReceive::ByItself;
+    config.io_uring.accept = IoUringReceive::ByItself;
     config.io_uring.send_datagrams = IoUringSend::WithWait;
     config.io_uring.send_bytes = IoUringSend::WithWait;
 }

@@ -155,3 +155,7 @@ impl SocketPort {
 
 /// Messages that a wait takes along.
 const MESSAGES_MAX: usize = 16;
+
+#[cfg(all(test, feature = "io-uring", target_os = "linux"))]
+#[path = "together_tests.rs"]
+mod tests;

@@ -82,7 +82,7 @@ impl UringSet {
             accepting.is_some_and(|open| open.operation == Some(name.number))
         });
         let Some(watch) = watched else {
-            descriptor(completion).into_iter().for_each(sys::abort);
+            refuse(completion);
             return Ok(());
         };
         let Some(accepting) = &mut watch.accepting else {
@@ -126,6 +126,16 @@ impl UringSet {
         Ok(())
     }
 
+    /// Takes connections in again after a pause. Those that came before it are told of.
+    pub(super) fn resume_accepting(&mut self, id: ResourceId) -> Result<(), BackendError> {
+        let watched = watch(&mut self.watches, id);
+        let accepting = watched.and_then(|watch| watch.accepting.as_ref());
+        if accepting.is_some_and(|accepting| !accepting.waiting.is_empty()) {
+            self.again.push(id);
+        }
+        self.begin_accepting(id)
+    }
+
     /// Ends the taking in of a listener that is about to be closed. Whoever waits is refused, as
     /// the kernel does it with those that it has not handed over.
     pub(super) fn end_accepting(&mut self, id: ResourceId) -> Result<(), BackendError> {
@@ -154,6 +164,14 @@ impl UringSet {
             Some(error) => Accepted::Failed(error),
             None => Accepted::Nothing,
         }
+    }
+}
+
+/// Breaks off the connection that a completion brings, if it brings one.
+pub(super) fn refuse(completion: Completion) {
+    let name = Name::decode(completion.name);
+    if name.is_some_and(|name| name.kind == Kind::Accept) {
+        descriptor(completion).into_iter().for_each(sys::abort);
     }
 }
 

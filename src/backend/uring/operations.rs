@@ -1,5 +1,5 @@
-//! The operations that need no memory: waiting for a descriptor, taking connections in, and
-//! ending another operation.
+//! The operations that point at no memory: waiting for a descriptor, taking connections in,
+//! receiving into shared buffers, and ending another operation.
 #![expect(unsafe_code, reason = "entries of the ring")]
 
 use std::os::fd::RawFd;
@@ -9,7 +9,7 @@ use ::io_uring::types::{CancelBuilder, Fd};
 use ::io_uring::{opcode, squeue};
 
 use super::name::{Kind, Name};
-use super::ring::Ring;
+use super::ring::{GROUP, Ring};
 use crate::backend::BackendError;
 
 impl Ring {
@@ -23,6 +23,18 @@ impl Ring {
     pub(super) fn accept(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         let entry = opcode::AcceptMulti::new(Fd(fd)).flags(flags);
+        self.push_plain(&entry.build().user_data(name.encode()))
+    }
+
+    /// Receives bytes from now on, into buffers of the group, which the kernel gives back one by one.
+    pub(super) fn receive_bytes(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
+        let entry = opcode::RecvMulti::new(Fd(fd), GROUP);
+        self.push_plain(&entry.build().user_data(name.encode()))
+    }
+
+    /// Reads packets from now on, each into a buffer of the group, as above.
+    pub(super) fn receive_packets(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
+        let entry = opcode::ReadMulti::new(Fd(fd), 0, GROUP);
         self.push_plain(&entry.build().user_data(name.encode()))
     }
 
@@ -46,7 +58,8 @@ impl Ring {
     }
 
     fn push_plain(&mut self, entry: &squeue::Entry) -> Result<(), BackendError> {
-        // SAFETY: it points at no memory: it is one of those above.
+        // SAFETY: it points at no memory: it is one of those above. The buffers of the group are the
+        // kernel's already, which is the affair of whoever has given them.
         unsafe { self.push(entry) }
     }
 }

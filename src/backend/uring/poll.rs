@@ -77,7 +77,7 @@ impl UringSet {
         }
         if interest.reads() {
             self.resume_receiving(id)?;
-            self.begin_accepting(id)
+            self.resume_accepting(id)
         } else {
             self.pause_receiving(id)?;
             self.pause_accepting(id)

@@ -10,7 +10,7 @@
 use core::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 
-use ::io_uring::opcode::{ReadMulti, RecvMsgMulti, RecvMulti};
+use ::io_uring::opcode::RecvMsgMulti;
 use ::io_uring::types::Fd;
 
 use super::IoUringReceive;
@@ -367,21 +367,6 @@ impl Ring {
         // SAFETY: it points at the template, which stays: the caller's promise. The buffers of the
         // group are the kernel's until it gives them back one by one.
         unsafe { self.push(&entry) }
-    }
-
-    /// Receives bytes from now on, into buffers of the group.
-    fn receive_bytes(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
-        let entry = RecvMulti::new(Fd(fd), GROUP).build();
-        // SAFETY: it points at no memory. The buffers of the group are the kernel's until it gives
-        // them back one by one.
-        unsafe { self.push(&entry.user_data(name.encode())) }
-    }
-
-    /// Reads packets from now on, each into a buffer of the group.
-    fn receive_packets(&mut self, fd: RawFd, name: Name) -> Result<(), BackendError> {
-        let entry = ReadMulti::new(Fd(fd), 0, GROUP).build();
-        // SAFETY: as above.
-        unsafe { self.push(&entry.user_data(name.encode())) }
     }
 }
 

@@ -9,8 +9,8 @@ use std::io;
 use ::io_uring::types::{SubmitArgs, Timespec};
 use ::io_uring::{EnterFlags, IoUring, cqueue, squeue};
 
-use super::IoUringConfig;
 use super::name::Name;
+use super::{FEW, IoUringConfig};
 use crate::backend::BackendError;
 use crate::backend::readiness::{errno, failed};
 use crate::backend::sys::{Errno, Timeout};
@@ -76,7 +76,7 @@ impl Ring {
                     }
                     return Ok(Self {
                         ring,
-                        taken: VecDeque::new(),
+                        taken: VecDeque::with_capacity(FEW),
                         under_way: 0,
                         lost: 0,
                     });
@@ -168,15 +168,16 @@ impl Ring {
         Some(completion)
     }
 
-    /// Ends all operations, and waits until they have ended.
-    pub(super) fn finish_all(&mut self) -> Result<(), BackendError> {
+    /// Ends all operations, and waits until they have ended. Their completions go to `met`.
+    pub(super) fn finish_all(&mut self, met: &mut Vec<Completion>) -> Result<(), BackendError> {
+        met.extend(self.taken.drain(..));
         if self.under_way == 0 {
             return Ok(());
         }
         self.cancel_all()?;
         while self.under_way > 0 {
             self.enter(Wait::For(1, Timeout::Forever))?;
-            while self.pop_new().is_some() {}
+            met.extend(core::iter::from_fn(|| self.pop_new()));
         }
         Ok(())
     }

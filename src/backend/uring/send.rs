@@ -7,11 +7,13 @@ use ::io_uring::opcode::SendMsg;
 use ::io_uring::squeue::{Entry, Flags};
 use ::io_uring::types::Fd;
 
+use super::UringSet;
 use super::name::{Kind, Name};
-use super::ring::{Completion, Ring};
+use super::ring::{Completion, Ring, Wait};
 use crate::backend::BackendError;
-use crate::backend::readiness::{Link, Sent};
-use crate::backend::sys::SEND_FLAGS;
+use crate::backend::readiness::{Link, Ready, Sent};
+use crate::backend::sys::{SEND_FLAGS, Timeout};
+use crate::id::ResourceId;
 
 /// The messages of one wait.
 pub(super) struct Sends {
@@ -130,6 +132,41 @@ impl Sends {
                 self.fate = Fate::Known;
                 Sent::Known(&self.results)
             }
+        }
+    }
+}
+
+impl UringSet {
+    /// Waits until it is known what came of each message: the kernel never waits for room.
+    pub(super) fn finish_sends(
+        &mut self,
+        waited: Result<(), BackendError>,
+        ready: &mut Vec<(ResourceId, Ready)>,
+    ) -> Result<(), BackendError> {
+        let mut waited = waited;
+        while waited.is_ok() && self.sends.under_way() > 0 {
+            waited = self.ring.enter(Wait::For(1, Timeout::Forever));
+            self.gather(ready);
+        }
+        if self.sends.under_way() > 0 {
+            self.give_up_sends();
+        }
+        waited
+    }
+
+    /// The ring is of no more use. What became of the messages is found out as far as can be.
+    fn give_up_sends(&mut self) {
+        self.met.clear();
+        let finished = self.ring.finish_all(&mut self.met);
+        for completion in self.met.drain(..) {
+            if let Some(name) = Name::decode(completion.name)
+                && name.kind == Kind::Send
+            {
+                self.sends.note(name, completion);
+            }
+        }
+        if finished.is_err() || self.sends.under_way() > 0 {
+            self.sends.lose();
         }
     }
 }

@@ -59,6 +59,37 @@ fn operations_end_with_what_they_are_for() {
     assert_eq!(pool.live(), 0);
 }
 
+/// The kernel holds on to a descriptor, and so to its port and its connection, until then.
+#[test]
+fn what_is_removed_has_ended_before_it_is_closed() {
+    let mut set = UringSet::new(&all_by_itself(), &BufferPool::new()).unwrap();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _taken_in = listener.accept().unwrap();
+    let key = |slot| Key {
+        slot,
+        generation: 0,
+    };
+    let ids: [(ResourceId, BorrowedFd<'_>); 3] = [
+        (socket(key(0)).into(), datagrams.as_fd()),
+        (listener_id(key(1)).into(), listener.as_fd()),
+        (stream_id(key(2)).into(), stream.as_fd()),
+    ];
+    for (id, fd) in ids {
+        for interest in [Interest::Read, Interest::Write, Interest::Errors] {
+            set.add(id, fd, interest).unwrap();
+            poll(&mut set);
+            set.remove(id, fd);
+            assert_eq!(
+                set.ring.under_way(),
+                NOTHING_UNDER_WAY,
+                "{id}, {interest:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn where_buffers_run_out_the_socket_is_asked_and_then_receives_by_itself_again() {
     let mut config = IoUringConfig::new();
@@ -94,6 +125,37 @@ fn where_buffers_run_out_the_socket_is_asked_and_then_receives_by_itself_again()
         set.asked(id.into());
         assert!(matches!(set.take_received(id), Taken::Nothing));
     }
+}
+
+#[test]
+fn who_was_taken_in_before_a_pause_is_told_of_behind_it() {
+    let mut set = UringSet::new(&all_by_itself(), &BufferPool::new()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let id = listener_id(Key {
+        slot: 1,
+        generation: 0,
+    });
+    set.add(id.into(), listener.as_fd(), Interest::Read)
+        .unwrap();
+    let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut clients = vec![connect(), connect()];
+    assert_eq!(wait(&mut set).len(), 1);
+    set.change(id.into(), listener.as_fd(), Interest::Nothing);
+    clients.push(connect());
+    poll(&mut set);
+    set.change(id.into(), listener.as_fd(), Interest::Read);
+    assert_eq!(wait(&mut set).len(), 1, "they are told of");
+    let mut taken = 0;
+    while taken < clients.len() {
+        match set.take_accepted(id) {
+            Accepted::Connection(_) => taken += 1,
+            Accepted::Nothing => drop(wait(&mut set)),
+            Accepted::Failed(error) => panic!("{error:?}"),
+            Accepted::Ask => panic!("this kernel takes nobody in by itself"),
+        }
+    }
+    set.remove(id.into(), listener.as_fd());
+    assert!(matches!(set.take_accepted(id), Accepted::Nothing));
 }
 
 #[test]
@@ -174,6 +236,7 @@ fn a_failure_outside_of_a_wait_is_told_by_the_next() {
 fn all_by_itself() -> IoUringConfig {
     let mut config = IoUringConfig::new();
     config.receive_bytes = IoUringReceive::ByItself;
+    config.accept = IoUringReceive::ByItself;
     config
 }
 

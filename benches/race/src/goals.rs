@@ -47,7 +47,7 @@ pub fn print(results: &Results) {
     }
 }
 
-const GOALS: [Goal; 12] = [
+const GOALS: [Goal; 13] = [
     Goal {
         text: "UDP: each of ours, of the floor that makes its calls",
         least: 0.95,
@@ -58,6 +58,12 @@ const GOALS: [Goal; 12] = [
         text: "  the same by CPU per datagram",
         least: 0.95,
         is_about: is_udp,
+        reached: |case, side| worst(case, side, |row| case.cpu_ratio(row, floor_of(case, row)?)),
+    },
+    Goal {
+        text: "TCP: each of ours, of its floor by CPU per message",
+        least: 0.95,
+        is_about: |load| matches!(load, Load::TcpEcho { .. }),
         reached: |case, side| worst(case, side, |row| case.cpu_ratio(row, floor_of(case, row)?)),
     },
     Goal {

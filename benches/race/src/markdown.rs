@@ -12,7 +12,7 @@ pub fn write(results: &Results) -> String {
     let mut page = String::new();
     let others = OTHERS.join(" | ");
     page += &format!(
-        "| case | {FLOOR} | best of ours | of {REFERENCE} | ours of its floor, worst: rate | CPU | {others} | predecessor |\n"
+        "| case | {FLOOR} | best of ours | of {REFERENCE} | by CPU | ours of their floors by CPU | {others} | predecessor |\n"
     );
     page += &format!("| --- |{}\n", " ---: |".repeat(6 + OTHERS.len()));
     for case in &results.cases {
@@ -40,11 +40,17 @@ fn line(case: &CaseResult) -> String {
     };
     let named = |name: &str| case.row(name).map_or_else(dash, shown);
     let ours = best_of("ours-");
-    let worst = |of: &dyn Fn(&Row) -> Option<f64>| {
+    let by_cpu = |to: &dyn Fn(&Row) -> &'static str| {
         let rows = case.rows.iter().filter(|row| row.name.starts_with("ours-"));
         let rows = rows.filter(|row| !row.name.ends_with(SPINNING));
-        let least = rows.filter_map(of).min_by(f64::total_cmp);
-        least.map_or_else(dash, |ratio| format!("{ratio:.2}"))
+        let mut all: Vec<(f64, &str)> = rows
+            .filter_map(|row| {
+                let name = row.name.trim_start_matches("ours-");
+                Some((case.cpu_ratio(row, to(row))?, name))
+            })
+            .collect();
+        all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        Some((*all.first()?, *all.last()?))
     };
     let best = ours.map_or_else(dash, |row| {
         format!("{} ({})", shown(row), row.name.trim_start_matches("ours-"))
@@ -57,11 +63,14 @@ fn line(case: &CaseResult) -> String {
                 ratio.median, ratio.least, ratio.most
             )
         });
-    let rate = worst(&|row| Some(case.ratio(row, case.floor_of(row))?.median));
-    let cpu = worst(&|row| case.cpu_ratio(row, case.floor_of(row)));
+    let to_reference = by_cpu(&|_| REFERENCE);
+    let to_reference = to_reference.map_or_else(dash, |(_, (most, _))| format!("{most:.2}"));
+    let to_floors = by_cpu(&|row| case.floor_of(row)).map_or_else(dash, |(least, most)| {
+        format!("{:.2} ({}) to {:.2} ({})", least.0, least.1, most.0, most.1)
+    });
     let others: Vec<String> = OTHERS.iter().map(|name| named(name)).collect();
     format!(
-        "| `{}`, {} | {} | {best} | {ratio} | {rate} | {cpu} | {} | {} |",
+        "| `{}`, {} | {} | {best} | {ratio} | {to_reference} | {to_floors} | {} | {} |",
         case.name,
         case.load.unit().name,
         named(FLOOR),

@@ -43,7 +43,7 @@ fn print_row(case: &CaseResult, row: &Row) {
         format!("{}..{}", number(figure.least), number(figure.most)),
         or_dash(case.ratio(row, REFERENCE).map(ratio)),
         or_dash(case.ratio(row, floor).map(ratio)),
-        or_dash(row.median(|round| round.cpu).map(number)),
+        or_dash(row.least_cpu().map(number)),
         or_dash(
             case.cpu_ratio(row, floor)
                 .map(|ratio| format!("{ratio:.2}"))

@@ -100,9 +100,10 @@ impl CaseResult {
     }
 
     /// How much less CPU a contestant's server uses for each datagram or message than another one.
+    /// Of the best rounds of both: whatever disturbs one makes it dearer, and nothing makes it
+    /// cheaper than it is.
     pub fn cpu_ratio(&self, row: &Row, other: &str) -> Option<f64> {
-        let other = self.row(other)?.median(|round| round.cpu)?;
-        Some(other / row.median(|round| round.cpu)?)
+        Some(self.row(other)?.least_cpu()? / row.least_cpu()?)
     }
 
     fn json(&self) -> Value {
@@ -163,6 +164,11 @@ impl Row {
 
     pub fn median(&self, of: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
         self.spread(of).map(|spread| spread.median)
+    }
+
+    /// CPU time of the server for each datagram or message in its best round, in nanoseconds.
+    pub fn least_cpu(&self) -> Option<f64> {
+        self.spread(|round| round.cpu).map(|spread| spread.least)
     }
 
     /// Whether the generator had hardly any time left, so that the server may do more than it shows.

@@ -36,8 +36,8 @@ use common::{echo, tcp_echo};
 
 #[test]
 fn a_udp_echo_allocates_nothing_at_a_steady_load() {
-    for &kind in BackendKind::ALL {
-        let mut machine = udp_machine(kind);
+    for (kind, change) in ways() {
+        let mut machine = udp_machine(kind, change);
         let load = Load::start(machine.waker(), udp_client(machine.address(), 110_000));
         machine.serve_until(&load, 10_000);
         let before = ALLOCATIONS.get();
@@ -53,7 +53,7 @@ fn a_udp_echo_allocates_nothing_at_a_steady_load() {
 
 #[test]
 fn a_recorder_allocates_for_blocks_of_records_and_not_for_each() {
-    let mut machine = udp_machine(BackendKind::default());
+    let mut machine = udp_machine(BackendKind::default(), |_| {});
     let ring = RecordRing::new(1 << 20);
     let config = &mut machine.worker.config().clone();
     machine.recorder = Some(Recorder::new(config, Box::new(ring.clone())));
@@ -70,8 +70,8 @@ fn a_recorder_allocates_for_blocks_of_records_and_not_for_each() {
 
 #[test]
 fn a_tcp_echo_allocates_nothing_at_a_steady_load() {
-    for &kind in BackendKind::ALL {
-        let mut machine = tcp_machine(kind);
+    for (kind, change) in ways() {
+        let mut machine = tcp_machine(kind, change);
         let load = Load::start(machine.waker(), tcp_client(machine.address(), 110 << 20));
         machine.serve_until(&load, 10 << 20);
         let before = ALLOCATIONS.get();
@@ -85,8 +85,8 @@ fn a_tcp_echo_allocates_nothing_at_a_steady_load() {
 #[test]
 fn an_hour_of_traffic_leaves_memory_as_it_was() {
     let (datagrams, bytes) = (360_000, 900 << 20);
-    let mut udp = udp_machine(BackendKind::default());
-    let mut tcp = tcp_machine(BackendKind::default());
+    let mut udp = udp_machine(BackendKind::default(), |_| {});
+    let mut tcp = tcp_machine(BackendKind::default(), |_| {});
     let load = Load::start(udp.waker(), udp_client(udp.address(), datagrams));
     udp.serve_until(&load, datagrams / 10);
     let udp_before = resident_kib();
@@ -116,6 +116,26 @@ fn the_count_sees_an_allocation() {
     assert_eq!(ALLOCATIONS.get() - before, 1);
 }
 
+/// What is to be other than usual.
+type Change = fn(&mut BackendConfig);
+
+/// Every backend, and a ring that does by itself all that it can.
+fn ways() -> Vec<(BackendKind, Change)> {
+    let usual = BackendKind::ALL.iter().map(|&kind| {
+        let change: Change = |_| {};
+        (kind, change)
+    });
+    let mut ways: Vec<_> = usual.collect();
+    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+    ways.push((BackendKind::IoUring, |config| {
+        use stillpoint::backend::{IoUringReceive, IoUringSend};
+        config.io_uring.receive_bytes = IoUringReceive::ByItself;
+        config.io_uring.send_datagrams = IoUringSend::WithWait;
+        config.io_uring.send_bytes = IoUringSend::WithWait;
+    }));
+    ways
+}
+
 /// A worker over a real backend, driven by hand.
 struct Machine<A: App> {
     worker: Worker<A>,
@@ -128,6 +148,7 @@ struct Machine<A: App> {
 impl<A: App> Machine<A> {
     fn new(
         kind: BackendKind,
+        change: Change,
         spawn: impl FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + 'static,
         server: A::Spawn,
     ) -> Self {
@@ -138,10 +159,12 @@ impl<A: App> Machine<A> {
         }
         let mut config = WorkerConfig::new(0, Entropy::from_seed(1));
         config.buffers = buffers.clone();
+        let mut backend = BackendConfig::new(buffers);
+        change(&mut backend);
         let mut machine = Self {
             worker: Worker::new(config, spawn),
             recorder: None,
-            backend: SocketBackend::new(kind, &BackendConfig::new(buffers)).unwrap(),
+            backend: SocketBackend::new(kind, &backend).unwrap(),
             clock: SystemClock::new(),
             reports: Vec::new(),
         };
@@ -178,7 +201,7 @@ impl<A: App> Machine<A> {
                 }
             });
         waited.unwrap();
-        self.backend.flush().unwrap();
+        self.backend.flush_before_wait().unwrap();
     }
 
     /// Serves until a client has got that far.
@@ -217,9 +240,9 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn udp_machine(kind: BackendKind) -> Machine<echo::Echo> {
+fn udp_machine(kind: BackendKind, change: Change) -> Machine<echo::Echo> {
     let server = echo::Spawn::Server(UdpOpen::new(Token(0), any_port()));
-    Machine::new(kind, echo::spawn, server)
+    Machine::new(kind, change, echo::spawn, server)
 }
 
 impl Machine<echo::Echo> {
@@ -231,9 +254,9 @@ impl Machine<echo::Echo> {
     }
 }
 
-fn tcp_machine(kind: BackendKind) -> Machine<tcp_echo::TcpEcho> {
+fn tcp_machine(kind: BackendKind, change: Change) -> Machine<tcp_echo::TcpEcho> {
     let server = tcp_echo::Spawn::Server(TcpListen::new(Token(0), any_port()));
-    Machine::new(kind, tcp_echo::spawn, server)
+    Machine::new(kind, change, tcp_echo::spawn, server)
 }
 
 impl Machine<tcp_echo::TcpEcho> {

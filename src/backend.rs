@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::buffer::BufferPool;
 use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
+use crate::datagram::Transmit;
 use crate::net::{NetworkCommand, NetworkError, NetworkEvent};
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
@@ -104,6 +105,13 @@ pub trait Port {
     /// Takes one command. What comes of it is an event, handed over by the next
     /// [`Backend::wait`].
     fn submit(&mut self, command: NetworkCommand);
+
+    /// Takes datagrams to be sent out of where the caller has them: [`Port::submit`] for what comes
+    /// most often, without a move.
+    #[inline]
+    fn transmit(&mut self, transmit: &mut Transmit) {
+        self.submit(NetworkCommand::Transmit(transmit.take()));
+    }
 }
 
 /// How a backend is set up.

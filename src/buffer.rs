@@ -203,7 +203,7 @@ impl Buffer {
         let size = headroom + self.len() + tailroom;
         let pool = self.block.as_ref().and_then(|block| block.pool.clone());
         let mut block = match &pool {
-            Some(pool) => pool.take(size),
+            Some(pool) => pool.take(size, |_| {}),
             None => Arc::new(Block::new(None, size)),
         };
         let end = headroom + self.len();
@@ -326,15 +326,19 @@ impl BufferPool {
     /// An empty buffer with [`Buffer::HEADROOM`] and room for at least `len` bytes.
     #[must_use]
     pub fn take(&self, len: usize) -> Buffer {
-        Buffer::on(self.0.take(Buffer::HEADROOM + len))
+        Buffer::on(self.0.take(Buffer::HEADROOM + len, |_| {}))
     }
 
     /// A buffer with a copy of `bytes`.
     #[must_use]
     pub fn copy_from(&self, bytes: &[u8]) -> Buffer {
-        let mut buffer = self.take(bytes.len());
-        buffer.push_back(bytes);
-        buffer
+        let (start, end) = (Buffer::HEADROOM, Buffer::HEADROOM + bytes.len());
+        let fill = |memory: &mut [u8]| memory[start..end].copy_from_slice(bytes);
+        Buffer {
+            block: Some(self.0.take(end, fill)),
+            start,
+            end,
+        }
     }
 
     /// Blocks of memory that buffers hold at the moment.
@@ -405,7 +409,9 @@ struct PoolState {
 }
 
 impl Shared {
-    fn take(self: &Arc<Self>, size: usize) -> Arc<Block> {
+    /// A block of at least this size, which nobody else holds; `fill` writes to it while that is
+    /// known without asking.
+    fn take(self: &Arc<Self>, size: usize, fill: impl FnOnce(&mut [u8])) -> Arc<Block> {
         let class = SIZES.iter().position(|&class| size <= class);
         let reused = {
             let mut state = self.lock();
@@ -416,10 +422,13 @@ impl Shared {
             && let Some(unique) = Arc::get_mut(&mut block)
         {
             unique.pool = Some(Arc::clone(self));
+            fill(&mut unique.bytes);
             return block;
         }
         let size = class.map_or(size, |class| SIZES[class]);
-        Arc::new(Block::new(Some(Arc::clone(self)), size))
+        let mut block = Block::new(Some(Arc::clone(self)), size);
+        fill(&mut block.bytes);
+        Arc::new(block)
     }
 
     /// Takes a block back that nobody else holds.

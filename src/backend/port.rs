@@ -13,6 +13,7 @@ use super::{BackendConfig, Port};
 use crate::buffer::BufferPool;
 use crate::capabilities::Capabilities;
 use crate::counters::NetworkCounters;
+use crate::datagram::Transmit;
 use crate::id::ResourceId;
 use crate::net::{NetworkCommand, NetworkEvent};
 use crate::time::Timestamp;
@@ -158,9 +159,14 @@ impl Port for SocketPort {
         self.lend_one()
     }
 
+    #[inline]
+    fn transmit(&mut self, transmit: &mut Transmit) {
+        self.send_datagrams(transmit);
+    }
+
     fn submit(&mut self, command: NetworkCommand) {
         match command {
-            NetworkCommand::Transmit(transmit) => self.transmit(transmit),
+            NetworkCommand::Transmit(mut transmit) => self.send_datagrams(&mut transmit),
             NetworkCommand::OpenUdp { socket, open } => self.open_udp(socket, &open),
             NetworkCommand::JoinGroup(membership) => {
                 self.change_group(membership, MembershipChange::Join);

@@ -247,7 +247,8 @@ impl SocketPort {
         }
     }
 
-    pub(super) fn transmit(&mut self, transmit: Transmit) {
+    /// Queues datagrams, and leaves what they came in without a payload.
+    pub(super) fn send_datagrams(&mut self, transmit: &mut Transmit) {
         let count = transmit.count() as u64;
         let Some(socket) = self.udp.sockets.get(transmit.socket.key()) else {
             // Its opening failed, and its task is about to be told.
@@ -261,11 +262,11 @@ impl SocketPort {
             source: transmit.source,
             traffic_class: dscp.traffic_class(transmit.ecn),
         };
-        if let Err(error) = check(socket, &transmit) {
+        if let Err(error) = check(socket, transmit) {
             return self.send_failed(&to, error, count);
         }
         let (segment_size, len) = (transmit.segment_size, transmit.payload.len());
-        let memory = match transmit.payload.into_buffer() {
+        let memory = match core::mem::take(&mut transmit.payload).into_buffer() {
             Ok(buffer) => Memory::Owned(buffer),
             Err(len) => self.udp.queue.take_lent(len),
         };

@@ -13,6 +13,8 @@ use std::thread::JoinHandle;
 
 use super::doorbell::Doorbell;
 use super::record_file::{self, Announcer, FileSink, FileState, Nudge};
+use crate::datagram::DatagramRun;
+use crate::id::SocketId;
 use crate::recorder::{RecordRing, Recorder, RecorderMaker, RecorderStats};
 use crate::task::App;
 use crate::time::Timestamp;
@@ -220,6 +222,23 @@ impl<A: App> Hosted<A> {
                 let worker = &mut self.worker;
                 flight.recorder.handle_input(worker, now, input, outputs);
             }
+        }
+    }
+
+    #[inline]
+    pub(super) fn handle_datagrams(
+        &mut self,
+        now: Timestamp,
+        socket: SocketId,
+        run: &mut DatagramRun,
+        outputs: &mut impl WorkerOutputs<A>,
+    ) {
+        let worker = &mut self.worker;
+        match &mut self.flight {
+            None => worker.handle_datagrams(now, socket, run, outputs),
+            Some(flight) => flight
+                .recorder
+                .handle_datagrams(worker, now, socket, run, outputs),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::backend::{Backend, BackendError, Port};
 use crate::bus::BusItem;
 use crate::control::ControlInput;
 use crate::datagram::Transmit;
-use crate::net::NetworkCommand;
+use crate::net::NetworkEvent;
 use crate::task::App;
 use crate::time::{Clock, Timestamp};
 use crate::transmit::TransmitBuffer;
@@ -45,8 +45,12 @@ pub(super) fn run<A: App, B: Backend>(
             if !core::mem::replace(&mut is_awake, true) {
                 meter.woke(now);
             }
-            let input = WorkerInput::Network(event);
-            worker.handle_input(now, input, &mut Outputs::new(port, lines));
+            let outputs = &mut Outputs::new(port, lines);
+            if let NetworkEvent::Datagrams { socket, mut run } = event {
+                worker.handle_datagrams(now, socket, &mut run, outputs);
+            } else {
+                worker.handle_input(now, WorkerInput::Network(event), outputs);
+            }
         })?;
         lines.bell.awake();
         if !is_awake {
@@ -268,7 +272,7 @@ impl<A: App, P: Port> WorkerOutputs<A> for Outputs<'_, A, P> {
     }
 
     fn transmit(&mut self, transmit: &mut Transmit) {
-        self.port.submit(NetworkCommand::Transmit(transmit.take()));
+        self.port.transmit(transmit);
     }
 
     fn bus_room(&mut self, worker: u16) -> usize {

@@ -168,6 +168,7 @@ impl SocketPort {
     }
 
     /// Goes past a message that the kernel took.
+    #[inline]
     pub(super) fn count_sent(&mut self, cursor: &mut Cursor) {
         let entry = &mut self.udp.queue.entries_mut()[cursor.entry];
         if entry.sending == Sending::Refused {
@@ -285,6 +286,7 @@ fn send_some(
 }
 
 /// Adds the next message, and moves `cursor` past it.
+#[inline]
 pub(super) fn push<'d>(
     batch: &mut SendBatch<'_, 'd>,
     socket: &Socket,
@@ -313,6 +315,7 @@ pub(super) fn push<'d>(
 }
 
 /// Moves `cursor` past one message. Gives the message's datagrams and bytes.
+#[inline]
 fn pass(queue: &SendQueue, cursor: &mut Cursor) -> (u64, u64) {
     let entry = &queue.entries()[cursor.entry];
     if entry.sending == Sending::Whole {

@@ -44,7 +44,8 @@ pub struct DatagramRun {
     pub dscp: Dscp,
     /// What the IP headers said of congestion.
     pub ecn: Ecn,
-    /// The datagrams, end to end.
+    /// The datagrams, end to end. Several may be where the kernel has put them, in 64 KiB that are
+    /// kept as long as any part of them is ([`Buffer::memory`]): who keeps one for long copies it.
     pub payload: Buffer,
     /// Length in bytes of each datagram but the last.
     pub segment_size: usize,

@@ -225,7 +225,10 @@ impl SendQueue {
         pool: &crate::buffer::BufferPool,
     ) -> Buffer {
         let skipped = first * entry.segment_size;
-        if let [Memory::Owned(buffer)] = &self.parts[entry.parts.clone()] {
+        // What waits for long is to be no more of memory than its bytes are.
+        if let [Memory::Owned(buffer)] = &self.parts[entry.parts.clone()]
+            && buffer.memory() <= (4 * buffer.len()).max(2_048)
+        {
             return buffer.slice(skipped..).unwrap_or_default();
         }
         let mut buffer = pool.take(entry.len);

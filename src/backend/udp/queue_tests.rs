@@ -144,3 +144,16 @@ fn what_is_left_of_a_run_goes_into_a_buffer_of_its_own() {
     assert_eq!(queue.to_buffer(run, 0, &pool), *b"aabbccdd");
     assert_eq!(queue.to_buffer(run, 3, &pool), *b"dd");
 }
+
+#[test]
+fn what_waits_keeps_no_memory_that_is_many_times_its_length() {
+    let mut queue = SendQueue::new();
+    let pool = crate::buffer::BufferPool::new();
+    let mut received = pool.take(65_535);
+    received.push_back(&[7; 3_000]);
+    let memory = Memory::Owned(received);
+    queue.push(to("192.0.2.1:1"), memory, 3_000, 1_000, Joining::Allowed);
+    let waiting = queue.to_buffer(&queue.entries()[0], 1, &pool);
+    assert_eq!(waiting, [7; 2_000]);
+    assert!(waiting.memory() <= 16_384);
+}

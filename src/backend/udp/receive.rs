@@ -6,7 +6,7 @@ use super::socket::RECEIVE_HINT_MIN;
 use super::{Left, STRANGE_ERRORS_MAX, SocketPort, unnamed};
 use crate::backend::BackendConfig;
 use crate::backend::readiness::{Ready, Taken};
-use crate::backend::received::take_received;
+use crate::backend::received::take_received_datagrams;
 use crate::backend::sys::{self, Origin, ReceiveBatch, Received, Whole};
 use crate::buffer::{Buffer, BufferPool};
 use crate::datagram::{DatagramRun, segment_count};
@@ -126,7 +126,8 @@ impl Receiver {
     ) {
         for index in 0..got {
             let received = self.batch.received(index);
-            let payload = || take_received(&mut self.buffers[index], 0, received.len, &self.pool);
+            let payload =
+                || take_received_datagrams(&mut self.buffers[index], 0, &received, &self.pool);
             hand_over(now, id, received, payload, port, on_event);
         }
     }

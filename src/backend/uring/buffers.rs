@@ -14,7 +14,7 @@ use std::alloc::{alloc_zeroed, dealloc};
 use ::io_uring::types::BufRingEntry;
 
 use super::ring::Ring;
-use crate::backend::received::take_received;
+use crate::backend::received::{take_received, take_received_datagrams};
 use crate::backend::sys::{Errno, MessageTemplate, Received};
 use crate::buffer::{Buffer, BufferPool};
 
@@ -129,7 +129,7 @@ impl Buffers {
             let (buffer, start) = (&mut slot.buffer, MessageTemplate::HEAD_BYTES);
             (
                 received,
-                take_received(buffer, start, received.len, &self.pool),
+                take_received_datagrams(buffer, start, &received, &self.pool),
             )
         });
         self.give(number);

@@ -11,6 +11,8 @@
 mod behaviours;
 #[path = "backends/host.rs"]
 mod host;
+#[path = "support/rings.rs"]
+mod rings;
 #[path = "backends/streams.rs"]
 mod streams;
 
@@ -48,7 +50,7 @@ macro_rules! on_every_backend {
         #[cfg(all(feature = "io-uring", target_os = "linux"))]
         mod io_uring_whole {
             $(#[test] fn $behaviour() {
-                crate::host::all_by_itself();
+                crate::rings::all_by_itself();
                 crate::behaviours::$behaviour(stillpoint::backend::BackendKind::IoUring);
             })*
         }

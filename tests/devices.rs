@@ -16,6 +16,8 @@ mod large;
 mod life;
 #[path = "devices/packets.rs"]
 mod packets;
+#[path = "support/rings.rs"]
+mod rings;
 #[path = "devices/system.rs"]
 mod system;
 #[path = "devices/wire.rs"]
@@ -35,7 +37,7 @@ macro_rules! on_every_backend {
             $(#[test] fn $story() {
                 let name = concat!("io_uring_whole::", stringify!($story));
                 crate::system::in_own_network(name, || {
-                    crate::host::all_by_itself();
+                    crate::rings::all_by_itself();
                     crate::$of::$story(stillpoint::backend::BackendKind::IoUring);
                 });
             })*

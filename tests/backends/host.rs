@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::UdpSocket;
 
+use crate::rings::set_up;
 use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
@@ -316,28 +317,3 @@ pub(crate) fn has_runs(host: &Host, what: &str) -> bool {
 
 /// What nothing takes on a working machine, however loaded.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// From now on the rings of this thread do by themselves all that they can.
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) fn all_by_itself() {
-    ALL_BY_ITSELF.set(true);
-}
-
-fn set_up(config: &mut BackendConfig) {
-    #[cfg(all(feature = "io-uring", target_os = "linux"))]
-    if ALL_BY_ITSELF.get() {
-        use stillpoint::backend::{IoUringReceive, IoUringSend};
-        config.io_uring.receive_bytes = IoUringReceive::ByItself;
-        config.io_uring.receive_packets = IoUringReceive::ByItself;
-        config.io_uring.accept = IoUringReceive::ByItself;
-        config.io_uring.send_datagrams = IoUringSend::WithWait;
-        config.io_uring.send_bytes = IoUringSend::WithWait;
-    }
-    #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
-    let _ = config;
-}
-
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-thread_local! {
-    static ALL_BY_ITSELF: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
-}

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use crate::rings::set_up;
 use stillpoint::backend::sockets::{SocketBackend, SocketPort};
 use stillpoint::backend::{Backend, BackendConfig, BackendKind, Port};
 use stillpoint::runtime::SystemClock;
@@ -295,29 +296,4 @@ pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
         assert!(clock.now() < limit, "not within {PATIENCE:?}");
         std::thread::yield_now();
     }
-}
-
-/// From now on the rings of this thread do by themselves all that they can.
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) fn all_by_itself() {
-    ALL_BY_ITSELF.set(true);
-}
-
-fn set_up(config: &mut BackendConfig) {
-    #[cfg(all(feature = "io-uring", target_os = "linux"))]
-    if ALL_BY_ITSELF.get() {
-        use stillpoint::backend::{IoUringReceive, IoUringSend};
-        config.io_uring.receive_bytes = IoUringReceive::ByItself;
-        config.io_uring.receive_packets = IoUringReceive::ByItself;
-        config.io_uring.accept = IoUringReceive::ByItself;
-        config.io_uring.send_datagrams = IoUringSend::WithWait;
-        config.io_uring.send_bytes = IoUringSend::WithWait;
-    }
-    #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
-    let _ = config;
-}
-
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-thread_local! {
-    static ALL_BY_ITSELF: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
 }

@@ -113,6 +113,14 @@ impl SendQueue {
         &self.entries
     }
 
+    /// The entries from `start` on that are of one socket. `None` behind the last.
+    pub(super) fn row(&self, start: usize) -> Option<Range<usize>> {
+        let rest = self.entries.get(start..)?;
+        let socket = rest.first()?.to.socket;
+        let row = rest.iter().take_while(|entry| entry.to.socket == socket);
+        Some(start..start + row.count())
+    }
+
     pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
         &mut self.entries
     }

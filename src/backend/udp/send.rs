@@ -44,14 +44,9 @@ impl SocketPort {
     /// Sends all that is queued, or puts it into backlogs.
     pub(in crate::backend) fn flush_udp(&mut self) {
         let mut start = 0;
-        while let Some(first) = self.udp.queue.entries().get(start) {
-            let socket = first.to.socket;
-            let row = self.udp.queue.entries()[start..]
-                .iter()
-                .take_while(|entry| entry.to.socket == socket);
-            let end = start + row.count();
-            self.send_row(start..end, Row::Fresh);
-            start = end;
+        while let Some(row) = self.udp.queue.row(start) {
+            start = row.end;
+            self.send_row(row, Row::Fresh);
         }
         if start > 0 {
             self.udp.queue.clear();

@@ -35,14 +35,9 @@ impl SocketPort {
             return self.flush_udp();
         }
         let mut start = 0;
-        while let Some(first) = self.udp.queue.entries().get(start) {
-            let socket = first.to.socket;
-            let row = self.udp.queue.entries()[start..]
-                .iter()
-                .take_while(|entry| entry.to.socket == socket);
-            let end = start + row.count();
-            self.take_row(start..end, &mut room);
-            start = end;
+        while let Some(row) = self.udp.queue.row(start) {
+            start = row.end;
+            self.take_row(row, &mut room);
         }
         if self.udp.together.is_empty() {
             self.udp.queue.clear();

@@ -30,6 +30,9 @@ use stillpoint::{
 mod allocator;
 #[path = "../examples/common/mod.rs"]
 mod common;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+#[path = "support/rings.rs"]
+mod rings;
 
 use allocator::ALLOCATIONS;
 use common::{echo, tcp_echo};
@@ -128,10 +131,7 @@ fn ways() -> Vec<(BackendKind, Change)> {
     let mut ways: Vec<_> = usual.collect();
     #[cfg(all(feature = "io-uring", target_os = "linux"))]
     ways.push((BackendKind::IoUring, |config| {
-        use stillpoint::backend::{IoUringReceive, IoUringSend};
-        config.io_uring.receive_bytes = IoUringReceive::ByItself;
-        config.io_uring.send_datagrams = IoUringSend::WithWait;
-        config.io_uring.send_bytes = IoUringSend::WithWait;
+        config.io_uring = rings::whole();
     }));
     ways
 }

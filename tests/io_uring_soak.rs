@@ -13,6 +13,8 @@
 
 #[path = "../examples/common/mod.rs"]
 mod common;
+#[path = "support/rings.rs"]
+mod rings;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -21,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use common::stats::{ClientStats, TcpClientStats};
 use common::{echo, tcp_echo};
 use stillpoint::backend::sockets::SocketBackend;
-use stillpoint::backend::{BackendConfig, BackendKind, IoUringConfig, IoUringReceive, IoUringSend};
+use stillpoint::backend::{BackendConfig, BackendKind, IoUringConfig};
 use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
 use stillpoint::{App, BufferPool, NetworkCounters, Spawned, Spawner, TcpListen, Token, UdpOpen};
 
@@ -56,11 +58,7 @@ fn everything_is_accounted_for_and_nothing_is_left() {
 
 fn ways() -> [(&'static str, IoUringConfig); 4] {
     let usual = IoUringConfig::new();
-    let mut whole = usual;
-    whole.receive_bytes = IoUringReceive::ByItself;
-    whole.accept = IoUringReceive::ByItself;
-    whole.send_datagrams = IoUringSend::WithWait;
-    whole.send_bytes = IoUringSend::WithWait;
+    let whole = rings::whole();
     let mut tiny = whole;
     (tiny.entries, tiny.completions, tiny.buffers) = (8, 16, 2);
     let polled = whole.polling(Duration::from_millis(1));

@@ -47,33 +47,34 @@ impl SocketBackend {
     ///
     /// [`BackendError`] if the system has no descriptor left for it.
     pub fn new(kind: BackendKind, config: &BackendConfig) -> Result<Self, BackendError> {
-        let backend = match kind {
+        Ok(match kind {
             #[cfg(feature = "mio")]
-            BackendKind::Mio => Self::over(MioSet::new()?, config, Batching::BEST),
+            BackendKind::Mio => Self::over(kind, MioSet::new()?, config, Batching::BEST),
             #[cfg(feature = "polling")]
-            BackendKind::Polling => Self::over(PollingSet::new()?, config, Batching::BEST),
-            BackendKind::Poll => Self::over(PollSet::new(WakeKind::BEST)?, config, Batching::BEST),
+            BackendKind::Polling => Self::over(kind, PollingSet::new()?, config, Batching::BEST),
+            BackendKind::Poll => {
+                Self::over(kind, PollSet::new(WakeKind::BEST)?, config, Batching::BEST)
+            }
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             BackendKind::IoUring => Self::over(
+                kind,
                 UringSet::new(&config.io_uring, &config.buffers)?,
                 config,
                 Batching::BEST,
             ),
-        };
-        Ok(Self { kind, ..backend })
+        })
     }
 
-    /// A backend over the first of `kinds` that this system has.
+    /// A backend that waits as `best` says, or as the first of `fallbacks` that this system has.
     ///
     /// # Errors
     ///
-    /// [`BackendError`] of the first, if it has none.
-    ///
-    /// # Panics
-    ///
-    /// If `kinds` is empty.
-    pub fn first_of(kinds: &[BackendKind], config: &BackendConfig) -> Result<Self, BackendError> {
-        let (&best, fallbacks) = kinds.split_first().expect("a backend to try");
+    /// [`BackendError`] of the best, if it has none.
+    pub fn first_of(
+        best: BackendKind,
+        fallbacks: &[BackendKind],
+        config: &BackendConfig,
+    ) -> Result<Self, BackendError> {
         Self::new(best, config).or_else(|error| {
             let mut tried = fallbacks.iter().map(|&kind| Self::new(kind, config));
             tried.find_map(Result::ok).ok_or(error)
@@ -93,6 +94,7 @@ impl SocketBackend {
     }
 
     pub(super) fn over(
+        kind: BackendKind,
         readiness: impl Readiness + 'static,
         config: &BackendConfig,
         batching: Batching,
@@ -106,7 +108,7 @@ impl SocketBackend {
             packet_reader: PacketReader::new(config),
             port,
             capabilities,
-            kind: BackendKind::Poll,
+            kind,
         }
     }
 

@@ -157,6 +157,18 @@ impl UringSet {
         self.number
     }
 
+    /// Has an operation end, and waits until it has.
+    fn end_operation(&mut self, name: Name) -> Result<(), BackendError> {
+        self.ring.cancel(name)?;
+        self.wait_for_end(name)
+    }
+
+    /// Waits until an operation that is to end has ended. Its last completions are `met` then.
+    fn wait_for_end(&mut self, name: Name) -> Result<(), BackendError> {
+        self.met.clear();
+        self.ring.finish(name.encode(), &mut self.met)
+    }
+
     /// What went wrong is told by the next wait.
     fn note(&mut self, outcome: Result<(), BackendError>) {
         if let Err(error) = outcome {

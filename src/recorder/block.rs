@@ -96,12 +96,6 @@ impl RecordBlock {
         (self.kept_len, self.kept_memory, self.turns) = (0, 0, 0);
     }
 
-    /// Gives up memory that it is not going to need if nothing more comes.
-    pub(super) fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
-        self.kept.shrink_to_fit();
-    }
-
     /// Writes a payload, or keeps it: whether it is kept.
     #[inline]
     pub(super) fn payload(&mut self, payload: &Buffer) -> bool {

@@ -126,10 +126,9 @@ impl RecordSink for RecordRing {
         let mut new = core::mem::take(block);
         if new.bytes.len() < capacity / 2 {
             // Handed over before it was full: it shall not take the room of one that is.
-            block.bytes = new.bytes.clone();
-            core::mem::swap(&mut block.bytes, &mut new.bytes);
+            let exact = new.bytes.clone();
+            block.bytes = core::mem::replace(&mut new.bytes, exact);
             block.bytes.clear();
-            new.shrink();
         }
         let mut free = None;
         let mut ring = self.lock();

@@ -6,7 +6,8 @@ use std::hash::RandomState;
 
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 use crate::backend::IoUringConfig;
-use crate::backend::{BackendConfig, BackendKind, Offload};
+use crate::backend::sockets::SocketBackend;
+use crate::backend::{BackendConfig, BackendError, BackendKind, Offload};
 use crate::buffer::BufferPool;
 use crate::control::WhenWorkerFails;
 use crate::entropy::Entropy;
@@ -138,10 +139,13 @@ impl RuntimeConfig {
         config
     }
 
-    /// The backends to be tried, in this order.
-    pub(super) fn backends(&self) -> Vec<BackendKind> {
-        let fallbacks = self.fallbacks.iter().copied();
-        core::iter::once(self.backend).chain(fallbacks).collect()
+    /// What makes a worker's backend: the first that this system has.
+    pub(super) fn make_backend(
+        &self,
+    ) -> impl FnMut(u16, &BackendConfig) -> Result<SocketBackend, BackendError> + Clone + Send + use<>
+    {
+        let (best, fallbacks) = (self.backend, self.fallbacks.clone());
+        move |_, config| SocketBackend::first_of(best, &fallbacks, config)
     }
 
     /// The core that a worker is kept on.

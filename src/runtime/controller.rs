@@ -19,7 +19,6 @@ use super::lines::{Event, Mailbox, StopSignal, Stopped, Told};
 use super::record::Rings;
 use super::remote::{Directory, Remote};
 use super::ring::{RingReceiver, RingSender};
-use crate::backend::sockets::SocketBackend;
 use crate::backend::{
     Backend, BackendConfig, BackendError, PollFd, Timeout, Wake, WakeKind, WakeSignal, Waker,
     poll_fds,
@@ -166,8 +165,7 @@ impl<A: App> Controller<A> {
     where
         F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + Send + 'static,
     {
-        let kinds = config.backends();
-        let make = move |_: u16, config: &BackendConfig| SocketBackend::first_of(&kinds, config);
+        let make = config.make_backend();
         Self::start_over(config, spawn, make)
     }
 

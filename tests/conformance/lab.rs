@@ -20,6 +20,9 @@ use stillpoint_sim::{NodeId, World};
 
 #[path = "puppet.rs"]
 mod puppet;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+#[path = "../support/rings.rs"]
+mod rings;
 use puppet::{Act, Hands, News, Probe, Told, spawn};
 
 /// Which world.
@@ -46,36 +49,24 @@ impl Kind {
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             Self::TinyRing => {
                 let mut config = config.clone();
+                config.io_uring = rings::whole();
                 config.io_uring.entries = 8;
                 config.io_uring.completions = 16;
                 config.io_uring.buffers = 2;
-                all_by_itself(&mut config);
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             #[cfg(all(feature = "io-uring", target_os = "linux"))]
             Self::PolledRing => {
                 let mut config = config.clone();
-                config.io_uring = config.io_uring.polling(Duration::from_millis(1));
+                config.io_uring = rings::whole().polling(Duration::from_millis(1));
                 // That thread fills them whenever it likes, as if a socket's own were larger.
                 config.io_uring.buffers = 8;
-                all_by_itself(&mut config);
                 SocketBackend::new(BackendKind::IoUring, &config)
             }
             Self::Simulator => unreachable!("sockets of another world"),
         };
         backend.unwrap()
     }
-}
-
-/// Has the ring do all that it can.
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-fn all_by_itself(config: &mut BackendConfig) {
-    use stillpoint::backend::{IoUringReceive, IoUringSend};
-    config.io_uring.receive_bytes = IoUringReceive::ByItself;
-    config.io_uring.receive_packets = IoUringReceive::ByItself;
-    config.io_uring.accept = IoUringReceive::ByItself;
-    config.io_uring.send_datagrams = IoUringSend::WithWait;
-    config.io_uring.send_bytes = IoUringSend::WithWait;
 }
 
 /// Hosts, each with one worker, in one world.

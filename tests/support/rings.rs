@@ -1,27 +1,43 @@
 //! How the rings of a test are set up.
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "a module of several test programs"
+)]
 
 use stillpoint::backend::BackendConfig;
-
-/// From now on the rings of this thread do by themselves all that they can.
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) fn all_by_itself() {
+use stillpoint::backend::{IoUringConfig, IoUringReceive, IoUringSend};
+
+/// A ring that does by itself all that it can.
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub fn whole() -> IoUringConfig {
+    let mut config = IoUringConfig::new();
+    config.receive_bytes = IoUringReceive::ByItself;
+    config.receive_packets = IoUringReceive::ByItself;
+    config.accept = IoUringReceive::ByItself;
+    config.send_datagrams = IoUringSend::WithWait;
+    config.send_bytes = IoUringSend::WithWait;
+    config
+}
+
+/// From now on the rings of this thread are whole.
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub fn all_by_itself() {
     ALL_BY_ITSELF.set(true);
 }
 
 /// Sets a backend up as this thread wants it.
-pub(crate) fn set_up(config: &mut BackendConfig) {
-    #[cfg(all(feature = "io-uring", target_os = "linux"))]
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub fn set_up(config: &mut BackendConfig) {
     if ALL_BY_ITSELF.get() {
-        use stillpoint::backend::{IoUringReceive, IoUringSend};
-        config.io_uring.receive_bytes = IoUringReceive::ByItself;
-        config.io_uring.receive_packets = IoUringReceive::ByItself;
-        config.io_uring.accept = IoUringReceive::ByItself;
-        config.io_uring.send_datagrams = IoUringSend::WithWait;
-        config.io_uring.send_bytes = IoUringSend::WithWait;
+        config.io_uring = whole();
     }
-    #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
-    let _ = config;
 }
+
+/// There are no rings here.
+#[cfg(not(all(feature = "io-uring", target_os = "linux")))]
+pub fn set_up(_: &mut BackendConfig) {}
 
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 thread_local! {

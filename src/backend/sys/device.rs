@@ -6,6 +6,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::message::to_be_read;
 use super::{Errno, checked, checked_int};
 use crate::device::{DeviceAddress, DeviceError, DeviceKind, DeviceOpen, DeviceQueues};
 
@@ -128,12 +129,7 @@ pub(crate) fn write_packet(
     header: &[u8; HEADER_LEN],
     packet: &[u8],
 ) -> Result<(), Errno> {
-    let part = |bytes: &[u8]| libc::iovec {
-        // The kernel only reads through it; the type is shared with reading.
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
-    let parts = [part(header), part(packet)];
+    let parts = [to_be_read(header), to_be_read(packet)];
     // SAFETY: `parts` are two iovecs that point at bytes which are borrowed during the call, with
     // their true lengths; the kernel only reads them, and keeps no pointer after the call.
     let written = unsafe { libc::writev(device.as_raw_fd(), parts.as_ptr(), 2) };

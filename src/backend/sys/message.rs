@@ -39,6 +39,15 @@ pub(super) struct Header {
     pub(super) msg_len: libc::c_uint,
 }
 
+/// Bytes that the kernel is to read.
+pub(super) const fn to_be_read(part: &[u8]) -> libc::iovec {
+    libc::iovec {
+        // It only reads through it; the type is shared with receiving.
+        iov_base: part.as_ptr().cast_mut().cast(),
+        iov_len: part.len(),
+    }
+}
+
 /// A header that points nowhere.
 pub(super) const fn empty_header() -> Header {
     // SAFETY: a header is made of integers and raw pointers, for which all bits zero are a value.

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::address::{Domain, Name};
 use super::control::SendControl;
-use super::message::{Batching, Header, empty_header};
+use super::message::{Batching, Header, empty_header, to_be_read};
 use super::{Errno, checked};
 
 /// The arrays that a send of several messages needs, kept from one call to the next.
@@ -79,11 +79,7 @@ impl<'d> SendBatch<'_, 'd> {
     /// Adds a message made of `parts`, end to end.
     pub(crate) fn push(&mut self, envelope: &Envelope, parts: impl Iterator<Item = &'d [u8]>) {
         let iovecs_before = self.scratch.iovecs.len();
-        self.scratch.iovecs.extend(parts.map(|part| libc::iovec {
-            // The kernel only reads through it; the type is shared with receiving.
-            iov_base: part.as_ptr().cast_mut().cast(),
-            iov_len: part.len(),
-        }));
+        self.scratch.iovecs.extend(parts.map(to_be_read));
         let (name, name_len) = if self.connected {
             (Name::zeroed(), 0)
         } else {

@@ -23,13 +23,13 @@ pub(super) fn steer(fd: BorrowedFd<'_>, sharing: Sharing) -> Result<(), Errno> {
 /// One instruction, as the kernel takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Instruction {
-    code: u32,
+    code: u16,
     /// Instructions that are passed over if a condition holds, and if not.
     jumps: (u8, u8),
     operand: u32,
 }
 
-const fn instruction(code: u32, operand: u32) -> Instruction {
+const fn instruction(code: u16, operand: u32) -> Instruction {
     Instruction {
         code,
         jumps: (0, 0),
@@ -66,7 +66,7 @@ fn attach(fd: BorrowedFd<'_>, program: &[Instruction]) -> Result<(), Errno> {
     let mut filter: Vec<libc::sock_filter> = program
         .iter()
         .map(|instruction| libc::sock_filter {
-            code: u16::try_from(instruction.code).unwrap_or(0),
+            code: instruction.code,
             jt: instruction.jumps.0,
             jf: instruction.jumps.1,
             k: instruction.operand,
@@ -92,13 +92,13 @@ fn attach(_: BorrowedFd<'_>, _: &[Instruction]) -> Result<(), Errno> {
     Err(Errno(libc::EOPNOTSUPP))
 }
 
-const LOAD_WORD: u32 = 0x20;
-const LOAD_BYTE: u32 = 0x30;
-const LOAD_LEN: u32 = 0x80;
-const MODULO: u32 = 0x94;
-const IF_GREATER: u32 = 0x25;
-const RETURN: u32 = 0x06;
-const RETURN_RESULT: u32 = 0x16;
+const LOAD_WORD: u16 = 0x20;
+const LOAD_BYTE: u16 = 0x30;
+const LOAD_LEN: u16 = 0x80;
+const MODULO: u16 = 0x94;
+const IF_GREATER: u16 = 0x25;
+const RETURN: u16 = 0x06;
+const RETURN_RESULT: u16 = 0x16;
 
 /// Where the number of the processor is that received it (`SKF_AD_OFF + SKF_AD_CPU`).
 const CPU: u32 = 0xffff_f024;
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn instructions_are_those_of_the_system() {
-        let code = |code: u32| libc::c_uint::from(u16::try_from(code).expect("16 bits"));
+        let code = |code: u16| libc::c_uint::from(code);
         assert_eq!(code(LOAD_WORD), libc::BPF_LD | libc::BPF_W | libc::BPF_ABS);
         assert_eq!(code(LOAD_BYTE), libc::BPF_LD | libc::BPF_B | libc::BPF_ABS);
         assert_eq!(code(LOAD_LEN), libc::BPF_LD | libc::BPF_W | libc::BPF_LEN);

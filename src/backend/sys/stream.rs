@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::address::{Domain, Name};
-use super::message::empty_header;
+use super::message::{empty_header, to_be_read};
 use super::socket::{
     bind, connect, local_address, new_socket, optional, peer_address, set_option, set_value,
 };
@@ -184,11 +184,7 @@ impl WriteScratch {
 
 impl<'d> WriteParts<'_, 'd> {
     pub(crate) fn push(&mut self, part: &'d [u8]) {
-        self.iovecs.push(libc::iovec {
-            // The kernel only reads through it; the type is shared with receiving.
-            iov_base: part.as_ptr().cast_mut().cast(),
-            iov_len: part.len(),
-        });
+        self.iovecs.push(to_be_read(part));
     }
 
     /// Hands the parts to the kernel, end to end, and says how many bytes it took. Never waits.
@@ -250,11 +246,7 @@ impl<'d> Gather<'_, 'd> {
     /// Adds a write of `parts`, end to end.
     pub(crate) fn push(&mut self, parts: impl Iterator<Item = &'d [u8]>) {
         let before = self.scratch.iovecs.len();
-        self.scratch.iovecs.extend(parts.map(|part| libc::iovec {
-            // The kernel only reads through it; the type is shared with receiving.
-            iov_base: part.as_ptr().cast_mut().cast(),
-            iov_len: part.len(),
-        }));
+        self.scratch.iovecs.extend(parts.map(to_be_read));
         self.scratch.counts.push(self.scratch.iovecs.len() - before);
     }
 

@@ -248,7 +248,12 @@ impl Host {
         let mut config = BackendConfig::new(BufferPool::new());
         change(&mut config);
         Self {
-            backend: SocketBackend::over(PollSet::new(wake).unwrap(), &config, batching),
+            backend: SocketBackend::over(
+                BackendKind::Poll,
+                PollSet::new(wake).unwrap(),
+                &config,
+                batching,
+            ),
             clock: SystemClock::new(),
         }
     }

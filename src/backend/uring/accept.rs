@@ -63,7 +63,7 @@ impl UringSet {
         let is_idle = accepting.operation.is_none() && accepting.waiting.is_empty();
         if watch.interest.reads() && is_idle && accepting.failed.is_none() {
             accepting.operation = Some(number);
-            let name = accept_name(id, number);
+            let name = Name::of(Kind::Accept, id, number);
             return self.ring.accept(watch.fd, name);
         }
         Ok(())
@@ -102,8 +102,7 @@ impl UringSet {
             self.renewed.push(watch.id);
         }
         if too_many {
-            let kind = Kind::Cancel;
-            self.ring.cancel(name, Name { kind, ..name })?;
+            self.ring.cancel(name)?;
         }
         Ok(())
     }
@@ -115,10 +114,7 @@ impl UringSet {
         let Some(number) = accepting.and_then(|accepting| accepting.operation) else {
             return Ok(());
         };
-        let (name, kind) = (accept_name(id, number), Kind::Cancel);
-        self.ring.cancel(name, Name { kind, ..name })?;
-        self.met.clear();
-        self.ring.finish(name.encode(), &mut self.met)?;
+        self.end_operation(Name::of(Kind::Accept, id, number))?;
         let watched = watch(&mut self.watches, id);
         if let Some(accepting) = watched.and_then(|watch| watch.accepting.as_mut()) {
             self.met.drain(..).for_each(|met| accepting.note(met));
@@ -183,14 +179,6 @@ fn descriptor(completion: Completion) -> Option<OwnedFd> {
     // SAFETY: the kernel has made this descriptor for us, and nobody else knows of it: each
     // completion is taken out once, and comes here at most once.
     Some(unsafe { OwnedFd::from_raw_fd(completion.result) })
-}
-
-const fn accept_name(id: ResourceId, number: u32) -> Name {
-    Name {
-        kind: Kind::Accept,
-        slot: id.key().slot,
-        number,
-    }
 }
 
 /// Connections that may wait here. The others wait in the kernel.

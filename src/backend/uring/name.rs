@@ -1,5 +1,7 @@
 //! What an operation is called, so that its completions find their way.
 
+use crate::id::ResourceId;
+
 /// What kind of operation it is, whose, and which of its owner's.
 ///
 /// The number is another for each operation of a slot: a completion that is still under way when
@@ -29,6 +31,15 @@ pub(super) enum Kind {
 }
 
 impl Name {
+    /// An operation of what is in the slot of `id`.
+    pub(super) const fn of(kind: Kind, id: ResourceId, number: u32) -> Self {
+        Self {
+            kind,
+            slot: id.key().slot,
+            number,
+        }
+    }
+
     /// Slots that can be told apart.
     pub(super) const SLOTS_MAX: u32 = 1 << SLOT_BITS;
 

@@ -39,7 +39,9 @@ impl Ring {
     }
 
     /// Ends the operation of this name, which says itself when it has ended.
-    pub(super) fn cancel(&mut self, name: Name, own: Name) -> Result<(), BackendError> {
+    pub(super) fn cancel(&mut self, name: Name) -> Result<(), BackendError> {
+        let kind = Kind::Cancel;
+        let own = Name { kind, ..name };
         let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(name.encode()));
         let entry = entry.build().flags(Flags::SKIP_SUCCESS);
         self.push_plain(&entry.user_data(own.encode()))

@@ -30,30 +30,29 @@ impl UringSet {
             if !watch.interest.reads() {
                 self.settling = Settling::Yes;
             }
-            let name = poll_name(id, number);
+            let name = Name::of(Kind::Poll, id, number);
             self.ring.poll(watch.fd, events, name)?;
         }
         Ok(())
     }
 
     /// Has the waiting for a descriptor end, and gives the name of what is to end.
-    pub(super) fn end(&mut self, id: ResourceId) -> Result<Option<u64>, BackendError> {
+    pub(super) fn end(&mut self, id: ResourceId) -> Result<Option<Name>, BackendError> {
         let watched = watch(&mut self.watches, id);
         let Some(number) = watched.and_then(|watch| watch.operation.take()) else {
             return Ok(None);
         };
         self.settling = Settling::Yes; // It tells of its end.
-        let (name, kind) = (poll_name(id, number), Kind::Cancel);
-        self.ring.cancel(name, Name { kind, ..name })?;
-        Ok(Some(name.encode()))
+        let name = Name::of(Kind::Poll, id, number);
+        self.ring.cancel(name)?;
+        Ok(Some(name))
     }
 
     pub(super) fn try_remove(&mut self, id: ResourceId) -> Result<(), BackendError> {
         self.end_receiving(id)?;
         self.end_accepting(id)?;
         if let Some(name) = self.end(id)? {
-            self.met.clear();
-            self.ring.finish(name, &mut self.met)?;
+            self.wait_for_end(name)?;
         }
         if let Some(slot) = self.watches.get_mut(id.key().slot as usize) {
             slot.take_if(|watch| watch.id == id);
@@ -134,13 +133,5 @@ impl UringSet {
                 watch.tell(found, self.turn, ready);
             }
         }
-    }
-}
-
-const fn poll_name(id: ResourceId, number: u32) -> Name {
-    Name {
-        kind: Kind::Poll,
-        slot: id.key().slot,
-        number,
     }
 }

@@ -176,7 +176,7 @@ impl UringSet {
             return Ok(());
         }
         receiving.operation = Some(number);
-        let name = receive_name(id, number);
+        let name = Name::of(Kind::Receive, id, number);
         match receiving.what {
             What::Datagrams => {
                 // SAFETY: `drop` ends all operations of the ring before the template is dropped.
@@ -252,10 +252,7 @@ impl UringSet {
         let Some(number) = receiving.operation else {
             return Ok(());
         };
-        let (name, kind) = (receive_name(id, number), Kind::Cancel);
-        self.ring.cancel(name, Name { kind, ..name })?;
-        self.met.clear();
-        self.ring.finish(name.encode(), &mut self.met)?;
+        self.end_operation(Name::of(Kind::Receive, id, number))?;
         let watched = watch(&mut self.watches, id);
         if let (Some(watch), Some(buffers)) = (watched, &mut self.buffers)
             && let Some(receiving) = &mut watch.receiving
@@ -380,14 +377,6 @@ fn count(buffers: &mut Buffers, inbox: &mut Inbox) -> u64 {
         };
     }
     datagrams
-}
-
-const fn receive_name(id: ResourceId, number: u32) -> Name {
-    Name {
-        kind: Kind::Receive,
-        slot: id.key().slot,
-        number,
-    }
 }
 
 /// Errors without a datagram in between after which one is told.

@@ -213,11 +213,11 @@ fn where_the_ring_is_refused_the_error_says_what_to_do_and_another_is_taken() {
                 let refused = SocketBackend::new(BackendKind::IoUring, &config).unwrap_err();
                 assert!(refused.operation.contains(advice), "{refused}");
                 assert_eq!(refused.error, error);
-                let kinds = [BackendKind::IoUring, BackendKind::Poll];
-                let backend = SocketBackend::first_of(&kinds, &config).unwrap();
+                let (best, other) = (BackendKind::IoUring, BackendKind::Poll);
+                let backend = SocketBackend::first_of(best, &[other], &config).unwrap();
                 assert_eq!(backend.kind(), BackendKind::Poll);
                 assert!(backend.capabilities().streams);
-                let alone = SocketBackend::first_of(&kinds[..1], &config);
+                let alone = SocketBackend::first_of(best, &[], &config);
                 assert_eq!(alone.unwrap_err(), refused);
             });
         });

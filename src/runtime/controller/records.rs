@@ -1,8 +1,8 @@
 //! Workers that are recorded.
 
 use super::{
-    App, Arc, Backend, BackendConfig, BackendError, Controller, Duration, RuntimeConfig,
-    SocketBackend, Spawned, Spawner, StartError, launcher,
+    App, Arc, Backend, BackendConfig, BackendError, Controller, Duration, RuntimeConfig, Spawned,
+    Spawner, StartError, launcher,
 };
 use crate::recorder::{RecordedApp, RecorderMaker};
 use crate::runtime::record::{RecorderConfig, Records, Rings};
@@ -43,8 +43,7 @@ impl<A: App> Controller<A> {
         A: RecordedApp,
         F: FnMut(A::Spawn, Spawner<'_, A>) -> Spawned + Clone + Send + 'static,
     {
-        let kinds = config.backends();
-        let make = move |_: u16, config: &BackendConfig| SocketBackend::first_of(&kinds, config);
+        let make = config.make_backend();
         Self::start_over_recorded(config, recorder, spawn, make)
     }
 

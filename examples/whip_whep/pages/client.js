@@ -53,8 +53,7 @@ export class Problem extends Error {
   static async of(response) {
     const type = response.headers.get('Content-Type') ?? '';
     const said = type.includes('json') ? await response.json().catch(() => ({})) : {};
-    const text = [said.title, said.detail].filter(Boolean).join(': ');
-    const plain = text || `the server answers ${response.status} ${response.statusText}`.trim();
+    const plain = said.detail || said.title || `the server answers ${response.status} ${response.statusText}`.trim();
     return new Problem(response.status, plain.charAt(0).toUpperCase() + plain.slice(1).replace(/\.?$/, '.'));
   }
 }

@@ -87,7 +87,7 @@ pub use stream::{
     TcpOptions,
 };
 pub use task::{Adopted, App, Context, End, Input, Outbox, Output, Task};
-pub use time::{Clock, Deadline, Timestamp};
+pub use time::{Clock, Deadline, Epoch, Timestamp};
 pub use traffic::{Dscp, Ecn};
 pub use transmit::{Payload, PayloadTooLong, TransmitBuffer};
 pub use udp::{

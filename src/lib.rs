@@ -54,7 +54,9 @@ mod udp;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
-pub use bus::{BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError};
+pub use bus::{
+    BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError, Resend,
+};
 pub use capabilities::Capabilities;
 pub use control::{
     CommandError, CommandId, CommandTarget, ControlError, ControlInput, ControlOutput,

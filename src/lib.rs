@@ -15,10 +15,11 @@
 //! - [`Recorder`], [`Recording`]: what a worker was given, to be had again in a test.
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
+//! - [`http`]: HTTP/1.1 for tasks that serve it.
 //! - [`metrics`]: status as text for Prometheus, and a task that serves it.
 //!
-//! The first two modules come with the first backend, the third with the feature `metrics`. Without
-//! features the crate is its core: pure, without I/O, threads, clock or system randomness, and
+//! The first two modules come with the first backend, the others with the features of their names.
+//! Without features the crate is its core: pure, without I/O, threads, clock or system randomness, and
 //! without unsafe code.
 #![deny(unsafe_code)]
 
@@ -33,6 +34,8 @@ mod datagram;
 mod device;
 mod entropy;
 mod group;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 #[cfg(feature = "metrics")]
 pub mod metrics;

@@ -62,7 +62,11 @@ impl Layers {
 
     /// Bits per second that the largest layer takes.
     pub(crate) fn largest(&self) -> u64 {
-        self.seen.iter().map(|layer| layer.bitrate).max().unwrap_or(0)
+        self.seen
+            .iter()
+            .map(|layer| layer.bitrate)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The layer that the viewer gets, if one goes out.
@@ -92,7 +96,8 @@ impl Layers {
     }
 
     fn note(&mut self, now: Timestamp, frame: &Frame) {
-        self.seen.retain(|layer| now.since(layer.seen_at) < LAYER_SILENCE_MAX || layer.rid == frame.rid);
+        self.seen
+            .retain(|layer| now.since(layer.seen_at) < LAYER_SILENCE_MAX || layer.rid == frame.rid);
         match self.seen.iter_mut().find(|layer| layer.rid == frame.rid) {
             Some(layer) => (layer.bitrate, layer.seen_at) = (frame.bitrate, now),
             None => self.seen.push(Layer {
@@ -107,10 +112,18 @@ impl Layers {
     /// kept as long as it fits at all, others have to fit easily.
     fn wanted(&self) -> Option<Rid> {
         let fits = |layer: &&Layer| {
-            let slack = if self.current == Some(layer.rid) { 0 } else { layer.bitrate / 4 };
+            let slack = if self.current == Some(layer.rid) {
+                0
+            } else {
+                layer.bitrate / 4
+            };
             layer.bitrate + slack <= self.bandwidth
         };
-        let largest = self.seen.iter().filter(fits).max_by_key(|layer| layer.bitrate);
+        let largest = self
+            .seen
+            .iter()
+            .filter(fits)
+            .max_by_key(|layer| layer.bitrate);
         let smallest = || self.seen.iter().min_by_key(|layer| layer.bitrate);
         largest.or_else(smallest).and_then(|layer| layer.rid)
     }
@@ -149,7 +162,9 @@ impl Timeline {
         let time = frame.time.numer();
         if self.layer.is_some() && self.layer != Some(frame.rid) {
             let passed = frame.at.since(self.last_at).as_nanos() * u128::from(frame.time.denom());
-            let passed = u64::try_from(passed / 1_000_000_000).unwrap_or(u64::MAX).max(1);
+            let passed = u64::try_from(passed / 1_000_000_000)
+                .unwrap_or(u64::MAX)
+                .max(1);
             self.offset = self.last.wrapping_add(passed).wrapping_sub(time);
         }
         self.layer = Some(frame.rid);

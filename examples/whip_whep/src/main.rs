@@ -81,20 +81,27 @@ fn start(controller: &mut Controller<Sfu>, options: &Options) -> Result<(), Stri
     for worker in 0..options.workers {
         let mut bind = options.media;
         if bind.port() != 0 {
-            let port = bind.port().checked_add(worker).ok_or("there are not so many ports from --media on")?;
+            let port = bind
+                .port()
+                .checked_add(worker)
+                .ok_or("there are not so many ports from --media on")?;
             bind.set_port(port);
         }
         let mut media = MediaConfig::new(bind, epoch, certificate.clone());
         media.public = public(options);
         media.sessions_max = options.sessions;
-        controller.spawn(worker, Spawn::MediaPort(Box::new(media))).map_err(text)?;
+        controller
+            .spawn(worker, Spawn::MediaPort(Box::new(media)))
+            .map_err(text)?;
     }
     let mut signaling = SignalingConfig::new(options.listen);
     signaling.publish_token.clone_from(&options.publish_token);
     signaling.watch_token.clone_from(&options.watch_token);
-    let mut reader = controller.status_reader();
+    let reader = controller.status_reader();
     signaling.statuses = Box::new(move || reader.read().to_vec());
-    controller.spawn(0, Spawn::Signaling(Box::new(signaling))).map_err(text)?;
+    controller
+        .spawn(0, Spawn::Signaling(Box::new(signaling)))
+        .map_err(text)?;
     Ok(())
 }
 
@@ -109,8 +116,12 @@ fn public(options: &Options) -> Vec<IpAddr> {
     // The address that the system would send from. Nothing is sent.
     let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
     let probe = probe.and_then(|probe| probe.connect((ELSEWHERE, 9)).map(|()| probe));
-    let own = probe.and_then(|probe| probe.local_addr()).map(|own| own.ip());
-    own.into_iter().chain([Ipv4Addr::LOCALHOST.into()]).collect()
+    let own = probe
+        .and_then(|probe| probe.local_addr())
+        .map(|own| own.ip());
+    own.into_iter()
+        .chain([Ipv4Addr::LOCALHOST.into()])
+        .collect()
 }
 
 /// Waits for Ctrl-C.
@@ -121,11 +132,17 @@ fn serve(controller: &mut Controller<Sfu>) -> Result<(), String> {
             Some(ControllerEvent::Report { report, .. }) => match report {
                 Report::Listening(at) => line(format_args!("open http://{at}/"))?,
                 Report::MediaAt(at) => line(format_args!("media at {at}"))?,
-                Report::BindFailed { bind, error } => return Err(format!("cannot bind {bind}: {error}")),
+                Report::BindFailed { bind, error } => {
+                    return Err(format!("cannot bind {bind}: {error}"));
+                }
             },
             Some(ControllerEvent::WorkerStopped(summary)) => {
                 let failure = summary.failure.map(|failure| failure.to_string());
-                return Err(format!("worker {}: {}", summary.worker, failure.unwrap_or_default()));
+                return Err(format!(
+                    "worker {}: {}",
+                    summary.worker,
+                    failure.unwrap_or_default()
+                ));
             }
             Some(ControllerEvent::Ended { task, end, .. }) => return Err(format!("{task} {end}")),
             Some(_) => {}
@@ -149,10 +166,14 @@ fn end(controller: Controller<Sfu>, options: &Options) -> Result<(), String> {
         ("receive_dropped", total.receive_dropped),
     ];
     if options.json {
-        let object: serde_json::Map<_, _> = rows.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect();
+        let object: serde_json::Map<_, _> = rows
+            .map(|(name, count)| (name.to_owned(), count.into()))
+            .into_iter()
+            .collect();
         return line(serde_json::Value::from(object));
     }
-    rows.iter().try_for_each(|(name, count)| line(format_args!("{name:<16}{count:>16}")))
+    rows.iter()
+        .try_for_each(|(name, count)| line(format_args!("{name:<16}{count:>16}")))
 }
 
 fn line(text: impl Display) -> Result<(), String> {

@@ -11,32 +11,95 @@ use crate::session::Ended;
 pub(crate) fn write(text: &mut String, ports: &[(u16, Live, PortCounters)]) {
     type Pick = fn(&Live, &PortCounters) -> u64;
     let gauges: [(&str, &str, Pick); 5] = [
-        ("publishers", "Sessions whose media comes in.", |live, _| live.publishers as u64),
-        ("viewers", "Sessions whose media goes out.", |live, _| live.viewers as u64),
-        ("connected", "Sessions that are connected.", |live, _| live.connected as u64),
-        ("addresses", "Addresses that lead to sessions.", |live, _| live.addresses as u64),
-        ("subscriptions", "Publishers that are watched here.", |live, _| live.subscriptions as u64),
+        ("publishers", "Sessions whose media comes in.", |live, _| {
+            live.publishers as u64
+        }),
+        ("viewers", "Sessions whose media goes out.", |live, _| {
+            live.viewers as u64
+        }),
+        ("connected", "Sessions that are connected.", |live, _| {
+            live.connected as u64
+        }),
+        (
+            "addresses",
+            "Addresses that lead to sessions.",
+            |live, _| live.addresses as u64,
+        ),
+        (
+            "subscriptions",
+            "Publishers that are watched here.",
+            |live, _| live.subscriptions as u64,
+        ),
     ];
     let counters: [(&str, &str, Pick); 12] = [
-        ("sessions_opened_total", "Sessions that were opened.", |_, count| count.sessions_opened),
-        ("sessions_refused_total", "Offers that were refused.", |_, count| count.sessions_refused),
-        ("frames_in_total", "Frames from publishers.", |_, count| count.frames_in),
-        ("frames_out_total", "Frames to viewers.", |_, count| count.frames_out),
-        ("frames_of_other_codecs_total", "Frames in codecs that a viewer does not know.", |_, count| count.frames_of_other_codecs),
-        ("datagrams_out_total", "Datagrams that were sent.", |_, count| count.datagrams_out),
-        ("key_frames_requested_total", "Key frames that publishers were asked for.", |_, count| count.key_frames_requested),
-        ("unknown_users_total", "STUN that names no session.", |_, count| count.unknown_users),
-        ("strangers_total", "Datagrams from addresses that lead to no session.", |_, count| count.strangers),
-        ("malformed_total", "Datagrams that are nothing a peer sends.", |_, count| count.malformed),
-        ("not_the_peers_total", "Datagrams to a session that are not its peer's.", |_, count| count.not_the_peers),
-        ("stale_total", "Commands to sessions that are no more.", |_, count| count.stale),
+        (
+            "sessions_opened_total",
+            "Sessions that were opened.",
+            |_, count| count.sessions_opened,
+        ),
+        (
+            "sessions_refused_total",
+            "Offers that were refused.",
+            |_, count| count.sessions_refused,
+        ),
+        ("frames_in_total", "Frames from publishers.", |_, count| {
+            count.frames_in
+        }),
+        ("frames_out_total", "Frames to viewers.", |_, count| {
+            count.frames_out
+        }),
+        (
+            "frames_of_other_codecs_total",
+            "Frames in codecs that a viewer does not know.",
+            |_, count| count.frames_of_other_codecs,
+        ),
+        (
+            "datagrams_out_total",
+            "Datagrams that were sent.",
+            |_, count| count.datagrams_out,
+        ),
+        (
+            "key_frames_requested_total",
+            "Key frames that publishers were asked for.",
+            |_, count| count.key_frames_requested,
+        ),
+        (
+            "unknown_users_total",
+            "STUN that names no session.",
+            |_, count| count.unknown_users,
+        ),
+        (
+            "strangers_total",
+            "Datagrams from addresses that lead to no session.",
+            |_, count| count.strangers,
+        ),
+        (
+            "malformed_total",
+            "Datagrams that are nothing a peer sends.",
+            |_, count| count.malformed,
+        ),
+        (
+            "not_the_peers_total",
+            "Datagrams to a session that are not its peer's.",
+            |_, count| count.not_the_peers,
+        ),
+        (
+            "stale_total",
+            "Commands to sessions that are no more.",
+            |_, count| count.stale,
+        ),
     ];
     let kinds = [("gauge", &gauges[..]), ("counter", &counters[..])];
     for (kind, families) in kinds {
         for (name, help, pick) in families {
             head(text, name, help, kind);
             for (worker, live, counted) in ports {
-                sample(text, name, &format!("worker=\"{worker}\""), pick(live, counted));
+                sample(
+                    text,
+                    name,
+                    &format!("worker=\"{worker}\""),
+                    pick(live, counted),
+                );
             }
         }
     }
@@ -62,7 +125,12 @@ fn sample(text: &mut String, name: &str, label: &str, value: u64) {
 /// Writes what became of requests.
 pub(crate) fn write_http(text: &mut String, http: &HttpCounters) {
     let name = "http_requests_total";
-    head(text, name, "Requests by HTTP, by what became of them.", "counter");
+    head(
+        text,
+        name,
+        "Requests by HTTP, by what became of them.",
+        "counter",
+    );
     for (what, count) in [
         ("answered", http.responses),
         ("nobody_waits", http.responses_stale),
@@ -75,7 +143,12 @@ pub(crate) fn write_http(text: &mut String, http: &HttpCounters) {
         sample(text, name, &format!("what=\"{what}\""), count);
     }
     let name = "http_connections_total";
-    head(text, name, "Connections by HTTP, by what became of them.", "counter");
+    head(
+        text,
+        name,
+        "Connections by HTTP, by what became of them.",
+        "counter",
+    );
     for (what, count) in [
         ("accepted", http.connections),
         ("refused", http.connections_refused),

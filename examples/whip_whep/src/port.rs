@@ -1,5 +1,6 @@
 //! The media port of a worker: one UDP socket, and the sessions of those who come there.
 
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::cell::RefCell;
@@ -129,7 +130,10 @@ impl<A: SfuApp> MediaPort<A> {
     /// What it has counted.
     #[must_use]
     pub fn counters(&self) -> PortCounters {
-        self.switch.as_ref().map(Switch::counters).unwrap_or_default()
+        self.switch
+            .as_ref()
+            .map(Switch::counters)
+            .unwrap_or_default()
     }
 
     fn opened(&mut self, socket: SocketId, local: SocketAddr) {
@@ -142,14 +146,22 @@ impl<A: SfuApp> MediaPort<A> {
             epoch: self.config.epoch,
             config: rtc_config(self.config.certificate.clone()),
             socket,
-            candidates: public.into_iter().map(|ip| SocketAddr::new(ip, local.port())).collect(),
+            candidates: public
+                .into_iter()
+                .map(|ip| SocketAddr::new(ip, local.port()))
+                .collect(),
             connect_max: self.config.connect_max,
             silence_max: self.config.silence_max,
             counters: RefCell::default(),
         };
-        self.switch = Some(Switch::new(shared, context.children(), self.config.sessions_max));
+        self.switch = Some(Switch::new(
+            shared,
+            context.children(),
+            self.config.sessions_max,
+        ));
         self.outbox.report(Report::MediaAt(local));
-        self.outbox.publish(Channel::Ports, Message::Here, NoRoom::Wait);
+        self.outbox
+            .publish(Channel::Ports, Message::Here, NoRoom::Wait);
     }
 
     fn handle_bus(&mut self, now: Timestamp, event: BusEvent<Channel, Message>) {
@@ -159,18 +171,35 @@ impl<A: SfuApp> MediaPort<A> {
         };
         let outbox = &mut self.outbox;
         match event {
-            BusEvent::Message { to: Destination::Channel(Channel::Media(publisher)), message, .. } => {
+            BusEvent::Message {
+                to: Destination::Channel(Channel::Media(publisher)),
+                message,
+                ..
+            } => {
                 switch.hand_out(publisher, message);
             }
-            BusEvent::Message { from: Some(from), message: Message::WhoIsThere, .. } => {
+            BusEvent::Message {
+                from: Some(from),
+                message: Message::WhoIsThere,
+                ..
+            } => {
                 outbox.send_to(from, Message::Here, NoRoom::Wait);
             }
             BusEvent::Message { message, .. } => switch.tell(now, message, outbox),
-            BusEvent::Request { from, request, message: Message::Open(open), .. } => {
+            BusEvent::Request {
+                from,
+                request,
+                message: Message::Open(open),
+                ..
+            } => {
                 let asked = Asked { by: from, request };
                 switch.open(now, *open, asked, outbox);
             }
-            BusEvent::Request { request, message: Message::Count, .. } => {
+            BusEvent::Request {
+                request,
+                message: Message::Count,
+                ..
+            } => {
                 let counted = Box::new((switch.live(), switch.counters()));
                 outbox.answer(request, Message::Counted(counted));
             }
@@ -203,6 +232,16 @@ impl<A: SfuApp> MediaPort<A> {
     }
 }
 
+impl<A: SfuApp> fmt::Debug for MediaPort<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (live, counters) = (self.live(), self.counters());
+        f.debug_struct("MediaPort")
+            .field("live", &live)
+            .field("counters", &counters)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<A: SfuApp> Task for MediaPort<A> {
     type App = A;
 
@@ -215,7 +254,8 @@ impl<A: SfuApp> Task for MediaPort<A> {
                 self.context = Some(context);
                 self.outbox.become_agent();
                 let open = UdpOpen::new(Token(0), self.config.bind);
-                self.outbox.open_udp(open.with_buffers(SOCKET_BYTES, SOCKET_BYTES));
+                self.outbox
+                    .open_udp(open.with_buffers(SOCKET_BYTES, SOCKET_BYTES));
             }
             Input::Network(event) => self.handle_event(now, event),
             Input::Bus(event) => self.handle_bus(now, event),

@@ -47,7 +47,10 @@ impl Registry {
     pub(crate) fn remove_port(&mut self, port: TaskId) -> Vec<SessionId> {
         self.ports.remove(&port);
         let sessions = self.sessions.iter();
-        sessions.filter(|(_, entry)| entry.port == port).map(|(&id, _)| id).collect()
+        sessions
+            .filter(|(_, entry)| entry.port == port)
+            .map(|(&id, _)| id)
+            .collect()
     }
 
     pub(crate) fn ports(&self) -> impl Iterator<Item = TaskId> {
@@ -72,7 +75,10 @@ impl Registry {
             let detail = format!("Nobody publishes in the room {room} at present.");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         };
-        let at = SessionAt { id: publisher, port: entry.port };
+        let at = SessionAt {
+            id: publisher,
+            port: entry.port,
+        };
         let id = self.add(room, Role::Watch(at))?;
         if let Some(entry) = self.sessions.get_mut(&publisher) {
             entry.viewers.insert(id);
@@ -85,19 +91,23 @@ impl Registry {
         let unavailable = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         let port = self.ports.iter_mut().min_by_key(|(_, sessions)| **sessions);
         let (&port, sessions) = port.ok_or_else(|| unavailable("No media port is open."))?;
-        let secret = secret(16).ok_or_else(|| unavailable("The system has no random numbers to give."))?;
+        let secret =
+            secret(16).ok_or_else(|| unavailable("The system has no random numbers to give."))?;
         *sessions += 1;
         self.last += 1;
         let id = SessionId(self.last);
         self.by_secret.insert(secret.clone(), id);
-        self.sessions.insert(id, Entry {
-            room: room.clone(),
-            role,
-            port,
-            secret,
-            ufrag: None,
-            viewers: BTreeSet::new(),
-        });
+        self.sessions.insert(
+            id,
+            Entry {
+                room: room.clone(),
+                role,
+                port,
+                secret,
+                ufrag: None,
+                viewers: BTreeSet::new(),
+            },
+        );
         Ok(id)
     }
 
@@ -111,7 +121,9 @@ impl Registry {
     /// A session is no more, or is not to be. Gives where it was, and then who has lost a publisher
     /// with it: those stay until they have ended.
     pub(crate) fn remove(&mut self, id: SessionId) -> Vec<SessionAt> {
-        let Some(entry) = self.sessions.remove(&id) else { return Vec::new() };
+        let Some(entry) = self.sessions.remove(&id) else {
+            return Vec::new();
+        };
         self.by_secret.remove(&entry.secret);
         if let Some(sessions) = self.ports.get_mut(&entry.port) {
             *sessions -= 1;
@@ -131,19 +143,32 @@ impl Registry {
             let port = self.sessions.get(viewer)?.port;
             Some(SessionAt { id: *viewer, port })
         });
-        [SessionAt { id, port: entry.port }].into_iter().chain(viewers).collect()
+        [SessionAt {
+            id,
+            port: entry.port,
+        }]
+        .into_iter()
+        .chain(viewers)
+        .collect()
     }
 
     pub(crate) fn find(&self, secret: &str) -> Result<(SessionId, &Entry), Problem> {
         let id = self.by_secret.get(secret);
-        let gone = || Problem::new(StatusCode::NOT_FOUND, "There is no such session, or it has ended.");
+        let gone = || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "There is no such session, or it has ended.",
+            )
+        };
         let id = *id.ok_or_else(gone)?;
         Ok((id, &self.sessions[&id]))
     }
 
     /// The rooms where somebody publishes, and how many watch.
     pub(crate) fn rooms(&self) -> impl Iterator<Item = (&Room, usize)> {
-        self.rooms.iter().map(|(room, id)| (room, self.sessions[id].viewers.len()))
+        self.rooms
+            .iter()
+            .map(|(room, id)| (room, self.sessions[id].viewers.len()))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -4,6 +4,7 @@
 //! behalf what it has to say. Whatever a peer's bytes do to the protocol's code happens in its own
 //! turn, so a panic ends this session and no other.
 
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::cell::RefCell;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 
 use stillpoint::http::StatusCode;
 use stillpoint::{
-    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Input, NetworkEvent, NoRoom, Outbox, Output,
-    RequestId, SocketId, Task, TaskId, Timestamp, Transmit, TransmitBuffer,
+    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Input, NetworkEvent, NoRoom, Outbox,
+    Output, RequestId, SocketId, Task, TaskId, Timestamp, Transmit, TransmitBuffer,
 };
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
@@ -114,10 +115,18 @@ enum State {
 }
 
 impl<A: SfuApp> Session<A> {
-    pub(crate) fn new(open: Open, asked: Asked, creds: IceCreds, now: Timestamp, shared: Rc<Shared>) -> Self {
+    pub(crate) fn new(
+        open: Open,
+        asked: Asked,
+        creds: IceCreds,
+        now: Timestamp,
+        shared: Rc<Shared>,
+    ) -> Self {
         let config = shared.config.clone();
         let ufrag = creds.ufrag.clone();
-        let rtc = config.set_local_ice_credentials(creds).build(shared.epoch.instant(now));
+        let rtc = config
+            .set_local_ice_credentials(creds)
+            .build(shared.epoch.instant(now));
         Self {
             id: open.id,
             role: open.role,
@@ -168,15 +177,20 @@ impl<A: SfuApp> Session<A> {
     fn accept(&mut self, now: Timestamp) -> Result<String, Problem> {
         let unprocessable = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let offer = core::mem::take(&mut self.offer);
-        let offer = SdpOffer::from_sdp_string(&offer)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("The offer is no SDP that can be read: {error}")))?;
+        let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("The offer is no SDP that can be read: {error}"),
+            )
+        })?;
         for &address in &self.shared.candidates {
             if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
                 self.rtc.add_local_candidate(candidate);
             }
         }
         let answer = self.rtc.sdp_api().accept_offer(offer);
-        let answer = answer.map_err(|error| unprocessable(format!("The offer cannot be accepted: {error}")))?;
+        let answer = answer
+            .map_err(|error| unprocessable(format!("The offer cannot be accepted: {error}")))?;
         self.drain(now);
         if self.audio.is_none() && self.video.is_none() {
             return Err(unprocessable(match self.role {
@@ -213,7 +227,9 @@ impl<A: SfuApp> Session<A> {
     /// between who translates it.
     fn destination(&self, local: Option<IpAddr>) -> SocketAddr {
         let candidates = &self.shared.candidates;
-        let exact = candidates.iter().find(|candidate| Some(candidate.ip()) == local);
+        let exact = candidates
+            .iter()
+            .find(|candidate| Some(candidate.ip()) == local);
         *exact.unwrap_or(&candidates[0])
     }
 
@@ -266,7 +282,9 @@ impl<A: SfuApp> Session<A> {
                     self.ask_for_key_frame(publisher, self.layers.current().flatten());
                 }
             }
-            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) => {
+            Event::EgressBitrateEstimate(
+                BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. },
+            ) => {
                 self.layers.set_bandwidth(estimate.as_u64());
             }
             _ => {}
@@ -319,7 +337,8 @@ impl<A: SfuApp> Session<A> {
         };
         self.shared.counters.borrow_mut().frames_in += 1;
         let message = Message::Media(self.id, Arc::new(frame));
-        self.outbox.publish(Channel::Media(self.id), message, NoRoom::Drop);
+        self.outbox
+            .publish(Channel::Media(self.id), message, NoRoom::Drop);
     }
 
     fn meter(&mut self, now: Timestamp, rid: Option<Rid>) -> &mut Meter {
@@ -340,7 +359,11 @@ impl<A: SfuApp> Session<A> {
         }
         meter.asked_at = Some(now);
         // There may be no such layer, or nothing of it yet: a viewer asks again.
-        let asked = self.rtc.writer(mid).is_some_and(|mut writer| writer.request_keyframe(rid, KeyframeRequestKind::Pli).is_ok());
+        let asked = self.rtc.writer(mid).is_some_and(|mut writer| {
+            writer
+                .request_keyframe(rid, KeyframeRequestKind::Pli)
+                .is_ok()
+        });
         self.shared.counters.borrow_mut().key_frames_requested += u64::from(asked);
     }
 
@@ -362,9 +385,12 @@ impl<A: SfuApp> Session<A> {
             }
         };
         self.desire();
-        let Some(writer) = mid.and_then(|mid| self.rtc.writer(mid)) else { return };
+        let Some(writer) = mid.and_then(|mid| self.rtc.writer(mid)) else {
+            return;
+        };
         let pt = writer.match_params(frame.params);
-        let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt)) else {
+        let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt))
+        else {
             self.shared.counters.borrow_mut().frames_of_other_codecs += 1;
             return;
         };
@@ -383,7 +409,9 @@ impl<A: SfuApp> Session<A> {
         let largest = self.layers.largest();
         if largest.abs_diff(self.desired) > self.desired / 8 {
             self.desired = largest;
-            self.rtc.bwe().set_desired_bitrate(Bitrate::bps(largest + largest / 2));
+            self.rtc
+                .bwe()
+                .set_desired_bitrate(Bitrate::bps(largest + largest / 2));
         }
     }
 
@@ -397,7 +425,10 @@ impl<A: SfuApp> Session<A> {
                 self.drain(now);
             }
             (Message::Trickle(_, candidates), _) => {
-                for candidate in candidates.iter().filter_map(|text| Candidate::from_sdp_string(text).ok()) {
+                for candidate in candidates
+                    .iter()
+                    .filter_map(|text| Candidate::from_sdp_string(text).ok())
+                {
                     self.rtc.add_remote_candidate(candidate);
                 }
                 self.drain(now);
@@ -410,10 +441,16 @@ impl<A: SfuApp> Session<A> {
 
     fn handle_timeout(&mut self, now: Timestamp) {
         if now >= self.until() {
-            let why = if self.is_connected() { Ended::Silent } else { Ended::NeverConnected };
+            let why = if self.is_connected() {
+                Ended::Silent
+            } else {
+                Ended::NeverConnected
+            };
             self.end(why);
         } else {
-            let taken = self.rtc.handle_input(str0m::Input::Timeout(self.shared.epoch.instant(now)));
+            let taken = self
+                .rtc
+                .handle_input(str0m::Input::Timeout(self.shared.epoch.instant(now)));
             self.go_on(now, taken);
         }
     }
@@ -451,6 +488,16 @@ impl<A: SfuApp> Session<A> {
     fn finish(&mut self) {
         self.state = State::Over;
         self.outbox.finish();
+    }
+}
+
+impl<A: SfuApp> fmt::Debug for Session<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use stillpoint::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG,
-    IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use stillpoint::http::{
-    Exchange, HeaderName, HeaderValue, HttpConfig, HttpServer, Method, Request, Response, StatusCode,
-    text,
+    Exchange, HeaderName, HeaderValue, HttpConfig, HttpServer, Method, Request, Response,
+    StaleExchange, StatusCode, text,
 };
 use stillpoint::{
-    Buffer, BufferPool, BusEvent, Deadline, Input, NetworkEvent, NoRoom, Outbox, Output, Resend, Task,
-    TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus,
+    Buffer, BufferPool, BusEvent, Deadline, Input, NetworkEvent, NoRoom, Outbox, Output, Resend,
+    Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus,
 };
 use subtle::ConstantTimeEq;
 
@@ -29,7 +29,9 @@ use crate::problem::Problem;
 use crate::registry::{Entry, Registry};
 use crate::room::Room;
 use crate::session::Ended;
-use crate::{Channel, Message, Open, Opened, Report, Role, SessionAt, SessionId, SfuApp, files, metrics};
+use crate::{
+    Channel, Message, Open, Opened, Report, Role, SessionAt, SessionId, SfuApp, files, metrics,
+};
 
 /// What the signaling is made from.
 pub struct SignalingConfig {
@@ -65,7 +67,9 @@ impl SignalingConfig {
 /// Tokens are not for traces.
 impl fmt::Debug for SignalingConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignalingConfig").field("bind", &self.bind).finish_non_exhaustive()
+        f.debug_struct("SignalingConfig")
+            .field("bind", &self.bind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,21 +165,29 @@ impl<A: SfuApp> Signaling<A> {
     fn answer_all(&mut self, now: Timestamp) {
         while let Some((exchange, request)) = self.http.poll_request() {
             match self.handle_request(now, exchange, &request) {
-                Ok(Some(response)) => self.respond(now, exchange, response),
+                Ok(Some(response)) => {
+                    let _nobody_waits = self.respond(now, exchange, response);
+                }
                 Ok(None) => {}
                 Err(problem) => self.refuse(now, exchange, &problem),
             }
         }
     }
 
-    fn respond(&mut self, now: Timestamp, exchange: Exchange, mut response: Response<Buffer>) -> Heard {
+    /// Answers. `Err` if nobody waits for it any more, which mostly matters to nobody.
+    fn respond(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+        mut response: Response<Buffer>,
+    ) -> Result<(), StaleExchange> {
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Location, ETag, Accept-Post, Accept-Patch"));
-        match self.http.respond(now, exchange, response, &mut self.outbox) {
-            Ok(()) => Heard::Yes,
-            Err(_) => Heard::No,
-        }
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Location, ETag, Accept-Post, Accept-Patch"),
+        );
+        self.http.respond(now, exchange, response, &mut self.outbox)
     }
 
     fn refuse(&mut self, now: Timestamp, exchange: Exchange, problem: &Problem) {
@@ -193,10 +205,15 @@ impl<A: SfuApp> Signaling<A> {
             }
             _ => {}
         }
-        self.respond(now, exchange, response);
+        let _nobody_waits = self.respond(now, exchange, response);
     }
 
-    fn handle_request(&mut self, now: Timestamp, exchange: Exchange, request: &Request<Buffer>) -> Answer {
+    fn handle_request(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+        request: &Request<Buffer>,
+    ) -> Answer {
         let path = request.uri().path();
         let mut parts = path.trim_start_matches('/').splitn(3, '/');
         let parts = (parts.next().unwrap_or_default(), parts.next(), parts.next());
@@ -216,12 +233,19 @@ impl<A: SfuApp> Signaling<A> {
                 Ok(None)
             }
             (_, method) => {
-                let nothing = || Problem::new(StatusCode::NOT_FOUND, format!("There is nothing at {path}."));
+                let nothing = || {
+                    Problem::new(
+                        StatusCode::NOT_FOUND,
+                        format!("There is nothing at {path}."),
+                    )
+                };
                 let is_known = matches!(parts, ("rooms", _, None) | ("metrics", None, None));
                 let file = files::get(path);
                 match *method {
                     Method::GET | Method::HEAD => file.map(Some).ok_or_else(nothing),
-                    ref other if is_known || file.is_some() => without_body(other, "GET, HEAD, OPTIONS"),
+                    ref other if is_known || file.is_some() => {
+                        without_body(other, "GET, HEAD, OPTIONS")
+                    }
                     _ => Err(nothing()),
                 }
             }
@@ -229,17 +253,36 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     /// Puts an offer to a port.
-    fn open(&mut self, now: Timestamp, exchange: Exchange, request: &Request<Buffer>, kind: &str, room: &str) -> Result<(), Problem> {
-        let token = if kind == "whip" { &self.config.publish_token } else { &self.config.watch_token };
+    fn open(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+        request: &Request<Buffer>,
+        kind: &str,
+        room: &str,
+    ) -> Result<(), Problem> {
+        let token = if kind == "whip" {
+            &self.config.publish_token
+        } else {
+            &self.config.watch_token
+        };
         authorize(request, token.as_deref())?;
         let room = Room::new(room).ok_or_else(|| {
-            let detail = format!("A room's name is 1 to {} letters, digits, `-` and `_`.", Room::BYTES_MAX);
+            let detail = format!(
+                "A room's name is 1 to {} letters, digits, `-` and `_`.",
+                Room::BYTES_MAX
+            );
             Problem::new(StatusCode::NOT_FOUND, detail)
         })?;
         expect_type(request, "application/sdp")?;
         let offer = core::str::from_utf8(request.body());
-        let offer = offer.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The offer is not UTF-8."))?;
-        let (id, entry) = if kind == "whip" { self.registry.publish(&room)? } else { self.registry.watch(&room)? };
+        let offer =
+            offer.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The offer is not UTF-8."))?;
+        let (id, entry) = if kind == "whip" {
+            self.registry.publish(&room)?
+        } else {
+            self.registry.watch(&room)?
+        };
         let (port, role) = (entry.port, entry.role);
         let offer = offer.to_owned();
         let message = Message::Open(Box::new(Open { id, role, offer }));
@@ -256,7 +299,9 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn opened(&mut self, now: Timestamp, id: SessionId, exchange: Exchange, opened: Opened) {
-        let Some(entry) = self.registry.opened(id, opened.ufrag) else { return };
+        let Some(entry) = self.registry.opened(id, opened.ufrag) else {
+            return;
+        };
         let response = Response::builder()
             .status(StatusCode::CREATED)
             .header(CONTENT_TYPE, "application/sdp")
@@ -265,7 +310,7 @@ impl<A: SfuApp> Signaling<A> {
             .header(ACCEPT_PATCH, TRICKLE)
             .body(self.buffers.copy_from(opened.answer.as_bytes()));
         let heard = response.map(|response| self.respond(now, exchange, response));
-        if !matches!(heard, Ok(Heard::Yes)) {
+        if !matches!(heard, Ok(Ok(()))) {
             self.end(id); // Whoever wanted it is gone, and nobody else knows where it is.
         }
     }
@@ -277,7 +322,11 @@ impl<A: SfuApp> Signaling<A> {
         }
     }
 
-    fn close(&mut self, request: &Request<Buffer>, secret: &str) -> Result<Response<Buffer>, Problem> {
+    fn close(
+        &mut self,
+        request: &Request<Buffer>,
+        secret: &str,
+    ) -> Result<Response<Buffer>, Problem> {
         let (id, entry) = self.registry.find(secret)?;
         authorize(request, self.token_of(entry))?;
         self.end(id);
@@ -292,22 +341,42 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     /// More candidates of a peer (RFC 9725, 4.3; RFC 8840).
-    fn trickle(&mut self, request: &Request<Buffer>, secret: &str) -> Result<Response<Buffer>, Problem> {
+    fn trickle(
+        &mut self,
+        request: &Request<Buffer>,
+        secret: &str,
+    ) -> Result<Response<Buffer>, Problem> {
         let (id, entry) = self.registry.find(secret)?;
         authorize(request, self.token_of(entry))?;
         expect_type(request, TRICKLE)?;
         let matches = request.headers().get(IF_MATCH).map(HeaderValue::as_bytes);
         match matches {
-            None => return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "Send If-Match with the ETag of the session.")),
-            Some(b"*") => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "ICE cannot be restarted here: open a new session.")),
+            None => {
+                return Err(Problem::new(
+                    StatusCode::PRECONDITION_REQUIRED,
+                    "Send If-Match with the ETag of the session.",
+                ));
+            }
+            Some(b"*") => {
+                return Err(Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "ICE cannot be restarted here: open a new session.",
+                ));
+            }
             Some(tag) if tag != etag(entry).as_bytes() => {
-                return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "That is not the ETag of this session."));
+                return Err(Problem::new(
+                    StatusCode::PRECONDITION_FAILED,
+                    "That is not the ETag of this session.",
+                ));
             }
             Some(_) => {}
         }
         let text = core::str::from_utf8(request.body());
-        let text = text.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The fragment is not UTF-8."))?;
-        let candidates = text.lines().filter_map(|line| line.trim().strip_prefix("a="));
+        let text =
+            text.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The fragment is not UTF-8."))?;
+        let candidates = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("a="));
         let candidates = candidates.filter(|attribute| attribute.starts_with("candidate:"));
         let candidates: Vec<_> = candidates.take(CANDIDATES_MAX).map(str::to_owned).collect();
         let message = Message::Trickle(id, candidates.into());
@@ -324,12 +393,15 @@ impl<A: SfuApp> Signaling<A> {
             None => rooms.map(describe).collect(),
             Some(name) => {
                 let room = rooms.find(|(room, _)| room.as_str() == name);
-                let nobody = || Problem::new(StatusCode::NOT_FOUND, "Nobody publishes there at present.");
+                let nobody =
+                    || Problem::new(StatusCode::NOT_FOUND, "Nobody publishes there at present.");
                 describe(room.ok_or_else(nobody)?)
             }
         };
         let mut response = Response::new(self.buffers.copy_from(found.to_string().as_bytes()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
     }
 
@@ -338,10 +410,19 @@ impl<A: SfuApp> Signaling<A> {
         let ports: Vec<_> = self.registry.ports().collect();
         self.last_token += 1;
         let name = Token(self.last_token);
-        let scrape = Scrape { exchange, owed: ports.len(), counted: Vec::new() };
+        let scrape = Scrape {
+            exchange,
+            owed: ports.len(),
+            counted: Vec::new(),
+        };
         self.scrapes.insert(name, scrape);
         for port in ports {
-            self.ask(port, Message::Count, now.after(self.config.answer_max), Waiting::Count(name));
+            self.ask(
+                port,
+                Message::Count,
+                now.after(self.config.answer_max),
+                Waiting::Count(name),
+            );
         }
         self.finish_scrape(now, name);
     }
@@ -355,8 +436,13 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn finish_scrape(&mut self, now: Timestamp, name: Token) {
-        let is_whole = self.scrapes.get(&name).is_some_and(|scrape| scrape.owed == 0);
-        let Some(mut scrape) = self.scrapes.remove(&name).filter(|_| is_whole) else { return };
+        let is_whole = self
+            .scrapes
+            .get(&name)
+            .is_some_and(|scrape| scrape.owed == 0);
+        let Some(mut scrape) = self.scrapes.remove(&name).filter(|_| is_whole) else {
+            return;
+        };
         scrape.counted.sort_by_key(|(worker, ..)| *worker);
         let mut page = String::new();
         stillpoint::metrics::render(&(self.config.statuses)(), &mut page);
@@ -366,43 +452,61 @@ impl<A: SfuApp> Signaling<A> {
         let mut response = text(StatusCode::OK, &page);
         let content_type = HeaderValue::from_static(stillpoint::metrics::CONTENT_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
-        self.respond(now, scrape.exchange, response);
+        let _nobody_waits = self.respond(now, scrape.exchange, response);
     }
 
     fn handle_bus(&mut self, now: Timestamp, event: BusEvent<Channel, Message>) {
         match self.resend.handle_event(event, &mut self.outbox) {
             // Ports that are there already did not know whom to tell.
-            Some(BusEvent::Subscribed(_)) => self.outbox.broadcast(Message::WhoIsThere, NoRoom::Wait),
-            Some(BusEvent::Message { from: Some(port), message: Message::Here, .. }) => {
+            Some(BusEvent::Subscribed(_)) => {
+                self.outbox.broadcast(Message::WhoIsThere, NoRoom::Wait)
+            }
+            Some(BusEvent::Message {
+                from: Some(port),
+                message: Message::Here,
+                ..
+            }) => {
                 if self.registry.add_port(port) {
                     self.ask(port, Message::Attend, Timestamp::MAX, Waiting::Attend(port));
                 }
             }
-            Some(BusEvent::Message { message: Message::Ended(id, how), .. }) => {
+            Some(BusEvent::Message {
+                message: Message::Ended(id, how),
+                ..
+            }) => {
                 self.ended[how as usize] += 1;
                 let depend = self.registry.remove(id).into_iter().skip(1);
                 for SessionAt { id, port } in depend {
                     self.outbox.send_to(port, Message::Close(id), NoRoom::Wait);
                 }
             }
-            Some(BusEvent::Reply { from, token, message }) => {
-                match (self.waiting.remove(&token), message) {
-                    (Some(Waiting::Open(id, exchange)), Message::Opened(opened)) => self.opened(now, id, exchange, *opened),
-                    (Some(Waiting::Open(id, exchange)), Message::Refused(problem)) => {
-                        self.registry.remove(id);
-                        self.refuse(now, exchange, &problem);
-                    }
-                    (Some(Waiting::Count(name)), Message::Counted(counted)) => {
-                        self.counted(now, name, Some((from.worker(), counted.0, counted.1)));
-                    }
-                    _ => {}
+            Some(BusEvent::Reply {
+                from,
+                token,
+                message,
+            }) => match (self.waiting.remove(&token), message) {
+                (Some(Waiting::Open(id, exchange)), Message::Opened(opened)) => {
+                    self.opened(now, id, exchange, *opened)
                 }
-            }
-            Some(BusEvent::RequestFailed { token, error, .. }) => match self.waiting.remove(&token) {
+                (Some(Waiting::Open(id, exchange)), Message::Refused(problem)) => {
+                    self.registry.remove(id);
+                    self.refuse(now, exchange, &problem);
+                }
+                (Some(Waiting::Count(name)), Message::Counted(counted)) => {
+                    self.counted(now, name, Some((from.worker(), counted.0, counted.1)));
+                }
+                _ => {}
+            },
+            Some(BusEvent::RequestFailed { token, error, .. }) => match self.waiting.remove(&token)
+            {
                 Some(Waiting::Open(id, exchange)) => {
                     self.end(id);
                     let detail = format!("The media port has not answered: {error}.");
-                    self.refuse(now, exchange, &Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+                    self.refuse(
+                        now,
+                        exchange,
+                        &Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+                    );
                 }
                 Some(Waiting::Count(name)) => self.counted(now, name, None),
                 Some(Waiting::Attend(port)) => {
@@ -418,13 +522,23 @@ impl<A: SfuApp> Signaling<A> {
 
     fn handle_event(&mut self, now: Timestamp, event: NetworkEvent) {
         match self.http.handle_event(now, event, &mut self.outbox) {
-            Some(NetworkEvent::Listening { local, .. }) => self.outbox.report(Report::Listening(local)),
+            Some(NetworkEvent::Listening { local, .. }) => {
+                self.outbox.report(Report::Listening(local))
+            }
             Some(NetworkEvent::ListenFailed { bind, error, .. }) => {
                 self.outbox.report(Report::BindFailed { bind, error });
                 self.outbox.finish();
             }
             _ => {}
         }
+    }
+}
+
+impl<A: SfuApp> fmt::Debug for Signaling<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signaling")
+            .field("registered", &self.registered())
+            .finish_non_exhaustive()
     }
 }
 
@@ -435,7 +549,8 @@ impl<A: SfuApp> Task for Signaling<A> {
         match input {
             Input::Started(context) => {
                 self.buffers = context.buffers.clone();
-                self.http.listen(self.config.bind, context.buffers, &mut self.outbox);
+                self.http
+                    .listen(self.config.bind, context.buffers, &mut self.outbox);
                 self.outbox.subscribe(Channel::Ports);
             }
             Input::Network(event) => self.handle_event(now, event),
@@ -459,26 +574,29 @@ impl<A: SfuApp> Task for Signaling<A> {
     }
 }
 
-/// Whether somebody was there to get an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Yes,
-    No,
-}
-
 /// The answer to what may be asked (a preflight of CORS), and to what may not be done.
 fn without_body(method: &Method, allowed: &'static str) -> Answer {
     let is_options = *method == Method::OPTIONS;
     let mut response = if is_options {
         Response::default()
     } else {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("Here are only {allowed}.")).to_response()
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("Here are only {allowed}."),
+        )
+        .to_response()
     };
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(allowed));
     if is_options {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allowed));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type, If-Match"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static(allowed),
+        );
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Authorization, Content-Type, If-Match"),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
         headers.insert(ACCEPT_POST, HeaderValue::from_static("application/sdp"));
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -489,18 +607,29 @@ fn without_body(method: &Method, allowed: &'static str) -> Answer {
 /// Whether a request may be done: its bearer token (RFC 6750) is the one that is asked for.
 fn authorize(request: &Request<Buffer>, token: Option<&str>) -> Result<(), Problem> {
     let Some(token) = token else { return Ok(()) };
-    let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
     let given = given.and_then(|given| given.split_first_chunk::<7>());
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
     if given.is_some_and(|(_, given)| given.ct_eq(token.as_bytes()).into()) {
         return Ok(());
     }
-    Err(Problem::new(StatusCode::UNAUTHORIZED, "Send the token: `Authorization: Bearer TOKEN`."))
+    Err(Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "Send the token: `Authorization: Bearer TOKEN`.",
+    ))
 }
 
 fn expect_type(request: &Request<Buffer>, expected: &str) -> Result<(), Problem> {
-    let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
-    let given = given.and_then(|given| given.split(';').next()).unwrap_or_default();
+    let given = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|given| given.to_str().ok());
+    let given = given
+        .and_then(|given| given.split(';').next())
+        .unwrap_or_default();
     if given.trim().eq_ignore_ascii_case(expected) {
         return Ok(());
     }

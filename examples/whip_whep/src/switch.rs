@@ -64,11 +64,19 @@ impl<A: SfuApp> Switch<A> {
     }
 
     pub(crate) fn live(&self) -> Live {
-        let publishers = self.records.values().filter(|record| record.role == Role::Publish).count();
+        let publishers = self
+            .records
+            .values()
+            .filter(|record| record.role == Role::Publish)
+            .count();
         Live {
             publishers,
             viewers: self.records.len() - publishers,
-            connected: self.sessions.iter().filter(|(_, session)| session.is_connected()).count(),
+            connected: self
+                .sessions
+                .iter()
+                .filter(|(_, session)| session.is_connected())
+                .count(),
             addresses: self.by_address.len(),
             subscriptions: self.audiences.len(),
         }
@@ -83,9 +91,16 @@ impl<A: SfuApp> Switch<A> {
     }
 
     /// Opens a session, which answers for itself.
-    pub(crate) fn open(&mut self, now: Timestamp, open: Open, asked: Asked, outbox: &mut Outbox<A>) {
+    pub(crate) fn open(
+        &mut self,
+        now: Timestamp,
+        open: Open,
+        asked: Asked,
+        outbox: &mut Outbox<A>,
+    ) {
         let creds = if self.records.len() < self.sessions_max {
-            self.new_credentials().ok_or("The system has no random numbers to give.")
+            self.new_credentials()
+                .ok_or("The system has no random numbers to give.")
         } else {
             Err("As many sessions are open as may be: try again later.")
         };
@@ -106,7 +121,9 @@ impl<A: SfuApp> Switch<A> {
         };
         let session = Session::new(open, asked, creds, now, Rc::clone(&self.shared));
         let mut task = None;
-        let ended = self.with(outbox, |sessions, outputs| task = sessions.insert(now, session, outputs).ok());
+        let ended = self.with(outbox, |sessions, outputs| {
+            task = sessions.insert(now, session, outputs).ok()
+        });
         let Some(task) = task else { return }; // As many as that are never there.
         self.shared.counters.borrow_mut().sessions_opened += 1;
         self.by_id.insert(record.id, task);
@@ -153,7 +170,12 @@ impl<A: SfuApp> Switch<A> {
         };
         let peer = run.peer;
         let socket = self.shared.socket;
-        self.give(now, task, Input::Network(NetworkEvent::Datagrams { socket, run }), outbox);
+        self.give(
+            now,
+            task,
+            Input::Network(NetworkEvent::Datagrams { socket, run }),
+            outbox,
+        );
         if is_stun && self.sessions.get(task).and_then(Session::written_by) == Some(peer) {
             self.learn(task, peer);
         }
@@ -183,7 +205,8 @@ impl<A: SfuApp> Switch<A> {
 
     /// Hands a message to the session that it names.
     pub(crate) fn tell(&mut self, now: Timestamp, message: Message, outbox: &mut Outbox<A>) {
-        let (Message::Close(id) | Message::Trickle(id, _) | Message::KeyFrame(id, _)) = message else {
+        let (Message::Close(id) | Message::Trickle(id, _) | Message::KeyFrame(id, _)) = message
+        else {
             return;
         };
         match self.by_id.get(&id) {
@@ -201,7 +224,8 @@ impl<A: SfuApp> Switch<A> {
     /// Hands it to the next of them, if there is one.
     pub(crate) fn hand_to_next(&mut self, now: Timestamp, outbox: &mut Outbox<A>) -> bool {
         let next = self.handing_out.as_mut();
-        let next = next.and_then(|(message, viewers)| Some((message.clone(), viewers.pop_front()?)));
+        let next =
+            next.and_then(|(message, viewers)| Some((message.clone(), viewers.pop_front()?)));
         match next {
             Some((message, viewer)) => self.give(now, viewer, to_session(message), outbox),
             None => self.handing_out = None,
@@ -247,7 +271,9 @@ impl<A: SfuApp> Switch<A> {
     /// Forgets sessions that have ended.
     fn bury(&mut self, ended: Vec<(TaskId, End)>, outbox: &mut Outbox<A>) {
         for (task, end) in ended {
-            let Some(record) = self.records.remove(&task) else { continue };
+            let Some(record) = self.records.remove(&task) else {
+                continue;
+            };
             self.by_id.remove(&record.id);
             self.by_ufrag.remove(&record.ufrag);
             for &address in &record.addresses {
@@ -262,7 +288,10 @@ impl<A: SfuApp> Switch<A> {
             }
             if end.is_failure() {
                 // It could not say so itself. If it was open already, nobody waits for the answer.
-                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The offer was too much for this server.");
+                let problem = Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "The offer was too much for this server.",
+                );
                 outbox.answer(record.asked.request, Message::Refused(problem));
                 let message = Message::Ended(record.id, Ended::Failed);
                 outbox.send_to(record.asked.by, message, NoRoom::Wait);

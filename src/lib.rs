@@ -15,10 +15,11 @@
 //! - [`Recorder`], [`Recording`]: what a worker was given, to be had again in a test.
 //! - [`runtime`]: threads, the controller, and the only loop that is not simulated.
 //! - [`backend`]: the ways to reach the kernel, behind one trait.
+//! - [`http`]: HTTP/1.1 for tasks that serve it.
 //! - [`metrics`]: status as text for Prometheus, and a task that serves it.
 //!
-//! The first two modules come with the first backend, the third with the feature `metrics`. Without
-//! features the crate is its core: pure, without I/O, threads, clock or system randomness, and
+//! The first two modules come with the first backend, the others with the features of their names.
+//! Without features the crate is its core: pure, without I/O, threads, clock or system randomness, and
 //! without unsafe code.
 #![deny(unsafe_code)]
 
@@ -33,6 +34,8 @@ mod datagram;
 mod device;
 mod entropy;
 mod group;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -54,7 +57,9 @@ mod udp;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
-pub use bus::{BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError};
+pub use bus::{
+    BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError, Resend,
+};
 pub use capabilities::Capabilities;
 pub use control::{
     CommandError, CommandId, CommandTarget, ControlError, ControlInput, ControlOutput,
@@ -87,7 +92,7 @@ pub use stream::{
     TcpOptions,
 };
 pub use task::{Adopted, App, Context, End, Input, Outbox, Output, Task};
-pub use time::{Clock, Deadline, Timestamp};
+pub use time::{Clock, Deadline, Epoch, Timestamp};
 pub use traffic::{Dscp, Ecn};
 pub use transmit::{Payload, PayloadTooLong, TransmitBuffer};
 pub use udp::{

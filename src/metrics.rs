@@ -4,14 +4,11 @@
 //! with `stillpoint_`, units are seconds and bytes, and what only grows ends in `_total`.
 //!
 //! [`MetricsServer`] is a task like any other and fits any application: it serves that text by
-//! HTTP, over the streams of the worker that it lives on.
+//! [HTTP](crate::http), over the streams of the worker that it lives on.
 //!
-//! Sources: the Prometheus documentation, "Exposition formats", text format 0.0.4; RFC 9110 and
-//! RFC 9112 (HTTP).
+//! Source: the Prometheus documentation, "Exposition formats", text format 0.0.4.
 
-mod connection;
 mod families;
-mod http;
 mod pages;
 mod server;
 mod text;

@@ -154,6 +154,8 @@ fn what_is_no_request_for_a_page_is_told_so() {
             let (said, error) = &heard[0];
             assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
             assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+            let has_allow = said.contains("\r\nAllow: GET, HEAD\r\n");
+            assert_eq!(has_allow, status == "405", "{said}");
             assert_eq!(*error, None, "{status}");
         }
         world.run_for(Duration::from_secs(1))?;

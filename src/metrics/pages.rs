@@ -33,11 +33,6 @@ impl Pages {
         self.buffers = buffers;
     }
 
-    /// A copy of `bytes`.
-    pub(super) fn copy(&self, bytes: &[u8]) -> Buffer {
-        self.buffers.copy_from(bytes)
-    }
-
     /// The page, at most [`FRESH_FOR`] old. All who ask within that time share its memory.
     pub(super) fn metrics(&mut self, now: Timestamp) -> Buffer {
         if let Some((made_at, page)) = &self.last
@@ -71,3 +66,19 @@ impl fmt::Debug for Pages {
 /// How long a page is handed out before the next is made: so those who ask often cost little, and
 /// those who read slowly keep only so many.
 const FRESH_FOR: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_ask_at_a_time_share_a_page() {
+        let mut pages = Pages::new(|| vec![WorkerStatus::default()]);
+        let first = pages.metrics(Timestamp::EPOCH);
+        let (memory, len) = (first.as_ptr(), first.len());
+        let second = pages.metrics(Timestamp::EPOCH.after(Duration::from_millis(49)));
+        assert_eq!((second.as_ptr(), second.len()), (memory, len));
+        let third = pages.metrics(Timestamp::EPOCH.after(Duration::from_millis(50)));
+        assert_ne!(third.as_ptr(), memory);
+    }
+}

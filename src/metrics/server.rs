@@ -1,20 +1,19 @@
 //! The task that serves metrics.
 
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use core::{fmt, mem};
-use std::collections::BTreeMap;
 
-use crate::id::{ListenerId, StreamId};
-use crate::net::{NetworkError, NetworkEvent, Token};
+use crate::buffer::Buffer;
+use crate::http::{HeaderValue, HttpConfig, HttpServer, Method, Request, Response, StatusCode};
+use crate::http::{header, text};
+use crate::net::{NetworkError, NetworkEvent};
 use crate::status::WorkerStatus;
-use crate::stream::{StreamWriter, TcpListen, TcpOptions};
 use crate::task::{App, Input, Outbox, Output, Task};
 use crate::time::{Deadline, Timestamp};
 use crate::transmit::TransmitBuffer;
 
-use super::connection::{Connection, Life};
-use super::http::Status;
+use super::CONTENT_TYPE;
 use super::pages::Pages;
 
 /// Serves metrics by HTTP/1.1: `GET /metrics`, for Prometheus and for people.
@@ -53,26 +52,15 @@ use super::pages::Pages;
 /// ```
 pub struct MetricsServer<A: App> {
     bind: SocketAddr,
-    connections_max: usize,
-    idle_max: Duration,
+    config: HttpConfig,
+    http: HttpServer,
     listening: Option<Listening<A>>,
-    listener: Option<ListenerId>,
-    connections: BTreeMap<StreamId, Connection>,
     pages: Pages,
-    stopping: Stopping,
     outbox: Outbox<A>,
 }
 
 /// Makes a report of the listener's address or failure.
 type Listening<A> = Box<dyn FnOnce(Result<SocketAddr, NetworkError>) -> Option<<A as App>::Report>>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stopping {
-    No,
-    /// Answers are still on their way, for so long at most.
-    Until(Timestamp),
-    Done,
-}
 
 impl<A: App> MetricsServer<A> {
     /// Listens at `bind` (port 0 lets the system choose one) and serves what `statuses` gives.
@@ -85,15 +73,17 @@ impl<A: App> MetricsServer<A> {
         statuses: impl FnMut() -> Vec<WorkerStatus> + 'static,
         listening: impl FnOnce(Result<SocketAddr, NetworkError>) -> Option<A::Report> + 'static,
     ) -> Self {
+        let config = HttpConfig::new()
+            .with_head_bytes_max(8 << 10)
+            .with_body_bytes_max(0)
+            .with_connections_max(64)
+            .with_request_max(HttpConfig::new().idle_max);
         Self {
             bind,
-            connections_max: 64,
-            idle_max: Duration::from_secs(30),
+            config,
+            http: HttpServer::new(config),
             listening: Some(Box::new(listening)),
-            listener: None,
-            connections: BTreeMap::new(),
             pages: Pages::new(statuses),
-            stopping: Stopping::No,
             outbox: Outbox::new(),
         }
     }
@@ -102,61 +92,34 @@ impl<A: App> MetricsServer<A> {
     /// may be there to be told that they are too many; whoever comes then is closed at once.
     #[must_use]
     pub fn with_connections_max(mut self, connections_max: usize) -> Self {
-        self.connections_max = connections_max.max(1);
+        self.config = self.config.with_connections_max(connections_max);
+        self.http = HttpServer::new(self.config);
         self
     }
 
     /// The same, with this in place of 30 seconds: for how long a connection may be silent, take
     /// for the head of a request, and take nothing of an answer.
     #[must_use]
-    pub const fn with_idle_max(mut self, idle_max: Duration) -> Self {
-        self.idle_max = idle_max;
+    pub fn with_idle_max(mut self, idle_max: Duration) -> Self {
+        self.config = self.config.with_idle_max(idle_max);
+        self.config = self.config.with_request_max(idle_max);
+        self.http = HttpServer::new(self.config);
         self
     }
 
     /// Connections that are open.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.http.connections()
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "it has a listener and streams only"
-    )]
     fn handle_event(&mut self, now: Timestamp, event: NetworkEvent) {
-        match event {
-            NetworkEvent::Received { stream, data } => {
-                if let Some(connection) = self.connections.get_mut(&stream) {
-                    connection.handle_received(now, &data, &mut self.pages, &mut self.outbox);
-                }
-            }
-            NetworkEvent::Writable { stream, room } => {
-                if let Some(connection) = self.connections.get_mut(&stream) {
-                    connection.handle_writable(now, room, &mut self.pages, &mut self.outbox);
-                }
-            }
-            NetworkEvent::ReadEnded { stream } => {
-                if let Some(connection) = self.connections.get_mut(&stream) {
-                    connection.handle_read_ended(now, &mut self.outbox);
-                }
-            }
-            NetworkEvent::StreamClosed { stream, .. } => {
-                self.connections.remove(&stream);
-            }
-            NetworkEvent::Accepted { stream, room, .. } => self.accepted(now, stream, room),
-            NetworkEvent::Listening {
-                listener, local, ..
-            } => {
-                self.listener = Some(listener);
-                self.tell(Ok(local));
-            }
-            NetworkEvent::ListenFailed { error, .. } => {
+        match self.http.handle_event(now, event, &mut self.outbox) {
+            Some(NetworkEvent::Listening { local, .. }) => self.tell(Ok(local)),
+            Some(NetworkEvent::ListenFailed { error, .. }) => {
                 self.tell(Err(error));
-                self.stopping = Stopping::Done;
                 self.outbox.finish();
             }
-            // A connection that could not be taken in waits, and is counted.
             _ => {}
         }
     }
@@ -168,41 +131,24 @@ impl<A: App> MetricsServer<A> {
         }
     }
 
-    fn accepted(&mut self, now: Timestamp, stream: StreamId, room: usize) {
-        let before = self.connections.len();
-        let writer = StreamWriter::new(stream, room);
-        let mut connection = Connection::new(now, writer, self.idle_max);
-        if before >= self.connections_max || self.stopping != Stopping::No {
-            connection.refuse(now, Status::UNAVAILABLE, &self.pages, &mut self.outbox);
-        }
-        if before >= 2 * self.connections_max {
-            self.outbox.close(stream);
-        } else {
-            self.connections.insert(stream, connection);
-        }
-    }
-
-    fn shut_down(&mut self, now: Timestamp) {
-        if self.stopping != Stopping::No {
-            return;
-        }
-        self.stopping = Stopping::Until(now.after(STOPPING_MAX));
-        if let Some(listener) = self.listener.take() {
-            self.outbox.close(listener);
-        }
-        let outbox = &mut self.outbox;
-        self.connections
-            .retain(|_, connection| connection.handle_shutdown(now, outbox) == Life::GoesOn);
-    }
-
-    fn handle_timeout(&mut self, now: Timestamp) {
-        let (pages, outbox) = (&self.pages, &mut self.outbox);
-        self.connections
-            .retain(|_, connection| connection.handle_timeout(now, pages, outbox) == Life::GoesOn);
-        if matches!(self.stopping, Stopping::Until(until) if until <= now) {
-            for (stream, _) in mem::take(&mut self.connections) {
-                self.outbox.reset(stream);
+    fn response(&mut self, now: Timestamp, request: &Request<Buffer>) -> Response<Buffer> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/" | "/metrics" if !is_read => {
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
+                let allowed = HeaderValue::from_static("GET, HEAD");
+                response.headers_mut().insert(header::ALLOW, allowed);
+                response
             }
+            "/" => text(StatusCode::OK, WELCOME),
+            "/metrics" => {
+                let mut response = Response::new(self.pages.metrics(now));
+                let content_type = HeaderValue::from_static(CONTENT_TYPE);
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, content_type);
+                response
+            }
+            _ => text(StatusCode::NOT_FOUND, NOT_FOUND),
         }
     }
 }
@@ -215,22 +161,25 @@ impl<A: App> Task for MetricsServer<A> {
     fn handle_input(&mut self, now: Timestamp, input: Input<A>) {
         match input {
             Input::Network(event) => self.handle_event(now, event),
-            Input::Timeout => self.handle_timeout(now),
+            Input::Timeout => self.http.handle_timeout(now, &mut self.outbox),
             Input::Started(context) => {
-                self.pages.set_buffers(context.buffers);
-                let options = TcpOptions::new().with_send_queue_max(SEND_QUEUE_BYTES);
-                let listen = TcpListen::new(Token(0), self.bind).with_options(options);
-                self.outbox.listen(listen);
+                self.pages.set_buffers(context.buffers.clone());
+                self.http
+                    .listen(self.bind, context.buffers, &mut self.outbox);
             }
-            Input::Shutdown => self.shut_down(now),
+            Input::Shutdown => self.http.shut_down(now, &mut self.outbox),
             Input::Bus(_) | Input::Command(_) => {}
         }
-        if self.connections.is_empty() {
+        while let Some((exchange, request)) = self.http.poll_request() {
+            let response = self.response(now, &request);
+            let answered = self.http.respond(now, exchange, response, &mut self.outbox);
+            debug_assert!(answered.is_ok(), "it has just been asked");
+        }
+        if self.http.connections() == 0 {
             self.pages.forget();
-            if matches!(self.stopping, Stopping::Until(_)) {
-                self.stopping = Stopping::Done;
-                self.outbox.finish();
-            }
+        }
+        if self.http.is_shut_down() {
+            self.outbox.finish();
         }
     }
 
@@ -239,14 +188,7 @@ impl<A: App> Task for MetricsServer<A> {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        let stopping = match self.stopping {
-            Stopping::Until(until) => Some(Deadline::new(until, "metrics stopping")),
-            Stopping::No | Stopping::Done => None,
-        };
-        let connections = self.connections.values().map(Connection::poll_timeout);
-        connections
-            .chain(stopping)
-            .min_by_key(|deadline| deadline.at)
+        self.http.poll_timeout()
     }
 }
 
@@ -254,14 +196,10 @@ impl<A: App> fmt::Debug for MetricsServer<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetricsServer")
             .field("bind", &self.bind)
-            .field("connections", &self.connections.len())
-            .field("stopping", &self.stopping)
+            .field("http", &self.http)
             .finish_non_exhaustive()
     }
 }
 
-/// Room of each connection. Bounds the answers to requests that come in one go, too.
-const SEND_QUEUE_BYTES: usize = 64 << 10;
-
-/// How long answers that are on their way may take once the server is to stop.
-const STOPPING_MAX: Duration = Duration::from_secs(2);
+const WELCOME: &str = "A stillpoint runtime. Its metrics are at /metrics.\n";
+const NOT_FOUND: &str = "No such page. The metrics are at /metrics.\n";

@@ -160,17 +160,20 @@ impl<A: SfuApp> Session<A> {
     }
 
     fn open(&mut self, now: Timestamp) {
-        let answer = match self.accept(now) {
-            Ok(answer) => Message::Opened(Box::new(Opened {
-                answer,
-                ufrag: self.ufrag.clone(),
-            })),
-            Err(problem) => {
-                self.finish();
-                Message::Refused(problem)
+        let request = self.asked.request;
+        match self.accept(now) {
+            Ok(answer) => {
+                self.shared.counters.borrow_mut().sessions_opened += 1;
+                let ufrag = self.ufrag.clone();
+                let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
+                self.outbox.answer(request, opened);
             }
-        };
-        self.outbox.answer(self.asked.request, answer);
+            Err(problem) => {
+                self.shared.counters.borrow_mut().sessions_refused += 1;
+                self.outbox.answer(request, Message::Refused(problem));
+                self.finish();
+            }
+        }
     }
 
     /// The answer to the peer's offer.

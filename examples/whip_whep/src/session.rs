@@ -181,10 +181,11 @@ impl<A: SfuApp> Session<A> {
         let unprocessable = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let offer = core::mem::take(&mut self.offer);
         let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                format!("The offer is no SDP that can be read: {error}"),
-            )
+            // Its first line names a place in memory.
+            let error = error.to_string();
+            let expected: Vec<_> = error.lines().skip(1).collect();
+            let detail = format!("The offer is no SDP. {}.", expected.join(". "));
+            Problem::new(StatusCode::BAD_REQUEST, detail)
         })?;
         for &address in &self.shared.candidates {
             if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {

@@ -77,6 +77,8 @@ class Browser:
         tab = self.tabs[session] = Tab(self, target, session)
         for domain in ("Page", "Runtime", "Log"):
             await tab.ask(f"{domain}.enable")
+        # As if it were the tab in front: the browsers of several people in one.
+        await tab.ask("Emulation.setFocusEmulationEnabled", enabled=True)
         await tab.look_like(width, height, scale, dark)
         await tab.go(address)
         return tab

@@ -32,7 +32,12 @@ class Place:
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
-        self.servers = {}
+        self.servers, self.browsers = {}, []
+
+    async def start_browser(self):
+        """A browser whose camera nobody else has opened: tabs that share one do not get the size they ask for."""
+        self.browsers.append(await Browser().start())
+        return self.browsers[-1]
 
     async def start_server(self, name, *options, **more):
         """A server, which has to end well when all is over."""
@@ -41,16 +46,18 @@ class Place:
 
     async def __aenter__(self):
         self.server = await self.start_server("server")
-        self.browser = await Browser().start()
+        self.browser = await self.start_browser()
         return self
 
     async def __aexit__(self, *_):
-        for number, tab in enumerate(list(self.browser.tabs.values())):
+        tabs = [tab for browser in self.browsers for tab in browser.tabs.values()]
+        for number, tab in enumerate(tabs):
             try:
                 await tab.picture(self.folder / f"left-{number}.png")
             except Exception as error:
                 print(f"no picture of tab {number}: {error!r}")
-        await self.browser.stop()
+        for browser in self.browsers:
+            await browser.stop()
         for server in self.servers.values():
             await server.stop()
 

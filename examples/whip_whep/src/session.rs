@@ -4,10 +4,8 @@
 //! behalf what it has to say. Whatever a peer's bytes do to the protocol's code happens in its own
 //! turn, so a panic ends this session and no other.
 
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,7 +22,7 @@ use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
-use crate::port::PortCounters;
+use crate::port::Counters;
 use crate::problem::Problem;
 use crate::{Channel, Message, Open, Opened, Role, SessionAt, SessionId, SfuApp};
 
@@ -68,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) connect_max: Duration,
     pub(crate) silence_max: Duration,
-    pub(crate) counters: RefCell<PortCounters>,
+    pub(crate) counters: Counters,
 }
 
 /// Somebody who has asked for a session, and how.
@@ -79,6 +77,7 @@ pub(crate) struct Asked {
 }
 
 /// One peer.
+#[derive(Debug)]
 pub struct Session<A: SfuApp> {
     id: SessionId,
     role: Role,
@@ -163,13 +162,13 @@ impl<A: SfuApp> Session<A> {
         let request = self.asked.request;
         match self.accept(now) {
             Ok(answer) => {
-                self.shared.counters.borrow_mut().sessions_opened += 1;
+                self.shared.counters.opened.add(1);
                 let ufrag = self.ufrag.clone();
                 let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
                 self.outbox.answer(request, opened);
             }
             Err(problem) => {
-                self.shared.counters.borrow_mut().sessions_refused += 1;
+                self.shared.counters.refused.add(1);
                 self.outbox.answer(request, Message::Refused(problem));
                 self.finish();
             }
@@ -211,12 +210,12 @@ impl<A: SfuApp> Session<A> {
         let destination = self.destination(run.local);
         for datagram in run.iter() {
             let Ok(receive) = Receive::new(Protocol::Udp, run.peer, destination, datagram) else {
-                self.shared.counters.borrow_mut().malformed += 1;
+                self.shared.counters.malformed.add(1);
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
             if !self.rtc.accepts(&input) {
-                self.shared.counters.borrow_mut().not_the_peers += 1;
+                self.shared.counters.not_the_peers.add(1);
                 continue;
             }
             self.heard_at = now;
@@ -268,7 +267,7 @@ impl<A: SfuApp> Session<A> {
         let mut out = Transmit::new(self.shared.socket, transmit.destination, payload);
         out.source = self.local;
         self.outbox.transmit(out);
-        self.shared.counters.borrow_mut().datagrams_out += 1;
+        self.shared.counters.datagrams_out.add(1);
     }
 
     fn handle_event(&mut self, now: Timestamp, event: Event) {
@@ -339,7 +338,7 @@ impl<A: SfuApp> Session<A> {
             orientation: data.ext_vals.video_orientation,
             data: data.data,
         };
-        self.shared.counters.borrow_mut().frames_in += 1;
+        self.shared.counters.frames_in.add(1);
         let message = Message::Media(self.id, Arc::new(frame));
         self.outbox
             .publish(Channel::Media(self.id), message, NoRoom::Drop);
@@ -368,7 +367,7 @@ impl<A: SfuApp> Session<A> {
                 .request_keyframe(rid, KeyframeRequestKind::Pli)
                 .is_ok()
         });
-        self.shared.counters.borrow_mut().key_frames_requested += u64::from(asked);
+        self.shared.counters.key_frames.add(asked.into());
     }
 
     /// A viewer needs a key frame.
@@ -395,7 +394,7 @@ impl<A: SfuApp> Session<A> {
         let pt = writer.match_params(frame.params);
         let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt))
         else {
-            self.shared.counters.borrow_mut().frames_of_other_codecs += 1;
+            self.shared.counters.other_codec.add(1);
             return;
         };
         let writer = match frame.orientation {
@@ -404,7 +403,7 @@ impl<A: SfuApp> Session<A> {
         };
         let at = self.shared.epoch.instant(frame.at);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
-        self.shared.counters.borrow_mut().frames_out += 1;
+        self.shared.counters.frames_out.add(1);
         self.go_on(now, written);
     }
 
@@ -492,16 +491,6 @@ impl<A: SfuApp> Session<A> {
     fn finish(&mut self) {
         self.state = State::Over;
         self.outbox.finish();
-    }
-}
-
-impl<A: SfuApp> fmt::Debug for Session<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("id", &self.id)
-            .field("role", &self.role)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,11 @@
 //! Which workers are interested in a channel is known to every worker by itself, and told to the
 //! others over the same queues. [`BusEvent::Subscribed`] says that all of them know.
 
+mod resend;
+
 use core::fmt::Debug;
+
+pub use resend::Resend;
 
 use crate::id::{RequestId, TaskId};
 use crate::net::Token;

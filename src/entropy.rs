@@ -269,6 +269,12 @@ impl Source {
         self.site.chance(self.entity, count, probability)
     }
 
+    /// Whose draws these are.
+    #[must_use]
+    pub const fn entity(&self) -> Entity {
+        self.entity
+    }
+
     fn next_count(&mut self) -> u64 {
         let count = self.count;
         self.count += 1;

@@ -112,6 +112,7 @@ pub struct TaskGroup<T: Task> {
 /// What groups may have in common: so do all those of a simulated world, unless told otherwise.
 #[derive(Debug)]
 pub(crate) struct Common {
+    entropy: Entropy,
     site: Site,
     buffers: BufferPool,
     mischief: Option<Mischief>,
@@ -123,6 +124,7 @@ impl Common {
     pub(crate) fn new(config: GroupConfig) -> Self {
         Self {
             site: config.entropy.site("task"),
+            entropy: config.entropy,
             buffers: config.buffers,
             mischief: config.mischief,
             outputs_max: config.outputs_max,
@@ -435,7 +437,14 @@ impl<T: Task> TaskGroup<T> {
         let mischief = self.common.mischief.clone();
         let mischief = mischief.map(|mischief| (mischief, entity));
         let buffers = self.common.buffers.clone();
-        let context = Context::new(task, parent, random, buffers, mischief);
+        let context = Context::new(
+            task,
+            parent,
+            random,
+            buffers,
+            mischief,
+            self.common.entropy.clone(),
+        );
         self.state.enter(WorkerState::OnInput);
         let input = || Input::Started(context);
         self.turn(now, task.key, Way::Input, input, outputs);

@@ -57,7 +57,9 @@ mod udp;
 mod worker;
 
 pub use buffer::{Buffer, BufferPool};
-pub use bus::{BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError};
+pub use bus::{
+    BusCommand, BusCounters, BusEvent, BusItem, Destination, NoRoom, RequestError, Resend,
+};
 pub use capabilities::Capabilities;
 pub use control::{
     CommandError, CommandId, CommandTarget, ControlError, ControlInput, ControlOutput,
@@ -90,7 +92,7 @@ pub use stream::{
     TcpOptions,
 };
 pub use task::{Adopted, App, Context, End, Input, Outbox, Output, Task};
-pub use time::{Clock, Deadline, Timestamp};
+pub use time::{Clock, Deadline, Epoch, Timestamp};
 pub use traffic::{Dscp, Ecn};
 pub use transmit::{Payload, PayloadTooLong, TransmitBuffer};
 pub use udp::{

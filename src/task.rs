@@ -12,7 +12,8 @@ use crate::buffer::BufferPool;
 use crate::bus::{BusCommand, BusEvent};
 use crate::datagram::Transmit;
 use crate::device::{DeviceOpen, PacketTransmit};
-use crate::entropy::{Entity, Source};
+use crate::entropy::{Entity, Entropy, Source};
+use crate::group::GroupConfig;
 use crate::id::{ResourceId, StreamId, TaskId};
 use crate::mischief::Mischief;
 use crate::net::NetworkEvent;
@@ -247,6 +248,7 @@ pub struct Context {
     pub buffers: BufferPool,
     /// Who decides where it does what is rare. `None` in production.
     mischief: Option<(Mischief, Entity)>,
+    entropy: Entropy,
 }
 
 impl Context {
@@ -256,6 +258,7 @@ impl Context {
         random: Source,
         buffers: BufferPool,
         mischief: Option<(Mischief, Entity)>,
+        entropy: Entropy,
     ) -> Self {
         Self {
             task,
@@ -263,7 +266,18 @@ impl Context {
             random,
             buffers,
             mischief,
+            entropy,
         }
+    }
+
+    /// What a [group](crate::TaskGroup) of its children is made from: they draw as parts of this
+    /// task, and take memory from where it does. The limits are the default ones.
+    #[must_use]
+    pub fn children(&self) -> GroupConfig {
+        let mut config = GroupConfig::new(self.entropy.clone(), self.random.entity());
+        config.buffers = self.buffers.clone();
+        config.mischief = self.mischief().cloned();
+        config
     }
 
     /// Whether to do here, once, what is allowed and rare: to send the shortest piece, give up a
@@ -292,7 +306,7 @@ impl Context {
         }
     }
 
-    /// Who decides that, for the [group](crate::GroupConfig) of its children. `None` in production.
+    /// Who decides that. `None` in production.
     #[must_use]
     pub fn mischief(&self) -> Option<&Mischief> {
         self.mischief.as_ref().map(|(mischief, _)| mischief)

@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::time::Instant;
 
 /// Nanoseconds since the runner's epoch, monotonic.
 ///
@@ -77,6 +78,57 @@ impl fmt::Display for Timestamp {
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// The [`Instant`] that the runner's epoch is for guests: protocol crates that want time as std has
+/// it, as str0m and quinn-proto do.
+///
+/// Whoever starts the program asks for that instant, once; from then on time is what tasks are told.
+/// In a trace an epoch says nothing: instants differ from run to run.
+///
+/// # Example
+///
+/// ```
+/// use core::time::Duration;
+/// use std::time::Instant;
+/// use stillpoint::{Epoch, Timestamp};
+///
+/// # #[expect(clippy::disallowed_methods, reason = "whoever starts the program may ask")]
+/// let epoch = Epoch::new(Instant::now());
+/// let due = epoch.instant(Timestamp::EPOCH) + Duration::from_millis(5);
+/// assert_eq!(epoch.timestamp(due), Timestamp::from_nanos(5_000_000));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Epoch(Instant);
+
+impl Epoch {
+    /// The runner's epoch is at `instant`.
+    #[must_use]
+    pub const fn new(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    /// The instant of a timestamp.
+    ///
+    /// # Panics
+    ///
+    /// If the platform has no such instant, hundreds of years ahead.
+    #[must_use]
+    pub fn instant(&self, at: Timestamp) -> Instant {
+        self.0 + Duration::from_nanos(at.as_nanos())
+    }
+
+    /// The timestamp of an instant; [`Timestamp::EPOCH`] for those before the epoch.
+    #[must_use]
+    pub fn timestamp(&self, at: Instant) -> Timestamp {
+        Timestamp::EPOCH.after(at.saturating_duration_since(self.0))
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Epoch")
     }
 }
 

@@ -15,7 +15,7 @@ use stillpoint::Timestamp;
 /// from then on, time is what tasks are told.
 #[derive(Clone, Copy)]
 pub struct Epoch {
-    instant: Instant,
+    epoch: stillpoint::Epoch,
     /// Since 1970.
     day: Duration,
 }
@@ -23,17 +23,18 @@ pub struct Epoch {
 impl Epoch {
     /// An epoch at `instant`, which is so long after 1970.
     pub const fn new(instant: Instant, day: Duration) -> Self {
-        Self { instant, day }
+        let epoch = stillpoint::Epoch::new(instant);
+        Self { epoch, day }
     }
 
     /// The instant of a timestamp.
     pub fn instant(&self, at: Timestamp) -> Instant {
-        self.instant + Duration::from_nanos(at.as_nanos())
+        self.epoch.instant(at)
     }
 
     /// The timestamp of an instant.
     pub fn timestamp(&self, at: Instant) -> Timestamp {
-        Timestamp::EPOCH.after(at.saturating_duration_since(self.instant))
+        self.epoch.timestamp(at)
     }
 }
 

@@ -1,0 +1,181 @@
+//! Which layer of a simulcast a viewer gets, and when it may change.
+//!
+//! A viewer gets one layer at a time: the largest that fits the bandwidth it has. It changes with a
+//! key frame, and the times of what it gets go on as if there were one stream only: each layer has a
+//! clock that began anywhere.
+
+use core::time::Duration;
+
+use stillpoint::Timestamp;
+use str0m::media::{MediaTime, Rid};
+
+use crate::media::{Frame, Kind};
+
+/// The layers of one publisher's video, for one viewer.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    seen: Vec<Layer>,
+    /// Which one the viewer gets. `None` until a key frame has come.
+    current: Option<Option<Rid>>,
+    /// Whether nothing goes out until the next key frame.
+    is_broken: bool,
+    /// Bits per second that the viewer's network carries, as far as is known.
+    bandwidth: u64,
+    /// When a key frame was last asked for.
+    asked_at: Option<Timestamp>,
+    timeline: Timeline,
+}
+
+#[derive(Debug)]
+struct Layer {
+    rid: Option<Rid>,
+    bitrate: u64,
+    seen_at: Timestamp,
+}
+
+/// What is to be done with a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes out, with this time.
+    Forward(MediaTime),
+    /// It does not.
+    Skip,
+    /// It does not, and this layer's publisher is to send a key frame.
+    SkipAndAsk(Option<Rid>),
+}
+
+impl Layers {
+    pub(crate) const fn new(bandwidth: u64) -> Self {
+        Self {
+            seen: Vec::new(),
+            current: None,
+            is_broken: false,
+            bandwidth,
+            asked_at: None,
+            timeline: Timeline::NEW,
+        }
+    }
+
+    pub(crate) const fn set_bandwidth(&mut self, bits_per_second: u64) {
+        self.bandwidth = bits_per_second;
+    }
+
+    /// Bits per second that the largest layer takes.
+    pub(crate) fn largest(&self) -> u64 {
+        self.seen
+            .iter()
+            .map(|layer| layer.bitrate)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The layer that the viewer gets, if one goes out.
+    pub(crate) const fn current(&self) -> Option<Option<Rid>> {
+        self.current
+    }
+
+    /// What is to be done with a frame of one of the layers.
+    pub(crate) fn judge(&mut self, now: Timestamp, frame: &Frame) -> Verdict {
+        self.note(now, frame);
+        let wanted = self.wanted();
+        let is_current = self.current == Some(frame.rid);
+        if frame.kind == Kind::KeyFrame && (frame.rid == wanted || is_current) {
+            self.current = Some(frame.rid);
+            self.is_broken = false;
+        } else if is_current && frame.kind == Kind::Broken {
+            self.is_broken = true;
+        }
+        let needs_key_frame = self.is_broken || self.current != Some(wanted);
+        if self.current == Some(frame.rid) && !self.is_broken {
+            return Verdict::Forward(self.timeline.place(frame));
+        }
+        if needs_key_frame && frame.rid == wanted && self.may_ask(now) {
+            return Verdict::SkipAndAsk(wanted);
+        }
+        Verdict::Skip
+    }
+
+    fn note(&mut self, now: Timestamp, frame: &Frame) {
+        self.seen
+            .retain(|layer| now.since(layer.seen_at) < LAYER_SILENCE_MAX || layer.rid == frame.rid);
+        match self.seen.iter_mut().find(|layer| layer.rid == frame.rid) {
+            Some(layer) => (layer.bitrate, layer.seen_at) = (frame.bitrate, now),
+            None => self.seen.push(Layer {
+                rid: frame.rid,
+                bitrate: frame.bitrate,
+                seen_at: now,
+            }),
+        }
+    }
+
+    /// The largest layer that fits, or the smallest if none does. The one that goes out already is
+    /// kept as long as it fits at all, others have to fit easily.
+    fn wanted(&self) -> Option<Rid> {
+        let fits = |layer: &&Layer| {
+            let slack = if self.current == Some(layer.rid) {
+                0
+            } else {
+                layer.bitrate / 4
+            };
+            layer.bitrate + slack <= self.bandwidth
+        };
+        let largest = self
+            .seen
+            .iter()
+            .filter(fits)
+            .max_by_key(|layer| layer.bitrate);
+        let smallest = || self.seen.iter().min_by_key(|layer| layer.bitrate);
+        largest.or_else(smallest).and_then(|layer| layer.rid)
+    }
+
+    fn may_ask(&mut self, now: Timestamp) -> bool {
+        let may = self.asked_at.is_none_or(|at| now.since(at) >= ASK_AGAIN);
+        if may {
+            self.asked_at = Some(now);
+        }
+        may
+    }
+}
+
+/// The times of what a viewer gets, in ticks of its clock.
+#[derive(Debug)]
+struct Timeline {
+    /// Whose clock it follows.
+    layer: Option<Option<Rid>>,
+    /// What is added to that clock.
+    offset: u64,
+    /// The last frame: its time, and when it came.
+    last: u64,
+    last_at: Timestamp,
+}
+
+impl Timeline {
+    const NEW: Self = Self {
+        layer: None,
+        offset: 0,
+        last: 0,
+        last_at: Timestamp::EPOCH,
+    };
+
+    /// The time of a frame that goes out. With another layer, time goes on by as much as has passed.
+    fn place(&mut self, frame: &Frame) -> MediaTime {
+        let time = frame.time.numer();
+        if self.layer.is_some() && self.layer != Some(frame.rid) {
+            let passed = frame.at.since(self.last_at).as_nanos() * u128::from(frame.time.denom());
+            let passed = u64::try_from(passed / 1_000_000_000)
+                .unwrap_or(u64::MAX)
+                .max(1);
+            self.offset = self.last.wrapping_add(passed).wrapping_sub(time);
+        }
+        self.layer = Some(frame.rid);
+        self.last = time.wrapping_add(self.offset);
+        self.last_at = frame.at;
+        MediaTime::new(self.last, frame.time.frequency())
+    }
+}
+
+/// A layer of which nothing came for so long has ended.
+const LAYER_SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How long to wait for a key frame before asking again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);

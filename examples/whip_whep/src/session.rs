@@ -1,0 +1,577 @@
+//! One peer: a str0m `Rtc`, and what it gives and is given.
+//!
+//! A child of its port. The port hands it datagrams, frames and commands; it says on the port's
+//! behalf what it has to say. Whatever a peer's bytes do to the protocol's code happens in its own
+//! turn, so a panic ends this session and no other.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use stillpoint::http::StatusCode;
+use stillpoint::{
+    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Input, NetworkEvent, NoRoom, Outbox,
+    Output, RequestId, SocketId, Task, TaskId, Timestamp, Transmit, TransmitBuffer,
+};
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::change::SdpOffer;
+use str0m::media::{KeyframeRequestKind, MediaAdded, MediaData, MediaKind, Mid, Rid};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
+
+use crate::layers::{Layers, Verdict};
+use crate::media::{Frame, Kind};
+use crate::port::PortCounters;
+use crate::problem::Problem;
+use crate::{Channel, Message, Open, Opened, Role, SessionAt, SessionId, SfuApp};
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "all the ways there are")]
+pub enum Ended {
+    /// It was told to.
+    Closed,
+    /// The peer has closed it.
+    ClosedByPeer,
+    /// Its publisher is no more.
+    PublisherGone,
+    /// The peer never connected.
+    NeverConnected,
+    /// Nothing came from the peer for too long.
+    Silent,
+    /// Something went wrong in the protocol.
+    Failed,
+}
+
+impl Ended {
+    /// All of them.
+    pub(crate) const ALL: [(Self, &'static str); 6] = [
+        (Self::Closed, "closed"),
+        (Self::ClosedByPeer, "closed_by_peer"),
+        (Self::PublisherGone, "publisher_gone"),
+        (Self::NeverConnected, "never_connected"),
+        (Self::Silent, "silent"),
+        (Self::Failed, "failed"),
+    ];
+}
+
+/// What a port gives all its sessions.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) epoch: Epoch,
+    pub(crate) config: RtcConfig,
+    pub(crate) socket: SocketId,
+    /// Where peers reach the port.
+    pub(crate) candidates: Vec<SocketAddr>,
+    pub(crate) connect_max: Duration,
+    pub(crate) silence_max: Duration,
+    pub(crate) counters: RefCell<PortCounters>,
+}
+
+/// Somebody who has asked for a session, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) by: TaskId,
+    pub(crate) request: RequestId,
+}
+
+/// One peer.
+pub struct Session<A: SfuApp> {
+    id: SessionId,
+    role: Role,
+    asked: Asked,
+    /// Taken when it is answered.
+    offer: String,
+    ufrag: String,
+    shared: Rc<Shared>,
+    rtc: Rtc,
+    state: State,
+    heard_at: Timestamp,
+    /// When str0m wants to be asked again.
+    due: Timestamp,
+    /// The address of ours that the peer has written to.
+    local: Option<IpAddr>,
+    /// Who has just written, if it is the peer.
+    written_by: Option<SocketAddr>,
+    audio: Option<Mid>,
+    video: Option<Mid>,
+    /// Of a viewer.
+    layers: Layers,
+    desired: u64,
+    /// Of a publisher: what its layers take, and when key frames of them were asked for.
+    meters: Vec<Meter>,
+    buffers: BufferPool,
+    outbox: Outbox<A>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Connected,
+    Over,
+}
+
+impl<A: SfuApp> Session<A> {
+    pub(crate) fn new(
+        open: Open,
+        asked: Asked,
+        creds: IceCreds,
+        now: Timestamp,
+        shared: Rc<Shared>,
+    ) -> Self {
+        let config = shared.config.clone();
+        let ufrag = creds.ufrag.clone();
+        let rtc = config
+            .set_local_ice_credentials(creds)
+            .build(shared.epoch.instant(now));
+        Self {
+            id: open.id,
+            role: open.role,
+            asked,
+            offer: open.offer,
+            ufrag,
+            rtc,
+            state: State::Connecting,
+            heard_at: now,
+            due: Timestamp::MAX,
+            local: None,
+            written_by: None,
+            audio: None,
+            video: None,
+            layers: Layers::new(FIRST_BANDWIDTH),
+            desired: 0,
+            meters: Vec::new(),
+            buffers: BufferPool::new(),
+            outbox: Outbox::new(),
+            shared,
+        }
+    }
+
+    /// Where the last datagram came from, if it was the peer's.
+    pub(crate) const fn written_by(&self) -> Option<SocketAddr> {
+        self.written_by
+    }
+
+    pub(crate) const fn is_connected(&self) -> bool {
+        matches!(self.state, State::Connected)
+    }
+
+    fn open(&mut self, now: Timestamp) {
+        let answer = match self.accept(now) {
+            Ok(answer) => Message::Opened(Box::new(Opened {
+                answer,
+                ufrag: self.ufrag.clone(),
+            })),
+            Err(problem) => {
+                self.finish();
+                Message::Refused(problem)
+            }
+        };
+        self.outbox.answer(self.asked.request, answer);
+    }
+
+    /// The answer to the peer's offer.
+    fn accept(&mut self, now: Timestamp) -> Result<String, Problem> {
+        let unprocessable = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+        let offer = core::mem::take(&mut self.offer);
+        let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                format!("The offer is no SDP that can be read: {error}"),
+            )
+        })?;
+        for &address in &self.shared.candidates {
+            if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
+                self.rtc.add_local_candidate(candidate);
+            }
+        }
+        let answer = self.rtc.sdp_api().accept_offer(offer);
+        let answer = answer
+            .map_err(|error| unprocessable(format!("The offer cannot be accepted: {error}")))?;
+        self.drain(now);
+        if self.audio.is_none() && self.video.is_none() {
+            return Err(unprocessable(match self.role {
+                Role::Publish => "The offer sends neither audio nor video in a codec that is known here: Opus, VP8, VP9, H.264.",
+                Role::Watch(_) => "The offer receives neither audio nor video.",
+            }.to_owned()));
+        }
+        Ok(answer.to_sdp_string())
+    }
+
+    fn receive(&mut self, now: Timestamp, run: &DatagramRun) {
+        self.written_by = None;
+        let at = self.shared.epoch.instant(now);
+        let destination = self.destination(run.local);
+        for datagram in run.iter() {
+            let Ok(receive) = Receive::new(Protocol::Udp, run.peer, destination, datagram) else {
+                self.shared.counters.borrow_mut().malformed += 1;
+                continue;
+            };
+            let input = str0m::Input::Receive(at, receive);
+            if !self.rtc.accepts(&input) {
+                self.shared.counters.borrow_mut().not_the_peers += 1;
+                continue;
+            }
+            self.heard_at = now;
+            self.local = run.local;
+            self.written_by = Some(run.peer);
+            let taken = self.rtc.handle_input(input);
+            self.go_on(now, taken);
+        }
+    }
+
+    /// Which of our candidates a datagram came to. If none has the address, there is somebody in
+    /// between who translates it.
+    fn destination(&self, local: Option<IpAddr>) -> SocketAddr {
+        let candidates = &self.shared.candidates;
+        let exact = candidates
+            .iter()
+            .find(|candidate| Some(candidate.ip()) == local);
+        *exact.unwrap_or(&candidates[0])
+    }
+
+    /// After each thing that str0m was told.
+    fn go_on<T, E>(&mut self, now: Timestamp, told: Result<T, E>) {
+        match told {
+            Ok(_) => self.drain(now),
+            Err(_) => self.end(Ended::Failed),
+        }
+    }
+
+    /// Takes all that str0m has to give.
+    fn drain(&mut self, now: Timestamp) {
+        while self.state != State::Over {
+            match self.rtc.poll_output() {
+                Ok(str0m::Output::Transmit(transmit)) => self.transmit(&transmit),
+                Ok(str0m::Output::Event(event)) => self.handle_event(now, event),
+                Ok(str0m::Output::Timeout(at)) => {
+                    self.due = self.shared.epoch.timestamp(at).max(now.after(TICK_MIN));
+                    if !self.rtc.is_alive() {
+                        self.over(Ended::ClosedByPeer);
+                    }
+                    return;
+                }
+                Err(_) => self.over(Ended::Failed),
+            }
+        }
+    }
+
+    fn transmit(&mut self, transmit: &str0m::net::Transmit) {
+        let payload = self.buffers.copy_from(&transmit.contents);
+        let mut out = Transmit::new(self.shared.socket, transmit.destination, payload);
+        out.source = self.local;
+        self.outbox.transmit(out);
+        self.shared.counters.borrow_mut().datagrams_out += 1;
+    }
+
+    fn handle_event(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::Connected => {
+                self.state = State::Connected;
+                if let Role::Watch(publisher) = self.role {
+                    self.ask_for_key_frame(publisher, None);
+                }
+            }
+            Event::MediaAdded(added) => self.media_added(&added),
+            Event::MediaData(data) => self.publish(now, data),
+            Event::KeyframeRequest(_) => {
+                if let Role::Watch(publisher) = self.role {
+                    self.ask_for_key_frame(publisher, self.layers.current().flatten());
+                }
+            }
+            Event::EgressBitrateEstimate(
+                BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. },
+            ) => {
+                self.layers.set_bandwidth(estimate.as_u64());
+            }
+            _ => {}
+        }
+    }
+
+    fn media_added(&mut self, added: &MediaAdded) {
+        let direction = added.direction;
+        let fits = match self.role {
+            Role::Publish => direction.is_receiving(),
+            Role::Watch(_) => direction.is_sending(),
+        };
+        let place = match added.kind {
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+        };
+        if fits && place.is_none() {
+            *place = Some(added.mid);
+        }
+    }
+
+    /// Something came from a publisher.
+    fn publish(&mut self, now: Timestamp, data: MediaData) {
+        let is_video = Some(data.mid) == self.video;
+        if self.role != Role::Publish || !(is_video || Some(data.mid) == self.audio) {
+            return;
+        }
+        let kind = match () {
+            () if !is_video => Kind::Audio,
+            () if data.is_keyframe() => Kind::KeyFrame,
+            () if data.contiguous => Kind::Delta,
+            () => Kind::Broken,
+        };
+        if kind == Kind::Broken {
+            self.request_key_frame(now, data.rid);
+        }
+        let meter = self.meter(now, data.rid);
+        if is_video {
+            meter.add(now, data.data.len());
+        }
+        let frame = Frame {
+            kind,
+            bitrate: meter.bitrate,
+            params: data.params,
+            rid: data.rid,
+            time: data.time,
+            at: self.shared.epoch.timestamp(data.network_time),
+            orientation: data.ext_vals.video_orientation,
+            data: data.data,
+        };
+        self.shared.counters.borrow_mut().frames_in += 1;
+        let message = Message::Media(self.id, Arc::new(frame));
+        self.outbox
+            .publish(Channel::Media(self.id), message, NoRoom::Drop);
+    }
+
+    fn meter(&mut self, now: Timestamp, rid: Option<Rid>) -> &mut Meter {
+        let place = self.meters.iter().position(|meter| meter.rid == rid);
+        let place = place.unwrap_or_else(|| {
+            self.meters.push(Meter::new(now, rid));
+            self.meters.len() - 1
+        });
+        &mut self.meters[place]
+    }
+
+    /// Has a publisher send a key frame, unless it was asked a moment ago.
+    fn request_key_frame(&mut self, now: Timestamp, rid: Option<Rid>) {
+        let Some(mid) = self.video else { return };
+        let meter = self.meter(now, rid);
+        if meter.asked_at.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+            return;
+        }
+        meter.asked_at = Some(now);
+        // There may be no such layer, or nothing of it yet: a viewer asks again.
+        let asked = self.rtc.writer(mid).is_some_and(|mut writer| {
+            writer
+                .request_keyframe(rid, KeyframeRequestKind::Pli)
+                .is_ok()
+        });
+        self.shared.counters.borrow_mut().key_frames_requested += u64::from(asked);
+    }
+
+    /// A viewer needs a key frame.
+    fn ask_for_key_frame(&mut self, publisher: SessionAt, rid: Option<Rid>) {
+        let message = Message::KeyFrame(publisher.id, rid);
+        self.outbox.send_to(publisher.port, message, NoRoom::Drop);
+    }
+
+    /// Something goes out to a viewer.
+    fn watch(&mut self, now: Timestamp, publisher: SessionAt, frame: &Frame) {
+        let (mid, time) = if frame.kind == Kind::Audio {
+            (self.audio, frame.time)
+        } else {
+            match self.layers.judge(now, frame) {
+                Verdict::Forward(time) => (self.video, time),
+                Verdict::Skip => return,
+                Verdict::SkipAndAsk(rid) => return self.ask_for_key_frame(publisher, rid),
+            }
+        };
+        self.desire();
+        let Some(writer) = mid.and_then(|mid| self.rtc.writer(mid)) else {
+            return;
+        };
+        let pt = writer.match_params(frame.params);
+        let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt))
+        else {
+            self.shared.counters.borrow_mut().frames_of_other_codecs += 1;
+            return;
+        };
+        let writer = match frame.orientation {
+            Some(orientation) => writer.video_orientation(orientation),
+            None => writer,
+        };
+        let at = self.shared.epoch.instant(frame.at);
+        let written = writer.write(pt, at, time, Arc::clone(&frame.data));
+        self.shared.counters.borrow_mut().frames_out += 1;
+        self.go_on(now, written);
+    }
+
+    /// Has str0m find out whether there is bandwidth for the largest layer.
+    fn desire(&mut self) {
+        let largest = self.layers.largest();
+        if largest.abs_diff(self.desired) > self.desired / 8 {
+            self.desired = largest;
+            self.rtc
+                .bwe()
+                .set_desired_bitrate(Bitrate::bps(largest + largest / 2));
+        }
+    }
+
+    fn handle_message(&mut self, now: Timestamp, message: Message) {
+        match (message, self.role) {
+            (Message::Media(_, frame), Role::Watch(publisher)) if self.is_connected() => {
+                self.watch(now, publisher, &frame);
+            }
+            (Message::KeyFrame(_, rid), Role::Publish) => {
+                self.request_key_frame(now, rid);
+                self.drain(now);
+            }
+            (Message::Trickle(_, candidates), _) => {
+                for candidate in candidates
+                    .iter()
+                    .filter_map(|text| Candidate::from_sdp_string(text).ok())
+                {
+                    self.rtc.add_remote_candidate(candidate);
+                }
+                self.drain(now);
+            }
+            (Message::Gone(_), Role::Watch(_)) => self.end(Ended::PublisherGone),
+            (Message::Close(_), _) => self.end(Ended::Closed),
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp) {
+        if now >= self.until() {
+            let why = if self.is_connected() {
+                Ended::Silent
+            } else {
+                Ended::NeverConnected
+            };
+            self.end(why);
+        } else {
+            let taken = self
+                .rtc
+                .handle_input(str0m::Input::Timeout(self.shared.epoch.instant(now)));
+            self.go_on(now, taken);
+        }
+    }
+
+    /// By when something must be heard.
+    fn until(&self) -> Timestamp {
+        match self.state {
+            State::Connecting => self.heard_at.after(self.shared.connect_max),
+            State::Connected | State::Over => self.heard_at.after(self.shared.silence_max),
+        }
+    }
+
+    /// Tells the peer that it is over, as far as that is possible.
+    fn end(&mut self, why: Ended) {
+        if self.state != State::Over && self.rtc.close().is_ok() {
+            while let Ok(output) = self.rtc.poll_output() {
+                match output {
+                    str0m::Output::Transmit(transmit) => self.transmit(&transmit),
+                    str0m::Output::Timeout(_) => break,
+                    str0m::Output::Event(_) => {}
+                }
+            }
+        }
+        self.over(why);
+    }
+
+    fn over(&mut self, why: Ended) {
+        if self.state != State::Over {
+            let message = Message::Ended(self.id, why);
+            self.outbox.send_to(self.asked.by, message, NoRoom::Wait);
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.state = State::Over;
+        self.outbox.finish();
+    }
+}
+
+impl<A: SfuApp> fmt::Debug for Session<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: SfuApp> Task for Session<A> {
+    type App = A;
+
+    fn handle_input(&mut self, now: Timestamp, input: Input<A>) {
+        match input {
+            Input::Started(context) => {
+                self.buffers = context.buffers;
+                self.open(now);
+            }
+            Input::Timeout => self.handle_timeout(now),
+            Input::Network(NetworkEvent::Datagrams { run, .. }) => self.receive(now, &run),
+            Input::Bus(BusEvent::Message { message, .. }) => self.handle_message(now, message),
+            Input::Shutdown => self.end(Ended::Closed),
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<A>> {
+        self.outbox.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        let until = self.until();
+        Some(if self.due < until {
+            Deadline::new(self.due, "str0m")
+        } else {
+            Deadline::new(until, "silence of a peer")
+        })
+    }
+}
+
+/// What a layer takes.
+#[derive(Debug)]
+struct Meter {
+    rid: Option<Rid>,
+    since: Timestamp,
+    bytes: u64,
+    /// Over the last second, in bits per second.
+    bitrate: u64,
+    asked_at: Option<Timestamp>,
+}
+
+impl Meter {
+    const fn new(since: Timestamp, rid: Option<Rid>) -> Self {
+        Self {
+            rid,
+            since,
+            bytes: 0,
+            bitrate: 0,
+            asked_at: None,
+        }
+    }
+
+    fn add(&mut self, now: Timestamp, bytes: usize) {
+        self.bytes += bytes as u64;
+        let passed = now.since(self.since);
+        if passed >= METER_SPAN {
+            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+            self.bitrate = self.bytes * 8_000 / millis;
+            (self.since, self.bytes) = (now, 0);
+        }
+    }
+}
+
+/// What a viewer's network is taken to carry until it is known, in bits per second.
+pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
+
+/// How often a publisher is asked for a key frame of one layer at most.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+
+/// How soon after an input str0m is asked again at the soonest.
+const TICK_MIN: Duration = Duration::from_micros(200);
+
+const METER_SPAN: Duration = Duration::from_secs(1);

@@ -1,0 +1,649 @@
+//! WHIP and WHEP over HTTP: who may come, where to, and who has gone.
+//!
+//! It knows which sessions there are; what they do is their port's business. Each request that opens
+//! one is put to a port, and answered when the port has.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use stillpoint::http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use stillpoint::http::{
+    Exchange, HeaderName, HeaderValue, HttpConfig, HttpServer, Method, Request, Response,
+    StaleExchange, StatusCode, text,
+};
+use stillpoint::{
+    Buffer, BufferPool, BusEvent, Deadline, Input, NetworkEvent, NoRoom, Outbox, Output, Resend,
+    Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus,
+};
+use subtle::ConstantTimeEq;
+
+use crate::port::{Live, PortCounters};
+use crate::problem::Problem;
+use crate::registry::{Entry, Registry};
+use crate::room::Room;
+use crate::session::Ended;
+use crate::{
+    Channel, Message, Open, Opened, Report, Role, SessionAt, SessionId, SfuApp, files, metrics,
+};
+
+/// What the signaling is made from.
+pub struct SignalingConfig {
+    /// Where to listen. Port 0 lets the system choose one.
+    pub bind: SocketAddr,
+    /// The limits of HTTP.
+    pub http: HttpConfig,
+    /// Who publishes has to know it, if there is one.
+    pub publish_token: Option<String>,
+    /// Who watches has to know it, if there is one.
+    pub watch_token: Option<String>,
+    /// How long a port may take to answer.
+    pub answer_max: Duration,
+    /// What `/metrics` tells of the runtime.
+    pub statuses: Box<dyn FnMut() -> Vec<WorkerStatus> + Send>,
+}
+
+impl SignalingConfig {
+    /// For everybody, and with 5 seconds for a port to answer.
+    #[must_use]
+    pub fn new(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            http: HttpConfig::new(),
+            publish_token: None,
+            watch_token: None,
+            answer_max: Duration::from_secs(5),
+            statuses: Box::new(Vec::new),
+        }
+    }
+}
+
+/// Tokens are not for traces.
+impl fmt::Debug for SignalingConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalingConfig")
+            .field("bind", &self.bind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How much there is of what must not pile up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Registered {
+    /// Sessions that are there, or about to be.
+    pub sessions: usize,
+    /// Rooms where somebody publishes.
+    pub rooms: usize,
+    /// Ports that are there.
+    pub ports: usize,
+    /// Requests that wait for a port.
+    pub waiting: usize,
+}
+
+/// The task that speaks HTTP.
+pub struct Signaling<A: SfuApp> {
+    config: SignalingConfig,
+    http: HttpServer,
+    registry: Registry,
+    /// What ports were asked for, by token.
+    waiting: BTreeMap<Token, Waiting>,
+    last_token: u64,
+    scrapes: BTreeMap<Token, Scrape>,
+    ended: [u64; Ended::ALL.len()],
+    buffers: BufferPool,
+    resend: Resend<A>,
+    outbox: Outbox<A>,
+}
+
+/// What a port was asked for.
+#[derive(Debug, Clone, Copy)]
+enum Waiting {
+    /// A session. Somebody waits for its answer.
+    Open(SessionId, Exchange),
+    /// What it has counted, for a scrape of this name.
+    Count(Token),
+    /// To be there.
+    Attend(TaskId),
+}
+
+/// Metrics that are being gathered.
+#[derive(Debug)]
+struct Scrape {
+    exchange: Exchange,
+    /// Ports that have not answered.
+    owed: usize,
+    counted: Vec<(u16, Live, PortCounters)>,
+}
+
+/// An answer, unless it comes later.
+type Answer = Result<Option<Response<Buffer>>, Problem>;
+
+impl<A: SfuApp> Signaling<A> {
+    /// Signaling that is to listen.
+    #[must_use]
+    pub fn new(config: SignalingConfig) -> Self {
+        Self {
+            http: HttpServer::new(config.http),
+            config,
+            registry: Registry::default(),
+            waiting: BTreeMap::new(),
+            last_token: 0,
+            scrapes: BTreeMap::new(),
+            ended: [0; Ended::ALL.len()],
+            buffers: BufferPool::new(),
+            resend: Resend::new(),
+            outbox: Outbox::new(),
+        }
+    }
+
+    /// How much there is of what must not pile up.
+    #[must_use]
+    pub fn registered(&self) -> Registered {
+        let attending = self.registry.ports().count();
+        Registered {
+            sessions: self.registry.len(),
+            rooms: self.registry.rooms().count(),
+            ports: attending,
+            waiting: self.waiting.len() - attending,
+        }
+    }
+
+    /// The part that speaks HTTP.
+    #[must_use]
+    pub const fn http(&self) -> &HttpServer {
+        &self.http
+    }
+
+    /// Answers all that was asked.
+    fn answer_all(&mut self, now: Timestamp) {
+        while let Some((exchange, request)) = self.http.poll_request() {
+            match self.handle_request(now, exchange, &request) {
+                Ok(Some(response)) => {
+                    let _nobody_waits = self.respond(now, exchange, response);
+                }
+                Ok(None) => {}
+                Err(problem) => self.refuse(now, exchange, &problem),
+            }
+        }
+    }
+
+    /// Answers. `Err` if nobody waits for it any more, which mostly matters to nobody.
+    fn respond(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+        mut response: Response<Buffer>,
+    ) -> Result<(), StaleExchange> {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Location, ETag, Accept-Post, Accept-Patch"),
+        );
+        self.http.respond(now, exchange, response, &mut self.outbox)
+    }
+
+    fn refuse(&mut self, now: Timestamp, exchange: Exchange, problem: &Problem) {
+        let mut response = problem.to_response();
+        let headers = response.headers_mut();
+        match problem.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                headers.insert(ACCEPT, HeaderValue::from_static("application/sdp"));
+            }
+            _ => {}
+        }
+        let _nobody_waits = self.respond(now, exchange, response);
+    }
+
+    fn handle_request(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+        request: &Request<Buffer>,
+    ) -> Answer {
+        let path = request.uri().path();
+        let mut parts = path.trim_start_matches('/').splitn(3, '/');
+        let parts = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        match (parts, request.method()) {
+            ((kind @ ("whip" | "whep"), Some(room), None), method) => match *method {
+                Method::POST => self.open(now, exchange, request, kind, room).map(|()| None),
+                ref other => without_body(other, "POST, OPTIONS"),
+            },
+            (("sessions", Some(secret), None), method) => match *method {
+                Method::DELETE => self.close(request, secret).map(Some),
+                Method::PATCH => self.trickle(request, secret).map(Some),
+                ref other => without_body(other, "DELETE, PATCH, OPTIONS"),
+            },
+            (("rooms", room, None), &Method::GET | &Method::HEAD) => self.rooms(room).map(Some),
+            (("metrics", None, None), &Method::GET | &Method::HEAD) => {
+                self.scrape(now, exchange);
+                Ok(None)
+            }
+            (_, method) => {
+                let nothing = || {
+                    Problem::new(
+                        StatusCode::NOT_FOUND,
+                        format!("There is nothing at {path}."),
+                    )
+                };
+                let is_known = matches!(parts, ("rooms", _, None) | ("metrics", None, None));
+                let file = files::get(path);
+                match *method {
+                    Method::GET | Method::HEAD => file.map(Some).ok_or_else(nothing),
+                    ref other if is_known || file.is_some() => {
+                        without_body(other, "GET, HEAD, OPTIONS")
+                    }
+                    _ => Err(nothing()),
+                }
+            }
+        }
+    }
+
+    /// Puts an offer to a port.
+    fn open(
+        &mut self,
+        now: Timestamp,
+        exchange: Exchange,
+        request: &Request<Buffer>,
+        kind: &str,
+        room: &str,
+    ) -> Result<(), Problem> {
+        let token = if kind == "whip" {
+            &self.config.publish_token
+        } else {
+            &self.config.watch_token
+        };
+        authorize(request, token.as_deref())?;
+        let room = Room::new(room).ok_or_else(|| {
+            let detail = format!(
+                "A room's name is 1 to {} letters, digits, `-` and `_`.",
+                Room::BYTES_MAX
+            );
+            Problem::new(StatusCode::NOT_FOUND, detail)
+        })?;
+        expect_type(request, "application/sdp")?;
+        let offer = core::str::from_utf8(request.body());
+        let offer =
+            offer.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The offer is not UTF-8."))?;
+        let (id, entry) = if kind == "whip" {
+            self.registry.publish(&room)?
+        } else {
+            self.registry.watch(&room)?
+        };
+        let (port, role) = (entry.port, entry.role);
+        let offer = offer.to_owned();
+        let message = Message::Open(Box::new(Open { id, role, offer }));
+        let until = now.after(self.config.answer_max);
+        self.ask(port, message, until, Waiting::Open(id, exchange));
+        Ok(())
+    }
+
+    fn ask(&mut self, port: TaskId, message: Message, until: Timestamp, waiting: Waiting) {
+        self.last_token += 1;
+        let token = Token(self.last_token);
+        self.waiting.insert(token, waiting);
+        self.outbox.request(port, token, message, until);
+    }
+
+    fn opened(&mut self, now: Timestamp, id: SessionId, exchange: Exchange, opened: Opened) {
+        let Some(entry) = self.registry.opened(id, opened.ufrag) else {
+            return;
+        };
+        let response = Response::builder()
+            .status(StatusCode::CREATED)
+            .header(CONTENT_TYPE, "application/sdp")
+            .header(LOCATION, format!("/sessions/{}", entry.secret))
+            .header(ETAG, etag(entry))
+            .header(ACCEPT_PATCH, TRICKLE)
+            .body(self.buffers.copy_from(opened.answer.as_bytes()));
+        let heard = response.map(|response| self.respond(now, exchange, response));
+        if !matches!(heard, Ok(Ok(()))) {
+            self.end(id); // Whoever wanted it is gone, and nobody else knows where it is.
+        }
+    }
+
+    /// Ends a session, and those who depend on it.
+    fn end(&mut self, id: SessionId) {
+        for SessionAt { id, port } in self.registry.remove(id) {
+            self.outbox.send_to(port, Message::Close(id), NoRoom::Wait);
+        }
+    }
+
+    fn close(
+        &mut self,
+        request: &Request<Buffer>,
+        secret: &str,
+    ) -> Result<Response<Buffer>, Problem> {
+        let (id, entry) = self.registry.find(secret)?;
+        authorize(request, self.token_of(entry))?;
+        self.end(id);
+        Ok(Response::default())
+    }
+
+    fn token_of(&self, entry: &Entry) -> Option<&str> {
+        match entry.role {
+            Role::Publish => self.config.publish_token.as_deref(),
+            Role::Watch(_) => self.config.watch_token.as_deref(),
+        }
+    }
+
+    /// More candidates of a peer (RFC 9725, 4.3; RFC 8840).
+    fn trickle(
+        &mut self,
+        request: &Request<Buffer>,
+        secret: &str,
+    ) -> Result<Response<Buffer>, Problem> {
+        let (id, entry) = self.registry.find(secret)?;
+        authorize(request, self.token_of(entry))?;
+        expect_type(request, TRICKLE)?;
+        let matches = request.headers().get(IF_MATCH).map(HeaderValue::as_bytes);
+        match matches {
+            None => {
+                return Err(Problem::new(
+                    StatusCode::PRECONDITION_REQUIRED,
+                    "Send If-Match with the ETag of the session.",
+                ));
+            }
+            Some(b"*") => {
+                return Err(Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "ICE cannot be restarted here: open a new session.",
+                ));
+            }
+            Some(tag) if tag != etag(entry).as_bytes() => {
+                return Err(Problem::new(
+                    StatusCode::PRECONDITION_FAILED,
+                    "That is not the ETag of this session.",
+                ));
+            }
+            Some(_) => {}
+        }
+        let text = core::str::from_utf8(request.body());
+        let text =
+            text.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The fragment is not UTF-8."))?;
+        let candidates = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("a="));
+        let candidates = candidates.filter(|attribute| attribute.starts_with("candidate:"));
+        let candidates: Vec<_> = candidates.take(CANDIDATES_MAX).map(str::to_owned).collect();
+        let message = Message::Trickle(id, candidates.into());
+        self.outbox.send_to(entry.port, message, NoRoom::Wait);
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+
+    fn rooms(&self, name: Option<&str>) -> Result<Response<Buffer>, Problem> {
+        let describe = |(room, viewers): (&Room, usize)| json!({ "room": room.as_str(), "publishing": true, "viewers": viewers });
+        let mut rooms = self.registry.rooms();
+        let found = match name {
+            None => rooms.map(describe).collect(),
+            Some(name) => {
+                let room = rooms.find(|(room, _)| room.as_str() == name);
+                let nobody =
+                    || Problem::new(StatusCode::NOT_FOUND, "Nobody publishes there at present.");
+                describe(room.ok_or_else(nobody)?)
+            }
+        };
+        let mut response = Response::new(self.buffers.copy_from(found.to_string().as_bytes()));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+
+    /// Asks all ports what they have counted.
+    fn scrape(&mut self, now: Timestamp, exchange: Exchange) {
+        let ports: Vec<_> = self.registry.ports().collect();
+        self.last_token += 1;
+        let name = Token(self.last_token);
+        let scrape = Scrape {
+            exchange,
+            owed: ports.len(),
+            counted: Vec::new(),
+        };
+        self.scrapes.insert(name, scrape);
+        for port in ports {
+            self.ask(
+                port,
+                Message::Count,
+                now.after(self.config.answer_max),
+                Waiting::Count(name),
+            );
+        }
+        self.finish_scrape(now, name);
+    }
+
+    fn counted(&mut self, now: Timestamp, name: Token, counted: Option<(u16, Live, PortCounters)>) {
+        if let Some(scrape) = self.scrapes.get_mut(&name) {
+            scrape.owed -= 1;
+            scrape.counted.extend(counted);
+        }
+        self.finish_scrape(now, name);
+    }
+
+    fn finish_scrape(&mut self, now: Timestamp, name: Token) {
+        let is_whole = self
+            .scrapes
+            .get(&name)
+            .is_some_and(|scrape| scrape.owed == 0);
+        let Some(mut scrape) = self.scrapes.remove(&name).filter(|_| is_whole) else {
+            return;
+        };
+        scrape.counted.sort_by_key(|(worker, ..)| *worker);
+        let mut page = String::new();
+        stillpoint::metrics::render(&(self.config.statuses)(), &mut page);
+        metrics::write(&mut page, &scrape.counted);
+        metrics::write_ended(&mut page, &self.ended);
+        metrics::write_http(&mut page, &self.http.counters());
+        let mut response = text(StatusCode::OK, &page);
+        let content_type = HeaderValue::from_static(stillpoint::metrics::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        let _nobody_waits = self.respond(now, scrape.exchange, response);
+    }
+
+    fn handle_bus(&mut self, now: Timestamp, event: BusEvent<Channel, Message>) {
+        match self.resend.handle_event(event, &mut self.outbox) {
+            // Ports that are there already did not know whom to tell.
+            Some(BusEvent::Subscribed(_)) => {
+                self.outbox.broadcast(Message::WhoIsThere, NoRoom::Wait)
+            }
+            Some(BusEvent::Message {
+                from: Some(port),
+                message: Message::Here,
+                ..
+            }) => {
+                if self.registry.add_port(port) {
+                    self.ask(port, Message::Attend, Timestamp::MAX, Waiting::Attend(port));
+                }
+            }
+            Some(BusEvent::Message {
+                message: Message::Ended(id, how),
+                ..
+            }) => {
+                self.ended[how as usize] += 1;
+                let depend = self.registry.remove(id).into_iter().skip(1);
+                for SessionAt { id, port } in depend {
+                    self.outbox.send_to(port, Message::Close(id), NoRoom::Wait);
+                }
+            }
+            Some(BusEvent::Reply {
+                from,
+                token,
+                message,
+            }) => match (self.waiting.remove(&token), message) {
+                (Some(Waiting::Open(id, exchange)), Message::Opened(opened)) => {
+                    self.opened(now, id, exchange, *opened)
+                }
+                (Some(Waiting::Open(id, exchange)), Message::Refused(problem)) => {
+                    self.registry.remove(id);
+                    self.refuse(now, exchange, &problem);
+                }
+                (Some(Waiting::Count(name)), Message::Counted(counted)) => {
+                    self.counted(now, name, Some((from.worker(), counted.0, counted.1)));
+                }
+                _ => {}
+            },
+            Some(BusEvent::RequestFailed { token, error, .. }) => match self.waiting.remove(&token)
+            {
+                Some(Waiting::Open(id, exchange)) => {
+                    self.end(id);
+                    let detail = format!("The media port has not answered: {error}.");
+                    self.refuse(
+                        now,
+                        exchange,
+                        &Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+                    );
+                }
+                Some(Waiting::Count(name)) => self.counted(now, name, None),
+                Some(Waiting::Attend(port)) => {
+                    for id in self.registry.remove_port(port) {
+                        self.end(id);
+                    }
+                }
+                None => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn handle_event(&mut self, now: Timestamp, event: NetworkEvent) {
+        match self.http.handle_event(now, event, &mut self.outbox) {
+            Some(NetworkEvent::Listening { local, .. }) => {
+                self.outbox.report(Report::Listening(local))
+            }
+            Some(NetworkEvent::ListenFailed { bind, error, .. }) => {
+                self.outbox.report(Report::BindFailed { bind, error });
+                self.outbox.finish();
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<A: SfuApp> fmt::Debug for Signaling<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signaling")
+            .field("registered", &self.registered())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: SfuApp> Task for Signaling<A> {
+    type App = A;
+
+    fn handle_input(&mut self, now: Timestamp, input: Input<A>) {
+        match input {
+            Input::Started(context) => {
+                self.buffers = context.buffers.clone();
+                self.http
+                    .listen(self.config.bind, context.buffers, &mut self.outbox);
+                self.outbox.subscribe(Channel::Ports);
+            }
+            Input::Network(event) => self.handle_event(now, event),
+            Input::Bus(event) => self.handle_bus(now, event),
+            Input::Timeout => self.http.handle_timeout(now, &mut self.outbox),
+            Input::Shutdown => self.http.shut_down(now, &mut self.outbox),
+            _ => {}
+        }
+        self.answer_all(now);
+        if self.http.is_shut_down() {
+            self.outbox.finish();
+        }
+    }
+
+    fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<A>> {
+        self.outbox.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        self.http.poll_timeout()
+    }
+}
+
+/// The answer to what may be asked (a preflight of CORS), and to what may not be done.
+fn without_body(method: &Method, allowed: &'static str) -> Answer {
+    let is_options = *method == Method::OPTIONS;
+    let mut response = if is_options {
+        Response::default()
+    } else {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("Here are only {allowed}."),
+        )
+        .to_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    if is_options {
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static(allowed),
+        );
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Authorization, Content-Type, If-Match"),
+        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+        headers.insert(ACCEPT_POST, HeaderValue::from_static("application/sdp"));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    Ok(Some(response))
+}
+
+/// Whether a request may be done: its bearer token (RFC 6750) is the one that is asked for.
+fn authorize(request: &Request<Buffer>, token: Option<&str>) -> Result<(), Problem> {
+    let Some(token) = token else { return Ok(()) };
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
+    let given = given.and_then(|given| given.split_first_chunk::<7>());
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
+    if given.is_some_and(|(_, given)| given.ct_eq(token.as_bytes()).into()) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "Send the token: `Authorization: Bearer TOKEN`.",
+    ))
+}
+
+fn expect_type(request: &Request<Buffer>, expected: &str) -> Result<(), Problem> {
+    let given = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|given| given.to_str().ok());
+    let given = given
+        .and_then(|given| given.split(';').next())
+        .unwrap_or_default();
+    if given.trim().eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    let detail = format!("The body is to be {expected}, as Content-Type says.");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+fn etag(entry: &Entry) -> String {
+    format!("\"{}\"", entry.ufrag.as_deref().unwrap_or_default())
+}
+
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+const TRICKLE: &str = "application/trickle-ice-sdpfrag";
+
+/// Candidates that are taken of one request.
+const CANDIDATES_MAX: usize = 32;

@@ -11,6 +11,8 @@ mod bench;
 mod clients;
 #[path = "http/cuts.rs"]
 mod cuts;
+#[path = "http/play.rs"]
+mod play;
 #[path = "http/requests.rs"]
 mod requests;
 #[path = "http/site.rs"]

@@ -140,7 +140,7 @@ impl Bench {
             http: HttpServer::new(config),
             held: VecDeque::new(),
             answered: Vec::new(),
-            long: Buffer::copy_from(&[b'l'; 100_000]),
+            long: Buffer::copy_from(&[b'l'; 5_000]),
         }));
         let shared = Rc::clone(&desk);
         let spawn = move |bind, spawner: Spawner<'_, Web>| {
@@ -263,8 +263,12 @@ impl Bench {
 
     /// The task gives the answer that it has owed for longest.
     pub(crate) fn answer(&mut self, said: &str) {
+        self.answer_with(StatusCode::OK, said);
+    }
+
+    pub(crate) fn answer_with(&mut self, status: StatusCode, said: &str) {
         let task = self.wire.site.expect("it lives");
-        let command = text(StatusCode::OK, said);
+        let command = text(status, said);
         self.input(WorkerInput::Command { task, command });
     }
 

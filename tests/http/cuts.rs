@@ -2,50 +2,9 @@
 //! the same.
 
 use proptest::prelude::*;
-use stillpoint::{Reading, StreamId};
+use stillpoint::http::HttpConfig;
 
-use super::bench::{Bench, Fate};
-
-const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
-
-/// What a client hears whose bytes are cut like this, with these rooms for answers; interim answers
-/// left away, since they depend on what has come already. And whether its connection was ended.
-pub(crate) fn heard(
-    bytes: &[u8],
-    mut cuts: impl Iterator<Item = usize>,
-    mut rooms: impl Iterator<Item = usize>,
-) -> (String, bool) {
-    let mut bench = Bench::new();
-    let first = rooms.next().unwrap_or(1 << 30).max(1);
-    let client = bench.connect_with_room(first);
-    let mut rest = bytes;
-    loop {
-        answer_all(&mut bench, client);
-        let now = bench.client(client);
-        if now.reading == Reading::Flowing && !rest.is_empty() {
-            let cut = cuts.next().unwrap_or(rest.len()).clamp(1, rest.len());
-            let (part, later) = rest.split_at(cut);
-            bench.say(client, part);
-            rest = later;
-        } else if now.room == 0 {
-            bench.make_room(client, rooms.next().unwrap_or(1 << 30).max(1));
-        } else {
-            break;
-        }
-    }
-    let client = bench.client(client);
-    assert_eq!(client.fate, Fate::Open);
-    let heard = String::from_utf8_lossy(&client.heard).replace(CONTINUE, "");
-    (heard, client.ends > 0)
-}
-
-/// Answers what waits for one, if there is room for it: else time would go on for ever.
-fn answer_all(bench: &mut Bench, client: StreamId) {
-    while bench.exchanges() > 0 {
-        bench.answer("as late as this");
-        assert!(bench.client(client).fate == Fate::Open);
-    }
-}
+use super::play::heard;
 
 /// Requests, half requests, and bytes that are none.
 fn anything() -> impl Strategy<Value = Vec<u8>> {
@@ -81,8 +40,8 @@ proptest! {
         rooms in prop::collection::vec(1..5_000usize, 1..20),
     ) {
         let bytes = [&bytes[..], b"\r\n\r\n"].concat();
-        let whole = heard(&bytes, core::iter::empty(), core::iter::empty());
-        let cut = heard(&bytes, cuts.into_iter().cycle(), rooms.into_iter().cycle());
+        let whole = heard(HttpConfig::new(), &bytes, core::iter::empty(), core::iter::empty());
+        let cut = heard(HttpConfig::new(), &bytes, cuts.into_iter().cycle(), rooms.into_iter().cycle());
         prop_assert_eq!(whole, cut);
     }
 }

@@ -94,10 +94,9 @@ impl Task for Site {
 fn page(request: &Request<Buffer>, long: &Buffer) -> Response<Buffer> {
     let path = request.uri().path();
     if let Some(status) = path.strip_prefix("/status/") {
-        let status = status
-            .parse()
-            .ok()
-            .and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.parse().ok();
+        let status = status.and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.filter(|status| !status.is_informational());
         return text(status.unwrap_or(StatusCode::NOT_FOUND), "as you wish\n");
     }
     let mut response = match path {

@@ -135,8 +135,6 @@ pub enum Message {
     Opened(Box<Opened>),
     /// The answer: it cannot be.
     Refused(Problem),
-    /// To a port: more candidates of a peer, each as an SDP attribute without `a=`.
-    Trickle(SessionId, Arc<[String]>),
     /// To a port: end a session.
     Close(SessionId),
     /// From a port: a session has ended.

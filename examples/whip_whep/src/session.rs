@@ -16,6 +16,7 @@ use stillpoint::{
 };
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
+use str0m::ice::StunMessage;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
@@ -93,6 +94,8 @@ pub struct Session<A: SfuApp> {
     due: Timestamp,
     /// The address of ours that the peer has written to.
     local: Option<IpAddr>,
+    /// Where the peer is, and which address of ours it wants to write to.
+    path: Option<(SocketAddr, Option<IpAddr>)>,
     /// Who has just written, if it is the peer.
     written_by: Option<SocketAddr>,
     audio: Option<Mid>,
@@ -137,6 +140,7 @@ impl<A: SfuApp> Session<A> {
             heard_at: now,
             due: Timestamp::MAX,
             local: None,
+            path: None,
             written_by: None,
             audio: None,
             video: None,
@@ -223,6 +227,9 @@ impl<A: SfuApp> Session<A> {
             self.heard_at = now;
             self.local = run.local;
             self.written_by = Some(run.peer);
+            if self.path != Some((run.peer, run.local)) && is_nomination(datagram) {
+                self.path = Some((run.peer, run.local));
+            }
             let taken = self.rtc.handle_input(input);
             self.go_on(now, taken);
         }
@@ -246,28 +253,44 @@ impl<A: SfuApp> Session<A> {
         }
     }
 
-    /// Takes all that str0m has to give.
+    /// Takes all that str0m has to give. What it wants to be asked again at once belongs to it.
     fn drain(&mut self, now: Timestamp) {
-        while self.state != State::Over {
-            match self.rtc.poll_output() {
-                Ok(str0m::Output::Transmit(transmit)) => self.transmit(&transmit),
-                Ok(str0m::Output::Event(event)) => self.handle_event(now, event),
-                Ok(str0m::Output::Timeout(at)) => {
-                    self.due = self.shared.epoch.timestamp(at).max(now.after(TICK_MIN));
-                    if !self.rtc.is_alive() {
-                        self.over(Ended::ClosedByPeer);
+        for _ in 0..ROUNDS_MAX {
+            while self.state != State::Over {
+                match self.rtc.poll_output() {
+                    Ok(str0m::Output::Transmit(transmit)) => self.transmit(&transmit),
+                    Ok(str0m::Output::Event(event)) => self.handle_event(now, event),
+                    Ok(str0m::Output::Timeout(at)) => {
+                        self.due = self.shared.epoch.timestamp(at);
+                        break;
                     }
-                    return;
+                    Err(_) => self.over(Ended::Failed),
                 }
-                Err(_) => self.over(Ended::Failed),
+            }
+            if !self.rtc.is_alive() {
+                self.over(Ended::ClosedByPeer);
+            }
+            if self.state == State::Over || self.due > now {
+                return;
+            }
+            let at = self.shared.epoch.instant(now);
+            if self.rtc.handle_input(str0m::Input::Timeout(at)).is_err() {
+                return self.over(Ended::Failed);
             }
         }
+        self.due = now.after(TICK_MIN);
     }
 
+    /// Sends to where the peer was last nominated to be (RFC 8445, 7.3.1.5): str0m would stay with the
+    /// old place of a peer that roams for another 15 seconds. Answers to STUN go back where they belong.
     fn transmit(&mut self, transmit: &str0m::net::Transmit) {
         let payload = self.buffers.copy_from(&transmit.contents);
-        let mut out = Transmit::new(self.shared.socket, transmit.destination, payload);
-        out.source = self.local;
+        let is_stun = payload.first().is_some_and(|&first| first < 4); // RFC 7983
+        let path = self.path.filter(|_| !is_stun);
+        let (peer, local) =
+            path.unwrap_or((transmit.destination, self.path.and_then(|path| path.1)));
+        let mut out = Transmit::new(self.shared.socket, peer, payload);
+        out.source = local;
         self.outbox.transmit(out);
         self.shared.counters.datagrams_out.add(1);
     }
@@ -434,15 +457,6 @@ impl<A: SfuApp> Session<A> {
                 self.request_key_frame(now, rid);
                 self.drain(now);
             }
-            (Message::Trickle(_, candidates), _) => {
-                for candidate in candidates
-                    .iter()
-                    .filter_map(|text| Candidate::from_sdp_string(text).ok())
-                {
-                    self.rtc.add_remote_candidate(candidate);
-                }
-                self.drain(now);
-            }
             (Message::Gone(_), Role::Watch(_)) => self.end(Ended::PublisherGone),
             (Message::Close(_), _) => self.end(Ended::Closed),
             _ => {}
@@ -532,6 +546,11 @@ impl<A: SfuApp> Task for Session<A> {
     }
 }
 
+/// Whether a datagram says that its path is the one to use.
+fn is_nomination(datagram: &[u8]) -> bool {
+    StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
+}
+
 /// What a layer takes.
 #[derive(Debug)]
 struct Meter {
@@ -571,7 +590,10 @@ pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
-/// How soon after an input str0m is asked again at the soonest.
-const TICK_MIN: Duration = Duration::from_micros(200);
+/// How often str0m is asked again at once. In truth it is a few times.
+const ROUNDS_MAX: usize = 64;
+
+/// How soon after that it is asked again.
+const TICK_MIN: Duration = Duration::from_millis(1);
 
 const METER_SPAN: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use serde_json::json;
 use stillpoint::http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
-    AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use stillpoint::http::{
     Exchange, HeaderName, HeaderValue, HttpConfig, HttpServer, Method, Request, Response,
@@ -170,7 +170,7 @@ impl<A: SfuApp> Signaling<A> {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("Location, ETag, Accept-Post, Accept-Patch"),
+            HeaderValue::from_static("Location, ETag, Accept-Post"),
         );
         self.http.respond(now, exchange, response, &mut self.outbox)
     }
@@ -209,8 +209,7 @@ impl<A: SfuApp> Signaling<A> {
             },
             (("sessions", Some(secret), None), method) => match *method {
                 Method::DELETE => self.close(request, secret).map(Some),
-                Method::PATCH => self.trickle(request, secret).map(Some),
-                ref other => without_body(other, "DELETE, PATCH, OPTIONS"),
+                ref other => without_body(other, "DELETE, OPTIONS"),
             },
             (("rooms", room, None), &Method::GET | &Method::HEAD) => self.rooms(room).map(Some),
             (("metrics", None, None), &Method::GET | &Method::HEAD) => Ok(Some(self.metrics())),
@@ -289,7 +288,6 @@ impl<A: SfuApp> Signaling<A> {
             .header(CONTENT_TYPE, "application/sdp")
             .header(LOCATION, format!("/sessions/{}", entry.secret))
             .header(ETAG, etag(entry))
-            .header(ACCEPT_PATCH, TRICKLE)
             .body(self.buffers.copy_from(opened.answer.as_bytes()));
         let heard = response.map(|response| self.respond(now, exchange, response));
         if !matches!(heard, Ok(Ok(()))) {
@@ -320,52 +318,6 @@ impl<A: SfuApp> Signaling<A> {
             Role::Publish => self.config.publish_token.as_deref(),
             Role::Watch(_) => self.config.watch_token.as_deref(),
         }
-    }
-
-    /// More candidates of a peer (RFC 9725, 4.3; RFC 8840).
-    fn trickle(
-        &mut self,
-        request: &Request<Buffer>,
-        secret: &str,
-    ) -> Result<Response<Buffer>, Problem> {
-        let (id, entry) = self.registry.find(secret)?;
-        authorize(request, self.token_of(entry))?;
-        expect_type(request, TRICKLE)?;
-        let matches = request.headers().get(IF_MATCH).map(HeaderValue::as_bytes);
-        match matches {
-            None => {
-                return Err(Problem::new(
-                    StatusCode::PRECONDITION_REQUIRED,
-                    "Send If-Match with the ETag of the session.",
-                ));
-            }
-            Some(b"*") => {
-                return Err(Problem::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "ICE cannot be restarted here: open a new session.",
-                ));
-            }
-            Some(tag) if tag != etag(entry).as_bytes() => {
-                return Err(Problem::new(
-                    StatusCode::PRECONDITION_FAILED,
-                    "That is not the ETag of this session.",
-                ));
-            }
-            Some(_) => {}
-        }
-        let text = core::str::from_utf8(request.body());
-        let text =
-            text.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The fragment is not UTF-8."))?;
-        let candidates = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("a="));
-        let candidates = candidates.filter(|attribute| attribute.starts_with("candidate:"));
-        let candidates: Vec<_> = candidates.take(CANDIDATES_MAX).map(str::to_owned).collect();
-        let message = Message::Trickle(id, candidates.into());
-        self.outbox.send_to(entry.port, message, NoRoom::Wait);
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
     }
 
     fn rooms(&self, name: Option<&str>) -> Result<Response<Buffer>, Problem> {
@@ -524,7 +476,7 @@ fn without_body(method: &Method, allowed: &'static str) -> Answer {
         );
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type, If-Match"),
+            HeaderValue::from_static("Authorization, Content-Type"),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
         headers.insert(ACCEPT_POST, HeaderValue::from_static("application/sdp"));
@@ -571,8 +523,3 @@ fn etag(entry: &Entry) -> String {
 }
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-const TRICKLE: &str = "application/trickle-ice-sdpfrag";
-
-/// Candidates that are taken of one request.
-const CANDIDATES_MAX: usize = 32;

@@ -202,8 +202,7 @@ impl<A: SfuApp> Switch<A> {
 
     /// Hands a message to the session that it names.
     pub(crate) fn tell(&mut self, now: Timestamp, message: Message, outbox: &mut Outbox<A>) {
-        let (Message::Close(id) | Message::Trickle(id, _) | Message::KeyFrame(id, _)) = message
-        else {
+        let (Message::Close(id) | Message::KeyFrame(id, _)) = message else {
             return;
         };
         match self.by_id.get(&id) {

@@ -16,7 +16,6 @@ mod files;
 mod layers;
 mod media;
 mod port;
-mod problem;
 mod registry;
 mod room;
 mod session;
@@ -27,11 +26,11 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use stillpoint::http::StatusCode;
 use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 
 pub use media::Frame;
 pub use port::{Live, MediaConfig, MediaPort};
-pub use problem::Problem;
 pub use room::Room;
 pub use session::{Ended, Session};
 pub use signaling::{Registered, Signaling, SignalingConfig};
@@ -145,6 +144,22 @@ pub enum Message {
     Gone(SessionId),
     /// To the port of a publisher: a viewer needs a key frame of this layer.
     KeyFrame(SessionId, Option<Rid>),
+}
+
+/// What is wrong with a request, and what to do about it (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind of problem.
+    pub status: StatusCode,
+    /// What is wrong here, for people.
+    pub detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, detail }
+    }
 }
 
 /// What a session is to be.

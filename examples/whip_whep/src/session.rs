@@ -24,8 +24,7 @@ use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
 use crate::port::Counters;
-use crate::problem::Problem;
-use crate::{Channel, Message, Open, Opened, Role, SessionAt, SessionId, SfuApp};
+use crate::{Channel, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp};
 
 /// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,8 +102,8 @@ pub struct Session<A: SfuApp> {
     /// Of a viewer.
     layers: Layers,
     desired: u64,
-    /// Of a publisher: what its layers take, and when key frames of them were asked for.
-    meters: Vec<Meter>,
+    /// Of a publisher: the layers that a key frame was asked for lately, and when.
+    asked_for: Vec<(Option<Rid>, Timestamp)>,
     buffers: BufferPool,
     outbox: Outbox<A>,
 }
@@ -146,7 +145,7 @@ impl<A: SfuApp> Session<A> {
             video: None,
             layers: Layers::new(FIRST_BANDWIDTH),
             desired: 0,
-            meters: Vec::new(),
+            asked_for: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
             shared,
@@ -354,13 +353,8 @@ impl<A: SfuApp> Session<A> {
         if kind == Kind::Broken {
             self.request_key_frame(now, data.rid);
         }
-        let meter = self.meter(now, data.rid);
-        if is_video {
-            meter.add(now, data.data.len());
-        }
         let frame = Frame {
             kind,
-            bitrate: meter.bitrate,
             params: data.params,
             rid: data.rid,
             time: data.time,
@@ -374,23 +368,14 @@ impl<A: SfuApp> Session<A> {
             .publish(Channel::Media(self.id), message, NoRoom::Drop);
     }
 
-    fn meter(&mut self, now: Timestamp, rid: Option<Rid>) -> &mut Meter {
-        let place = self.meters.iter().position(|meter| meter.rid == rid);
-        let place = place.unwrap_or_else(|| {
-            self.meters.push(Meter::new(now, rid));
-            self.meters.len() - 1
-        });
-        &mut self.meters[place]
-    }
-
     /// Has a publisher send a key frame, unless it was asked a moment ago.
     fn request_key_frame(&mut self, now: Timestamp, rid: Option<Rid>) {
         let Some(mid) = self.video else { return };
-        let meter = self.meter(now, rid);
-        if meter.asked_at.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+        self.asked_for.retain(|(_, at)| now.since(*at) < ASK_AGAIN);
+        if self.asked_for.iter().any(|(of, _)| *of == rid) {
             return;
         }
-        meter.asked_at = Some(now);
+        self.asked_for.push((rid, now));
         // There may be no such layer, or nothing of it yet: a viewer asks again.
         let asked = self.rtc.writer(mid).is_some_and(|mut writer| {
             writer
@@ -551,39 +536,6 @@ fn is_nomination(datagram: &[u8]) -> bool {
     StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
 }
 
-/// What a layer takes.
-#[derive(Debug)]
-struct Meter {
-    rid: Option<Rid>,
-    since: Timestamp,
-    bytes: u64,
-    /// Over the last second, in bits per second.
-    bitrate: u64,
-    asked_at: Option<Timestamp>,
-}
-
-impl Meter {
-    const fn new(since: Timestamp, rid: Option<Rid>) -> Self {
-        Self {
-            rid,
-            since,
-            bytes: 0,
-            bitrate: 0,
-            asked_at: None,
-        }
-    }
-
-    fn add(&mut self, now: Timestamp, bytes: usize) {
-        self.bytes += bytes as u64;
-        let passed = now.since(self.since);
-        if passed >= METER_SPAN {
-            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-            self.bitrate = self.bytes * 8_000 / millis;
-            (self.since, self.bytes) = (now, 0);
-        }
-    }
-}
-
 /// What a viewer's network is taken to carry until it is known, in bits per second.
 pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
 
@@ -595,5 +547,3 @@ const ROUNDS_MAX: usize = 64;
 
 /// How soon after that it is asked again.
 const TICK_MIN: Duration = Duration::from_millis(1);
-
-const METER_SPAN: Duration = Duration::from_secs(1);

@@ -17,9 +17,8 @@ use str0m::IceCreds;
 use str0m::ice::StunMessage;
 
 use crate::port::Live;
-use crate::problem::Problem;
 use crate::session::{Asked, Ended, Session, Shared};
-use crate::{Channel, Message, Open, Role, SessionId, SfuApp};
+use crate::{Channel, Message, Open, Problem, Role, SessionId, SfuApp};
 
 /// The sessions of one port.
 #[derive(Debug)]

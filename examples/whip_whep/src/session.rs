@@ -160,17 +160,20 @@ impl<A: SfuApp> Session<A> {
     }
 
     fn open(&mut self, now: Timestamp) {
-        let answer = match self.accept(now) {
-            Ok(answer) => Message::Opened(Box::new(Opened {
-                answer,
-                ufrag: self.ufrag.clone(),
-            })),
-            Err(problem) => {
-                self.finish();
-                Message::Refused(problem)
+        let request = self.asked.request;
+        match self.accept(now) {
+            Ok(answer) => {
+                self.shared.counters.borrow_mut().sessions_opened += 1;
+                let ufrag = self.ufrag.clone();
+                let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
+                self.outbox.answer(request, opened);
             }
-        };
-        self.outbox.answer(self.asked.request, answer);
+            Err(problem) => {
+                self.shared.counters.borrow_mut().sessions_refused += 1;
+                self.outbox.answer(request, Message::Refused(problem));
+                self.finish();
+            }
+        }
     }
 
     /// The answer to the peer's offer.
@@ -178,10 +181,11 @@ impl<A: SfuApp> Session<A> {
         let unprocessable = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let offer = core::mem::take(&mut self.offer);
         let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                format!("The offer is no SDP that can be read: {error}"),
-            )
+            // Its first line names a place in memory.
+            let error = error.to_string();
+            let expected: Vec<_> = error.lines().skip(1).collect();
+            let detail = format!("The offer is no SDP. {}.", expected.join(". "));
+            Problem::new(StatusCode::BAD_REQUEST, detail)
         })?;
         for &address in &self.shared.candidates {
             if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {

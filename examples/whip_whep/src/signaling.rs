@@ -436,11 +436,10 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn finish_scrape(&mut self, now: Timestamp, name: Token) {
-        let is_whole = self
-            .scrapes
-            .get(&name)
-            .is_some_and(|scrape| scrape.owed == 0);
-        let Some(mut scrape) = self.scrapes.remove(&name).filter(|_| is_whole) else {
+        if self.scrapes.get(&name).is_none_or(|scrape| scrape.owed > 0) {
+            return;
+        }
+        let Some(mut scrape) = self.scrapes.remove(&name) else {
             return;
         };
         scrape.counted.sort_by_key(|(worker, ..)| *worker);

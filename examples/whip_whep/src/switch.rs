@@ -125,7 +125,6 @@ impl<A: SfuApp> Switch<A> {
             task = sessions.insert(now, session, outputs).ok()
         });
         let Some(task) = task else { return }; // As many as that are never there.
-        self.shared.counters.borrow_mut().sessions_opened += 1;
         self.by_id.insert(record.id, task);
         self.by_ufrag.insert(record.ufrag.clone(), task);
         if let Role::Watch(publisher) = record.role {

@@ -154,10 +154,12 @@ impl Peer {
     /// How it stands, for people who read failures.
     pub fn describe(&self) -> String {
         let camera = self.camera.as_ref().map(|camera| (camera.pictures, camera.keys, camera.asked));
+        let refusal = self.answers.last().filter(|answer| answer.status >= 400);
         format!(
-            "{:?} since {:?}, has filmed {camera:?}, sees {:?}, hears {} of {}, complains {:?}",
+            "{:?} since {:?} ({}), has filmed {camera:?}, sees {:?}, hears {} of {}, complains {:?}",
             self.stage,
             self.joined_at,
+            refusal.map(Answer::text).unwrap_or_default(),
             self.video,
             self.audio.shown,
             self.audio.shown + self.audio.missing,

@@ -4,7 +4,7 @@ use stillpoint::Buffer;
 use stillpoint::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use stillpoint::http::{HeaderValue, Response};
 
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 9] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -29,6 +29,26 @@ const FILES: [(&str, &str, &str); 5] = [
         "/client.js",
         "text/javascript; charset=utf-8",
         include_str!("../pages/client.js"),
+    ),
+    (
+        "/index.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../pages/index.js"),
+    ),
+    (
+        "/publish.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../pages/publish.js"),
+    ),
+    (
+        "/watch.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../pages/watch.js"),
+    ),
+    (
+        "/icon.svg",
+        "image/svg+xml",
+        include_str!("../pages/icon.svg"),
     ),
 ];
 

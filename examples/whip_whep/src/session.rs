@@ -18,7 +18,7 @@ use stillpoint::{
 };
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
-use str0m::media::{KeyframeRequestKind, MediaAdded, MediaData, MediaKind, Mid, Rid};
+use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 
@@ -195,6 +195,8 @@ impl<A: SfuApp> Session<A> {
         let answer = self.rtc.sdp_api().accept_offer(offer);
         let answer = answer
             .map_err(|error| unprocessable(format!("The offer cannot be accepted: {error}")))?;
+        let answer = answer.to_sdp_string();
+        self.find_media(&answer);
         self.drain(now);
         if self.audio.is_none() && self.video.is_none() {
             return Err(unprocessable(match self.role {
@@ -202,7 +204,7 @@ impl<A: SfuApp> Session<A> {
                 Role::Watch(_) => "The offer receives neither audio nor video.",
             }.to_owned()));
         }
-        Ok(answer.to_sdp_string())
+        Ok(answer)
     }
 
     fn receive(&mut self, now: Timestamp, run: &DatagramRun) {
@@ -279,7 +281,6 @@ impl<A: SfuApp> Session<A> {
                     self.ask_for_key_frame(publisher, None);
                 }
             }
-            Event::MediaAdded(added) => self.media_added(&added),
             Event::MediaData(data) => self.publish(now, data),
             Event::KeyframeRequest(_) => {
                 if let Role::Watch(publisher) = self.role {
@@ -295,18 +296,24 @@ impl<A: SfuApp> Session<A> {
         }
     }
 
-    fn media_added(&mut self, added: &MediaAdded) {
-        let direction = added.direction;
-        let fits = match self.role {
-            Role::Publish => direction.is_receiving(),
-            Role::Watch(_) => direction.is_sending(),
-        };
-        let place = match added.kind {
-            MediaKind::Audio => &mut self.audio,
-            MediaKind::Video => &mut self.video,
-        };
-        if fits && place.is_none() {
-            *place = Some(added.mid);
+    /// Looks for the audio and the video of this session among all that was answered. (The event that
+    /// tells of media comes only when they can flow.)
+    fn find_media(&mut self, answer: &str) {
+        let mids = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=mid:"));
+        for media in mids.filter_map(|mid| self.rtc.media(Mid::from(mid.trim()))) {
+            let fits = match self.role {
+                Role::Publish => media.direction().is_receiving(),
+                Role::Watch(_) => media.direction().is_sending(),
+            };
+            let place = match media.kind() {
+                MediaKind::Audio => &mut self.audio,
+                MediaKind::Video => &mut self.video,
+            };
+            if fits && place.is_none() && !media.remote_pts().is_empty() {
+                *place = Some(media.mid());
+            }
         }
     }
 

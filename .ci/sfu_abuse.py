@@ -1,0 +1,179 @@
+"""Stories of those who send what nobody should, and of viewers who go on playing meanwhile."""
+
+import asyncio
+import contextlib
+import random
+import socket
+import struct
+import time
+
+from sfu_peers import PATIENCE, Peer
+
+# The longest that a picture may stand still meanwhile: both peers and the noise share two cores with the server.
+GAP_MAX_SECONDS = 2.0
+
+
+@contextlib.asynccontextmanager
+async def somebody_plays(server, room="quiet"):
+    """A publisher and a viewer, who are to notice nothing."""
+    publisher, viewer = Peer(server), Peer(server)
+    assert (await publisher.publish(room)).status == 201
+    await publisher.connected()
+    assert (await viewer.watch(room)).status == 201
+    await viewer.played()
+    viewer.gap_max = 0.0
+    yield viewer
+    await viewer.played()
+    assert viewer.gap_max < GAP_MAX_SECONDS, f"the picture stood still for {viewer.gap_max:.2f} s: {viewer!r}"
+    await viewer.end()
+    await publisher.end()
+
+
+async def bad_requests(place):
+    """Each gets the answer that is due, and leaves nothing behind."""
+    server = await place.start_server("requests")
+    good = Peer(server)
+    good.pc.addTransceiver("audio", direction="sendonly")
+    await good.pc.setLocalDescription(await good.pc.createOffer())
+    offer = good.pc.localDescription.sdp.encode()
+    await good.close()
+    before, files = await server.live(), server.files()
+    cut = offer[: len(offer) // 2]
+    cases = [
+        (400, "POST", "/whip/a", b"garbage", {}),
+        (400, "POST", "/whip/a", b"\xff\xfe\xfd" * 100, {}),
+        (400, "POST", "/whip/a", b"v=0\r\n" + b"a=x\r\n" * 1000, {}),
+        (400, "POST", "/whip/a", offer.replace(b"a=fingerprint", b"a=fingertip"), {}),
+        (400, "POST", "/whip/a", offer.replace(b"a=ice-ufrag", b"a=ice-frag"), {}),
+        (413, "POST", "/whip/a", b"v=0\r\n" + b"a=x\r\n" * 200_000, {}),
+        (415, "POST", "/whip/a", offer, {"Content_Type": "application/json"}),
+        (415, "POST", "/whip/a", offer, {"Content_Type": None}),
+        (404, "POST", "/whip/" + "a" * 65, offer, {}),
+        (404, "POST", "/whip/a%2Fb", offer, {}),
+        (404, "POST", "/whip/", offer, {}),
+        (404, "POST", "/whep/nobody", offer, {}),
+        (404, "POST", "/nowhere", offer, {}),
+        (404, "DELETE", "/sessions/0123456789abcdef0123456789abcdef", b"", {}),
+        (404, "PATCH", "/sessions/0123456789abcdef0123456789abcdef", b"", {"Content_Type": "application/trickle-ice-sdpfrag"}),
+        (404, "GET", "/../Cargo.toml", b"", {}),
+        (404, "GET", "/rooms/nobody", b"", {}),
+        (405, "GET", "/whip/a", b"", {}),
+        (405, "PUT", "/whip/a", offer, {}),
+        (405, "DELETE", "/rooms", b"", {}),
+        (405, "POST", "/publish", b"x", {}),
+        (431, "GET", "/", b"", {"X": "y" * 100_000}),
+    ]
+    for status, method, path, body, headers in cases:
+        answer = await server.ask(method, path, body, **headers)
+        told = f"{method} {path[:40]} {headers} {body[:20]}: {answer}"
+        assert answer.status == status, f"{status} is due for {told}"
+        if answer.status not in (413, 431):
+            assert "problem+json" in answer.headers["content-type"] and answer.body, told
+        if answer.status == 405:
+            assert answer.headers["allow"], told
+    # Cut off in the middle, an offer is refused, or taken for what is left of it; never more.
+    answer = await server.ask("POST", "/whip/cut", cut)
+    assert answer.status in (201, 400), answer
+    if answer.status == 201:
+        await server.ask("DELETE", answer.headers["location"])
+    answer = await server.ask("OPTIONS", "/whip/a", Origin="http://elsewhere", Access_Control_Request_Method="POST")
+    assert answer.status in (200, 204) and "POST" in answer.headers["access-control-allow-methods"], answer
+    for raw in (b"\x16\x03\x01\x02\x00\x01" * 20, b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 5 + b"NONSENSE\r\n\r\n"):
+        answer = await server.raw(raw)
+        assert answer.status in (0, 400, 505), f"{raw[:20]}: {answer}"
+    # Before its publisher has answered, and afterwards: nothing is left of any.
+    answer = await server.ask("GET", "/rooms")
+    assert (answer.status, answer.body) == (200, b"[]"), answer
+    assert await server.live() == before, await server.live()
+    assert server.files() <= files, f"{server.files()} files are open, and {files} were"
+    refused, = await server.total("sfu_sessions_refused_total")
+    return f"{len(cases) + 5} answers, {refused:.0f} offers refused by media ports"
+
+
+def stun(chance):
+    """A binding request of somebody unknown, with an integrity that is made up."""
+    name = f"{chance.randbytes(4).hex()}:{chance.randbytes(4).hex()}".encode()
+    attributes = struct.pack(">HH", 0x0006, len(name)) + name + b"\0" * (-len(name) % 4)
+    attributes += struct.pack(">HH", 0x0008, 20) + chance.randbytes(20)
+    return struct.pack(">HHI", 1, len(attributes), 0x2112A442) + chance.randbytes(12) + attributes
+
+
+def rtp(chance):
+    return struct.pack(">BBHII", 0x80, 96, chance.randrange(1 << 16), chance.randrange(1 << 32), 7) + chance.randbytes(400)
+
+
+def dtls(chance):
+    return b"\x16\xfe\xfd" + chance.randbytes(100)
+
+
+def noise(chance):
+    return chance.randbytes(chance.randrange(1, 1400))
+
+
+COUNTED = ["sfu_unknown_users_total", "sfu_strangers_total", "sfu_malformed_total", "sfu_not_the_peers_total"]
+
+
+async def noise_at_the_media_ports(place):
+    """STUN of unknown users, RTP and DTLS of strangers, and noise: all of it is counted, and a viewer plays on."""
+    server = await place.start_server("noise")
+    chance = random.Random(8)
+    async with somebody_plays(server) as viewer:
+        before = await server.total(*COUNTED, "stillpoint_datagrams_dropped_total")
+        sent, frames = 0, viewer.frames
+        with contextlib.ExitStack() as opened:
+            sockets = [opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(20)]
+            for turn in range(200):
+                for make in (stun, rtp, dtls, noise):
+                    for media in server.media:
+                        for _ in range(5):
+                            sockets[chance.randrange(20)].sendto(make(chance), media)
+                            sent += 1
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.5)
+        after = await server.total(*COUNTED, "stillpoint_datagrams_dropped_total")
+        counted = {name: int(b - a) for name, a, b in zip([*COUNTED, "dropped"], before, after)}
+        assert sum(counted.values()) == sent, f"{sent} were sent, and {counted} counted"
+        assert counted["sfu_unknown_users_total"] > sent // 5, counted
+        frames = viewer.frames - frames
+        assert frames > 10, f"{frames} frames meanwhile"
+    live = await server.live()
+    return f"{sent} datagrams: {counted}; {frames} frames meanwhile, {viewer.gap_max:.2f} s at most between two; {live}"
+
+
+async def slow_and_half_open_connections(place):
+    """A thousand connections that say nothing, fifty that never get to the point; who has something to say is heard."""
+    server = await place.start_server("slow")
+    async with somebody_plays(server) as viewer:
+        files, frames, opened = server.files(), viewer.frames, []
+        try:
+            for _ in range(1000):
+                opened.append(await asyncio.open_connection(*server.address))
+            slow = [await asyncio.open_connection(*server.address) for _ in range(50)]
+            opened += slow
+            slowest, refused = 0.0, 0
+            for letter in "GET / HTTP/1.1\r\nX-Slow: 1":
+                for _, writer in slow:
+                    with contextlib.suppress(ConnectionError):
+                        writer.write(letter.encode())
+                began = time.monotonic()
+                try:
+                    answer = await server.ask("GET", "/rooms")
+                    refused += answer.status != 200
+                except ConnectionError:
+                    refused += 1
+                slowest = max(slowest, time.monotonic() - began)
+                await asyncio.sleep(0.1)
+            held = server.files() - files
+        finally:
+            for _, writer in opened:
+                writer.close()
+        assert refused == 0, f"{refused} of {len('GET / HTTP/1.1') + 11} requests were not answered"
+        assert slowest < 1.0, f"an answer took {slowest:.2f} s"
+        end = time.monotonic() + PATIENCE
+        while server.files() > files:
+            assert time.monotonic() < end, f"{server.files()} files are open, and {files} were"
+            await asyncio.sleep(0.1)
+        frames = viewer.frames - frames
+        assert frames > 10, f"{frames} frames meanwhile"
+    return (f"{held} held, answers within {slowest * 1000:.0f} ms meanwhile, {frames} frames,"
+            f" {viewer.gap_max:.2f} s at most between two")

@@ -1,0 +1,196 @@
+"""Stories of people who use the pages in a browser."""
+
+import asyncio
+import io
+
+import av
+
+
+def pixels(png):
+    """The pixels of a PNG, as bytes of red, green and blue."""
+    with av.open(io.BytesIO(png), format="png_pipe") as opened:
+        frame = next(opened.decode(video=0)).reformat(format="rgb24")
+    plane, width = frame.planes[0], frame.width * 3
+    raw = bytes(plane)
+    return b"".join(raw[row * plane.line_size :][:width] for row in range(frame.height))
+
+
+def changed(before, after):
+    """The share of pixels that differ clearly."""
+    assert len(before) == len(after), "the pictures have the same size"
+    greens = zip(before[1::3], after[1::3])
+    return sum(abs(a - b) > 40 for a, b in greens) / (len(before) // 3)
+
+
+async def heard_and_seen(tab, seconds=2.0):
+    """What a viewer's page has decoded in some seconds, and what was lost or made up in them."""
+    before = await tab.run("window.whip.stats")
+    await asyncio.sleep(seconds)
+    after = await tab.until(f"window.whip.stats.video?.framesDecoded >= {before['video']['framesDecoded'] + 10}"
+                            " && window.whip.stats")
+    video, audio = ({key: after[kind][key] - before[kind].get(key, 0) for key, value in after[kind].items()
+                     if isinstance(value, (int, float))} for kind in ("video", "audio"))
+    assert audio["totalSamplesReceived"] > 20_000 and audio["packetsReceived"] > 20, f"no sound: {after['audio']}"
+    made_up = audio["concealedSamples"] / audio["totalSamplesReceived"]
+    assert made_up < 0.5, f"{made_up:.0%} of the sound is made up: {after['audio']}"
+    return video, audio, made_up
+
+
+async def no_complaints(*tabs):
+    for tab in tabs:
+        assert not tab.complaints, f"the page complains: {tab.complaints}"
+
+
+async def published_and_watched(place):
+    """Somebody opens the first page, names a room, and goes live; two others watch, in all three by hand."""
+    browser, server = place.browser, place.server
+    publisher = await browser.open(server.url)
+    await publisher.until("document.getElementById('rooms-note').textContent.startsWith('Nobody')")
+    await publisher.picture(place.picture("first-page"))
+    publisher.loaded.clear()
+    await publisher.type("#room", "garden")
+    await publisher.click("button[formaction='/publish']")
+    await asyncio.wait_for(publisher.loaded.wait(), 20)
+    await publisher.state("idle")
+    await publisher.click("#go")
+    assert await publisher.state("live", "refused") == "live", await publisher.says()
+    link = await publisher.run("document.getElementById('link').value")
+    viewers = [await browser.open(link), await browser.open(link, width=390, height=844, scale=2, dark=True)]
+    seen = []
+    for number, viewer in enumerate(viewers):
+        await viewer.state("playing")
+        await viewer.click("#sound")
+        await viewer.until("window.whip.stats.audio?.totalAudioEnergy > 0")
+        video, audio, made_up = await heard_and_seen(viewer)
+        seen.append(f'{video["framesDecoded"]} frames, {made_up:.1%} of the sound made up')
+        name = f"watch-{number}"
+        first = await viewer.picture(place.picture(f"{name}-first"), "#video")
+        await asyncio.sleep(0.7)
+        second = await viewer.picture(place.picture(f"{name}-second"), "#video")
+        moved = changed(pixels(first), pixels(second))
+        assert moved > 0.005, f"the picture stands still: {moved:.2%} of it differs"
+        seen.append(f"{moved:.0%} of the picture moved")
+        await viewer.picture(place.picture(f"{name}-page"), whole=True)
+    # One of both is at another worker than the publisher, so its media has crossed the bus.
+    metrics = await server.metrics()
+    at = {worker: metrics[f'sfu_viewers{{worker="{worker}"}}'] for worker in (0, 1)}
+    assert min(at.values()) >= 1, f"viewers by worker: {at}"
+    await publisher.until("window.whip.viewers === 2")
+    await publisher.picture(place.picture("publish-page"), whole=True)
+    first_page = await browser.open(server.url)
+    assert await first_page.until("document.querySelector('#rooms a')?.textContent") == "garden2 viewers"
+    await no_complaints(publisher, *viewers, first_page)
+    await publisher.click("#go")
+    for viewer in viewers:
+        await viewer.state("ended")
+    for tab in (publisher, *viewers, first_page):
+        await tab.close()
+    return "; ".join(seen)
+
+
+async def the_publisher_goes_and_comes_back(place):
+    """Viewers are told when the publisher stops, or closes the tab, and go on when somebody publishes again."""
+    browser, server = place.browser, place.server
+    viewer = await browser.open(f"{server.url}/watch?room=door")
+    await viewer.state("waiting")
+    assert "Nobody publishes here yet" in await viewer.says()
+    publisher = await browser.open(f"{server.url}/publish?room=door&size=360")
+    await publisher.click("#go")
+    await publisher.state("live")
+    await viewer.state("playing")
+    other = await browser.open(f"{server.url}/publish?room=door&size=360")
+    await other.click("#go")
+    await other.state("refused")
+    assert "publishes in the room door already" in await other.says(), await other.says()
+    # The first one is not disturbed by that, and stops by itself.
+    assert await publisher.run("window.whip.state") == "live"
+    await publisher.click("#go")
+    await viewer.state("ended")
+    assert "has ended" in await viewer.says()
+    await other.click("#go")
+    await other.state("live")
+    await viewer.state("playing")
+    await heard_and_seen(viewer, 1.0)
+    await no_complaints(publisher, other, viewer)
+    # A tab that is closed says goodbye as well.
+    await other.close()
+    await viewer.state("ended")
+    await publisher.click("#go")
+    await publisher.state("live")
+    await viewer.state("playing")
+    await heard_and_seen(viewer, 1.0)
+    # So does a viewer's.
+    await publisher.until("window.whip.viewers === 1")
+    await viewer.close()
+    await publisher.until("window.whip.viewers === 0")
+    await publisher.click("#go")
+    await publisher.close()
+    return "told twice, played three times"
+
+
+async def simulcast(place):
+    """A publisher sends three sizes, and a viewer gets one of them."""
+    browser, server = place.browser, place.server
+    publisher = await browser.open(f"{server.url}/publish?room=sizes&size=720")
+    await publisher.click("#go")
+    await publisher.state("live")
+    sent = "window.whip.stats.layers?.filter(layer => layer.framesSent > 10).map(layer => layer.frameHeight)"
+    heights = await publisher.until(f"(sent => sent?.length >= 2 && sent)({sent})")
+    viewer = await browser.open(f"{server.url}/watch?room=sizes")
+    await viewer.state("playing")
+    video, *_ = await heard_and_seen(viewer)
+    height = await viewer.run("window.whip.stats.video.frameHeight")
+    heights = await publisher.run(sent)
+    assert height in heights, f"{height} lines are none of {heights}"
+    await publisher.picture(place.picture("simulcast"), whole=True)
+    await no_complaints(publisher, viewer)
+    await viewer.close()
+    await publisher.close()
+    return f'sent with {heights} lines, seen with {height}, {video["framesDecoded"]} frames'
+
+
+async def other_codecs(place):
+    """H.264 and VP9, where this Chromium can send them."""
+    async def play(codec):
+        publisher = await place.browser.open(f"{place.server.url}/publish?room={codec}&codec={codec}&size=360")
+        await publisher.until("document.getElementById('camera').options.length > 1")
+        if not await publisher.run(f"[...document.getElementById('codec').options].some(o => o.value === '{codec}')"):
+            await publisher.close()
+            return f"{codec}: this browser has no encoder"
+        await publisher.click("#go")
+        assert await publisher.state("live", "refused") == "live", f"{codec}: {await publisher.says()}"
+        viewer = await place.browser.open(f"{place.server.url}/watch?room={codec}")
+        await viewer.state("playing")
+        video, *_ = await heard_and_seen(viewer)
+        codecs = await viewer.run("window.whip.stats.codecs")
+        assert codecs == [codec, "opus"], f"{codec}: played {codecs}"
+        await no_complaints(publisher, viewer)
+        await viewer.close()
+        await publisher.close()
+        return f'{codec}: {video["framesDecoded"]} frames'
+    return ", ".join(await asyncio.gather(play("H264"), play("VP9")))
+
+
+async def tokens(place):
+    """Who has no token is told so, may type it, and is let in."""
+    server = await place.start_server("tokens", "--publish-token", "let-me-in", "--watch-token", "let-me-see")
+    publisher = await place.browser.open(f"{server.url}/publish?room=closed&size=360#token=wrong")
+    await publisher.click("#go")
+    await publisher.state("refused")
+    assert "token" in await publisher.says(), await publisher.says()
+    await publisher.type("#token", "let-me-in")
+    await publisher.click("#go")
+    assert await publisher.state("live", "refused") == "live", await publisher.says()
+    await publisher.picture(place.picture("token"), whole=True)
+    viewer = await place.browser.open(f"{server.url}/watch?room=closed")
+    await viewer.state("refused")
+    await viewer.type("#token", "let-me-see")
+    await viewer.click("#ask-token button")
+    await viewer.state("playing")
+    # A session ends for nobody who has its address alone.
+    answer = await server.ask("POST", "/whip/other", b"v=0", token="let-me-se")
+    assert answer.status == 401 and "bearer" in answer.headers["www-authenticate"].lower(), answer
+    await no_complaints(publisher, viewer)
+    await viewer.close()
+    await publisher.close()
+    return "refused without, let in with it"

@@ -107,6 +107,9 @@ pub struct Screen {
     pub switches: u32,
     /// The longest that one was on its way.
     pub delay_max: Duration,
+    /// The longest time in which nothing could be shown, between two that could.
+    pub gap_max: Duration,
+    shown_at: Option<Timestamp>,
     /// What was seen last.
     pub last: Option<Frame>,
     /// The first frame that came was a key frame.
@@ -153,20 +156,17 @@ impl Screen {
             }
         };
         self.frames += 1;
-        match frame.kind {
-            FrameKind::Audio => self.shown += 1,
-            FrameKind::Key => {
-                self.keys += 1;
-                self.shown += 1;
-                self.mended += u32::from(self.is_broken);
-                self.is_broken = false;
-            }
-            FrameKind::Delta if follows && !self.is_broken => self.shown += 1,
-            FrameKind::Delta => {
-                self.broken += u32::from(!self.is_broken);
-                self.is_broken = true;
-                return Wish::KeyFrame;
-            }
+        if frame.kind == FrameKind::Delta && (self.is_broken || !follows) {
+            self.broken += u32::from(!self.is_broken);
+            self.is_broken = true;
+            return Wish::KeyFrame;
+        }
+        self.keys += u32::from(frame.kind == FrameKind::Key);
+        self.mended += u32::from(self.is_broken);
+        self.is_broken = false;
+        self.shown += 1;
+        if let Some(before) = self.shown_at.replace(now) {
+            self.gap_max = self.gap_max.max(now.since(before));
         }
         Wish::Nothing
     }

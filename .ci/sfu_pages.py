@@ -24,7 +24,7 @@ def changed(before, after):
 
 async def heard_and_seen(tab, seconds=2.0):
     """What a viewer's page has decoded in some seconds, and what was lost or made up in them."""
-    before = await tab.run("window.whip.stats")
+    before = await tab.until("window.whip.stats.video && window.whip.stats.audio && window.whip.stats")
     await asyncio.sleep(seconds)
     after = await tab.until(f"window.whip.stats.video?.framesDecoded >= {before['video']['framesDecoded'] + 10}"
                             " && window.whip.stats")
@@ -135,7 +135,7 @@ async def simulcast(place):
     await publisher.click("#go")
     await publisher.state("live")
     sent = "window.whip.stats.layers?.filter(layer => layer.framesSent > 10).map(layer => layer.frameHeight)"
-    heights = await publisher.until(f"(sent => sent?.length >= 2 && sent)({sent})")
+    heights = await publisher.until(f"(sent => sent?.length === 3 && sent)({sent})")
     viewer = await browser.open(f"{server.url}/watch?room=sizes")
     await viewer.state("playing")
     video, *_ = await heard_and_seen(viewer)

@@ -175,10 +175,13 @@ function preferred(name) {
   return [...first, ...all.filter(codec => /\/(rtx|red|ulpfec)$/i.test(codec.mimeType))];
 }
 
+/** Other codecs would need other ways to be sent in several sizes. */
+const simulcastFits = () => ['', 'VP8'].includes($('codec').value);
+
 /** Three sizes where the codec can do that: the smallest first, as browsers fill them up in that order. */
 function encodings() {
   const most = BITRATES[$('size').value];
-  if (!$('simulcast').checked || $('simulcast').disabled) return [{ maxBitrate: most }];
+  if (!$('simulcast').checked || !simulcastFits()) return [{ maxBitrate: most }];
   return [
     { rid: 'l', scaleResolutionDownBy: 4, maxBitrate: Math.max(120_000, most / 14) },
     { rid: 'm', scaleResolutionDownBy: 2, maxBitrate: most / 4 },
@@ -271,9 +274,8 @@ function controls() {
   $('go').textContent = stopping ? 'Stop publishing' : 'Start publishing';
   $('go').classList.toggle('stop', Boolean(stopping));
   for (const name of ['size', 'codec', 'token']) $(name).disabled = Boolean(stopping);
-  const able = !$('codec').value || $('codec').value === 'VP8';
-  $('simulcast').disabled = Boolean(stopping) || !able;
-  $('simulcast-note').textContent = able ? '' : 'With VP8 only.';
+  $('simulcast').disabled = Boolean(stopping) || !simulcastFits();
+  $('simulcast-note').textContent = simulcastFits() ? '' : 'With VP8 only.';
   preview();
 }
 

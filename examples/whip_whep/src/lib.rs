@@ -15,7 +15,6 @@
 mod files;
 mod layers;
 mod media;
-mod metrics;
 mod port;
 mod problem;
 mod registry;
@@ -31,7 +30,7 @@ use std::sync::Arc;
 use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 
 pub use media::Frame;
-pub use port::{Live, MediaConfig, MediaPort, PortCounters};
+pub use port::{Live, MediaConfig, MediaPort};
 pub use problem::Problem;
 pub use room::Room;
 pub use session::{Ended, Session};
@@ -136,8 +135,6 @@ pub enum Message {
     Opened(Box<Opened>),
     /// The answer: it cannot be.
     Refused(Problem),
-    /// To a port: more candidates of a peer, each as an SDP attribute without `a=`.
-    Trickle(SessionId, Arc<[String]>),
     /// To a port: end a session.
     Close(SessionId),
     /// From a port: a session has ended.
@@ -148,10 +145,6 @@ pub enum Message {
     Gone(SessionId),
     /// To the port of a publisher: a viewer needs a key frame of this layer.
     KeyFrame(SessionId, Option<Rid>),
-    /// A request to a port: what have you counted?
-    Count,
-    /// The answer.
-    Counted(Box<(Live, PortCounters)>),
 }
 
 /// What a session is to be.

@@ -14,6 +14,7 @@ use crate::buffer::BufferPool;
 use crate::datagram::DatagramRun;
 use crate::entropy::{Entity, Entropy, Site};
 use crate::id::{SocketId, TaskId};
+use crate::metric::{MetricStatus, Metrics};
 use crate::mischief::Mischief;
 use crate::net::NetworkEvent;
 use crate::slots::{Key, Slots};
@@ -73,6 +74,8 @@ pub struct GroupConfig {
     /// Who decides where tasks do what is rare: see [`Context::buggify`]. `None` unless this is a
     /// simulation.
     pub mischief: Option<Mischief>,
+    /// Whose metrics the tasks' are, if not the group's own.
+    pub(crate) metrics: Option<(Rc<Metrics>, Entity)>,
 }
 
 impl GroupConfig {
@@ -86,6 +89,7 @@ impl GroupConfig {
             entity,
             buffers: BufferPool::new(),
             mischief: None,
+            metrics: None,
         }
     }
 }
@@ -112,7 +116,10 @@ pub struct TaskGroup<T: Task> {
 /// What groups may have in common: so do all those of a simulated world, unless told otherwise.
 #[derive(Debug)]
 pub(crate) struct Common {
-    entropy: Entropy,
+    pub(crate) entropy: Entropy,
+    pub(crate) metrics: Rc<Metrics>,
+    /// Whose metrics they are, if not each group's own.
+    metrics_of: Option<Entity>,
     site: Site,
     buffers: BufferPool,
     mischief: Option<Mischief>,
@@ -122,7 +129,10 @@ pub(crate) struct Common {
 
 impl Common {
     pub(crate) fn new(config: GroupConfig) -> Self {
+        let (metrics, metrics_of) = config.metrics.unzip();
         Self {
+            metrics: metrics.unwrap_or_default(),
+            metrics_of,
             site: config.entropy.site("task"),
             entropy: config.entropy,
             buffers: config.buffers,
@@ -166,6 +176,14 @@ pub struct StaleTask {
 pub struct GroupFull {
     /// How many that is.
     pub tasks_max: u32,
+}
+
+impl<T: Task> Drop for TaskGroup<T> {
+    fn drop(&mut self) {
+        if self.common.metrics_of.is_none() {
+            self.common.metrics.forget(self.entity);
+        }
+    }
 }
 
 impl<T: Task> TaskGroup<T> {
@@ -218,6 +236,11 @@ impl<T: Task> TaskGroup<T> {
             timeouts: self.timeouts,
             ..ends
         }
+    }
+
+    /// Appends what its tasks count.
+    pub(crate) fn write_metrics(&self, metrics: &mut Vec<MetricStatus>) {
+        self.common.metrics.write_status(self.entity, metrics);
     }
 
     /// A look at a task.
@@ -437,14 +460,9 @@ impl<T: Task> TaskGroup<T> {
         let mischief = self.common.mischief.clone();
         let mischief = mischief.map(|mischief| (mischief, entity));
         let buffers = self.common.buffers.clone();
-        let context = Context::new(
-            task,
-            parent,
-            random,
-            buffers,
-            mischief,
-            self.common.entropy.clone(),
-        );
+        let owner = self.common.metrics_of.unwrap_or(self.entity);
+        let group = (Rc::clone(&self.common), owner);
+        let context = Context::new(task, parent, random, buffers, mischief, group);
         self.state.enter(WorkerState::OnInput);
         let input = || Input::Started(context);
         self.turn(now, task.key, Way::Input, input, outputs);

@@ -37,6 +37,7 @@ mod group;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod metric;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod mischief;
@@ -76,6 +77,7 @@ pub use device::{
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, TaskId};
+pub use metric::{Counter, Gauge, MetricKind, MetricName, MetricStatus};
 pub use mischief::{Decide, Mischief};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use recorder::{

@@ -9,6 +9,7 @@ use histogram::{AtomicHistogram, Config, Histogram};
 
 use crate::bus::BusCounters;
 use crate::counters::NetworkCounters;
+use crate::metric::MetricStatus;
 use crate::time::Timestamp;
 
 /// What can be seen of one worker at one moment.
@@ -23,6 +24,8 @@ pub struct WorkerStatus {
     pub at: Timestamp,
     /// Its groups, in the order in which they came to be.
     pub groups: Vec<GroupStatus>,
+    /// What its tasks count themselves.
+    pub metrics: Vec<MetricStatus>,
     /// Sockets, listeners, streams and devices that are open, being opened, or being closed.
     pub resources: usize,
     /// Subscriptions of its tasks.

@@ -5,6 +5,7 @@
 //! asks for time, bytes or chance: they come with the input and with its [`Context`].
 
 use core::fmt::Debug;
+use std::rc::Rc;
 
 #[cfg(doc)]
 use crate::buffer::Buffer;
@@ -12,9 +13,10 @@ use crate::buffer::BufferPool;
 use crate::bus::{BusCommand, BusEvent};
 use crate::datagram::Transmit;
 use crate::device::{DeviceOpen, PacketTransmit};
-use crate::entropy::{Entity, Entropy, Source};
-use crate::group::GroupConfig;
+use crate::entropy::{Entity, Source};
+use crate::group::{Common, GroupConfig};
 use crate::id::{ResourceId, StreamId, TaskId};
+use crate::metric::{Counter, Gauge, MetricName};
 use crate::mischief::Mischief;
 use crate::net::NetworkEvent;
 use crate::stream::{Reading, StreamWrite, TcpConnect, TcpListen};
@@ -248,8 +250,11 @@ pub struct Context {
     pub buffers: BufferPool,
     /// Who decides where it does what is rare. `None` in production.
     mischief: Option<(Mischief, Entity)>,
-    entropy: Entropy,
+    group: Place,
 }
+
+/// What the groups around a task's own have in common, and whose metrics its own are.
+type Place = (Rc<Common>, Entity);
 
 impl Context {
     pub(crate) const fn new(
@@ -258,7 +263,7 @@ impl Context {
         random: Source,
         buffers: BufferPool,
         mischief: Option<(Mischief, Entity)>,
-        entropy: Entropy,
+        group: Place,
     ) -> Self {
         Self {
             task,
@@ -266,15 +271,33 @@ impl Context {
             random,
             buffers,
             mischief,
-            entropy,
+            group,
         }
     }
 
+    /// A number that only grows, for those who watch. It belongs to all tasks of this type on this
+    /// worker that ask for it, and is part of the worker's status, with what is served to Prometheus:
+    /// see [`WorkerStatus::metrics`](crate::WorkerStatus::metrics).
+    #[must_use]
+    pub fn counter(&self, name: MetricName) -> Counter {
+        let (common, owner) = &self.group;
+        common.metrics.counter(*owner, name)
+    }
+
+    /// A number that goes up and down, for those who watch. See [`Context::counter`].
+    #[must_use]
+    pub fn gauge(&self, name: MetricName) -> Gauge {
+        let (common, owner) = &self.group;
+        common.metrics.gauge(*owner, name)
+    }
+
     /// What a [group](crate::TaskGroup) of its children is made from: they draw as parts of this
-    /// task, and take memory from where it does. The limits are the default ones.
+    /// task, take memory from where it does, and count as it does. The limits are the default ones.
     #[must_use]
     pub fn children(&self) -> GroupConfig {
-        let mut config = GroupConfig::new(self.entropy.clone(), self.random.entity());
+        let (common, owner) = &self.group;
+        let mut config = GroupConfig::new(common.entropy.clone(), self.random.entity());
+        config.metrics = Some((Rc::clone(&common.metrics), *owner));
         config.buffers = self.buffers.clone();
         config.mischief = self.mischief().cloned();
         config

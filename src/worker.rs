@@ -320,8 +320,7 @@ impl<A: App> Worker<A> {
     pub fn write_status(&self, status: &mut WorkerStatus) {
         status.worker = self.config.index;
         status.at = self.now;
-        status.groups.clear();
-        self.groups.write_status(&mut status.groups);
+        self.groups.write_status(status);
         status.resources = self.resources.len();
         self.bus.write_status(status);
         status.queues.pending = self.pending.len();

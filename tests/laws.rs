@@ -43,6 +43,8 @@ mod bus_requests;
 mod bus_room;
 #[path = "core/bus_stop.rs"]
 mod bus_stop;
+#[path = "core/metrics_of_tasks.rs"]
+mod metrics_of_tasks;
 
 #[path = "core/children.rs"]
 mod children;

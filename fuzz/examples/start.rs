@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stillpoint_fuzz::{files, race, streams, world};
+use stillpoint_fuzz::{files, http, race, streams, world};
 
 fn main() -> std::io::Result<()> {
     let Some(folder) = std::env::args().nth(1) else {
@@ -11,8 +11,9 @@ fn main() -> std::io::Result<()> {
     };
     let of_seeds =
         |bytes: fn(u64) -> Option<Vec<u8>>, seeds| (0..seeds).filter_map(bytes).collect();
-    let starts: [(&str, Vec<Vec<u8>>); 4] = [
+    let starts: [(&str, Vec<Vec<u8>>); 5] = [
         ("files", files::whole()),
+        ("http", http::requests()),
         ("streams", of_seeds(streams::bytes_of_seed, 10)),
         ("world", of_seeds(world::bytes_of_seed, 10)),
         ("planted_race", of_seeds(race::bytes_of_seed, 2)),

@@ -6,6 +6,7 @@ pub mod buffers;
 #[path = "bus_script.rs"]
 pub mod bus;
 pub mod files;
+pub mod http;
 pub mod packets;
 pub mod race;
 pub mod recording;
@@ -19,13 +20,14 @@ pub mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name, but for the one that is to fail ([`race`]).
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("worker_script", worker::run_bytes),
     ("bus_script", bus::run_bytes),
     ("buffers", buffers::run_bytes),
     ("timers", timers::run_bytes),
     ("packets", packets::run_bytes),
     ("files", files::run_bytes),
+    ("http", http::run_bytes),
     ("streams", streams::run_bytes),
     ("world", world::run_bytes),
     ("recording", recording::run_bytes),

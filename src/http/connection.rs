@@ -347,7 +347,13 @@ impl Connection {
     }
 
     /// To be called at the end of each turn: reads or does not, and waits for what is next.
-    pub(super) fn settle<A: App>(&mut self, now: Timestamp, outbox: &mut Outbox<A>) {
+    pub(super) fn settle<A: App>(
+        &mut self,
+        now: Timestamp,
+        common: &Common,
+        outbox: &mut Outbox<A>,
+    ) {
+        self.intake.shrink(&common.buffers);
         let wanted = match self.state {
             State::Over => return,
             // While an answer is owed something has to be read, since else nobody would tell that

@@ -1,7 +1,7 @@
 //! From bytes to requests.
 //!
 //! However the bytes are cut, the same requests come out, and the work is in proportion to the
-//! bytes. What is kept is copied out of receive buffers much larger than it.
+//! bytes.
 
 use ::http::{Method, Request};
 
@@ -78,18 +78,17 @@ impl Intake {
         }
     }
 
+    /// Moves what is kept out of memory much larger than it.
+    pub(super) fn shrink(&mut self, buffers: &BufferPool) {
+        shrink(&mut self.unread, buffers);
+    }
+
     /// Takes the next request out of what has come.
     pub(super) fn poll(
         &mut self,
         config: &HttpConfig,
         buffers: &BufferPool,
     ) -> Result<Next, Refusal> {
-        let next = self.poll_unread(config, buffers);
-        shrink(&mut self.unread, buffers);
-        next
-    }
-
-    fn poll_unread(&mut self, config: &HttpConfig, buffers: &BufferPool) -> Result<Next, Refusal> {
         if self.coming.is_none() {
             let Some(head) = self.next_head(config)? else {
                 return Ok(Next::Nothing);

@@ -370,7 +370,7 @@ impl HttpServer {
         };
         let before = connection.standing(&self.common.config);
         action(connection, &mut self.common, outbox);
-        connection.settle(now, outbox);
+        connection.settle(now, &self.common, outbox);
         let after = connection.standing(&self.common.config);
         let is_over = connection.is_over();
         self.account(stream, before, after);

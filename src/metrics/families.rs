@@ -6,6 +6,7 @@
 use super::text::{Families, Family, Labels, Number, counter, gauge, histogram};
 use crate::bus::BusCounters;
 use crate::counters::{DeviceCounters, NetworkCounters, StreamCounters};
+use crate::metric::{MetricKind, MetricStatus};
 use crate::status::{
     Durations, GroupCounters, GroupStatus, QueueDepths, RunnerStatus, WorkerStatus,
 };
@@ -68,6 +69,7 @@ impl Sheet<'_> {
             worker: _,
             at,
             groups,
+            metrics,
             resources,
             subscriptions,
             requests,
@@ -82,6 +84,9 @@ impl Sheet<'_> {
         self.add(STATUS_AT, at.since(crate::Timestamp::EPOCH));
         for group in groups {
             self.group(group, group_label(group, all));
+        }
+        for metric in metrics {
+            self.metric(metric);
         }
         self.add(RESOURCES, *resources);
         self.add(SUBSCRIPTIONS, *subscriptions);
@@ -123,6 +128,19 @@ impl Sheet<'_> {
         }
         self.add_of(INPUTS, ("group", name), inputs);
         self.add_of(TIMEOUTS, ("group", name), timeouts);
+    }
+
+    /// What tasks count themselves.
+    fn metric(&mut self, status: &MetricStatus) {
+        let MetricStatus { name, kind, value } = *status;
+        let family = match kind {
+            MetricKind::Counter => counter(name.name, name.help),
+            MetricKind::Gauge => gauge(name.name, name.help),
+        };
+        match name.label {
+            None => self.add(family, value),
+            Some(label) => self.add_of(family, label, value),
+        }
     }
 
     fn queues(&mut self, depths: QueueDepths) {

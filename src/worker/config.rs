@@ -109,6 +109,7 @@ impl WorkerConfig {
                 entity: self.entity,
                 buffers: limits.buffers.clone(),
                 mischief: limits.mischief.clone(),
+                metrics: None,
             }))
         };
         Rc::clone(self.shared.groups.get_or_init(make))

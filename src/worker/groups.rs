@@ -11,8 +11,9 @@ use super::{SpawnError, TaskView, WorkerConfig};
 use crate::datagram::DatagramRun;
 use crate::group::{GroupOutputs, StaleTask, TaskGroup};
 use crate::id::{SocketId, TaskId};
+use crate::metric::MetricStatus;
 use crate::state::WorkerState;
-use crate::status::{Durations, GroupStatus};
+use crate::status::{Durations, GroupStatus, WorkerStatus};
 use crate::task::{App, Input, Task};
 use crate::time::{Deadline, Timestamp};
 
@@ -86,8 +87,13 @@ impl<A: App> Groups<A> {
         self.lateness.get_or_init(Durations::new)
     }
 
-    pub(super) fn write_status(&self, status: &mut Vec<GroupStatus>) {
-        status.extend(self.groups.iter().map(|group| group.status()));
+    pub(super) fn write_status(&self, status: &mut WorkerStatus) {
+        status.groups.clear();
+        status.metrics.clear();
+        for group in &self.groups {
+            status.groups.push(group.status());
+            group.write_metrics(&mut status.metrics);
+        }
     }
 
     pub(super) fn tasks(&self) -> usize {
@@ -291,6 +297,7 @@ trait Group<A: App> {
     fn len(&self) -> usize;
     fn phase(&self) -> u8;
     fn status(&self) -> GroupStatus;
+    fn write_metrics(&self, metrics: &mut Vec<MetricStatus>);
     fn state(&self) -> WorkerState;
     fn next_from(&self, slot: u32) -> Option<TaskId>;
     fn next_at(&self) -> Option<Timestamp>;
@@ -350,6 +357,10 @@ impl<T: Task + 'static> Group<T::App> for TaskGroup<T> {
 
     fn status(&self) -> GroupStatus {
         GroupStatus::new(core::any::type_name::<T>(), self.len(), self.counters())
+    }
+
+    fn write_metrics(&self, metrics: &mut Vec<MetricStatus>) {
+        Self::write_metrics(self, metrics);
     }
 
     fn state(&self) -> WorkerState {

@@ -15,9 +15,7 @@
 mod files;
 mod layers;
 mod media;
-mod metrics;
 mod port;
-mod problem;
 mod registry;
 mod room;
 mod session;
@@ -28,11 +26,11 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use stillpoint::http::StatusCode;
 use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 
 pub use media::Frame;
-pub use port::{Live, MediaConfig, MediaPort, PortCounters};
-pub use problem::Problem;
+pub use port::{Live, MediaConfig, MediaPort};
 pub use room::Room;
 pub use session::{Ended, Session};
 pub use signaling::{Registered, Signaling, SignalingConfig};
@@ -136,8 +134,6 @@ pub enum Message {
     Opened(Box<Opened>),
     /// The answer: it cannot be.
     Refused(Problem),
-    /// To a port: more candidates of a peer, each as an SDP attribute without `a=`.
-    Trickle(SessionId, Arc<[String]>),
     /// To a port: end a session.
     Close(SessionId),
     /// From a port: a session has ended.
@@ -148,10 +144,22 @@ pub enum Message {
     Gone(SessionId),
     /// To the port of a publisher: a viewer needs a key frame of this layer.
     KeyFrame(SessionId, Option<Rid>),
-    /// A request to a port: what have you counted?
-    Count,
-    /// The answer.
-    Counted(Box<(Live, PortCounters)>),
+}
+
+/// What is wrong with a request, and what to do about it (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind of problem.
+    pub status: StatusCode,
+    /// What is wrong here, for people.
+    pub detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, detail }
+    }
 }
 
 /// What a session is to be.

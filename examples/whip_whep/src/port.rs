@@ -1,13 +1,11 @@
 //! The media port of a worker: one UDP socket, and the sessions of those who come there.
 
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::cell::RefCell;
 
 use stillpoint::{
-    BusEvent, Context, Deadline, Destination, Epoch, Input, NetworkEvent, NoRoom, Outbox, Output,
-    Resend, SocketId, Task, Timestamp, Token, TransmitBuffer, UdpOpen,
+    BusEvent, Context, Counter, Deadline, Destination, Epoch, Input, MetricName, NetworkEvent,
+    NoRoom, Outbox, Output, Resend, SocketId, Task, Timestamp, Token, TransmitBuffer, UdpOpen,
 };
 use str0m::RtcConfig;
 use str0m::bwe::Bitrate;
@@ -68,37 +66,57 @@ pub struct Live {
     pub subscriptions: usize,
 }
 
-/// What a port has counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct PortCounters {
-    /// Sessions that were opened.
-    pub sessions_opened: u64,
-    /// Offers that were refused.
-    pub sessions_refused: u64,
-    /// Frames that came from publishers.
-    pub frames_in: u64,
-    /// Frames that went out, one for each viewer.
-    pub frames_out: u64,
-    /// Frames that did not go out since the viewer does not know the codec.
-    pub frames_of_other_codecs: u64,
-    /// Datagrams that were sent.
-    pub datagrams_out: u64,
-    /// Key frames that publishers were asked for.
-    pub key_frames_requested: u64,
-    /// STUN that names no session of ours.
-    pub unknown_users: u64,
-    /// Datagrams from addresses that lead to no session.
-    pub strangers: u64,
-    /// Datagrams that are nothing a peer sends.
-    pub malformed: u64,
-    /// Datagrams that came to a session and are not its peer's.
-    pub not_the_peers: u64,
-    /// Commands to sessions that are no more.
-    pub stale: u64,
+/// What the sessions of a worker count.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) opened: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) frames_in: Counter,
+    pub(crate) frames_out: Counter,
+    pub(crate) other_codec: Counter,
+    pub(crate) datagrams_out: Counter,
+    pub(crate) key_frames: Counter,
+    pub(crate) unknown_users: Counter,
+    pub(crate) strangers: Counter,
+    pub(crate) malformed: Counter,
+    pub(crate) not_the_peers: Counter,
+    pub(crate) stale: Counter,
+}
+
+impl Counters {
+    fn new(context: &Context) -> Self {
+        let counter = |name, help| context.counter(MetricName::new(name, help));
+        Self {
+            opened: counter("sfu_sessions_opened_total", "Sessions that were opened."),
+            refused: counter("sfu_sessions_refused_total", "Offers that were refused."),
+            frames_in: counter("sfu_frames_in_total", "Frames from publishers."),
+            frames_out: counter("sfu_frames_out_total", "Frames to viewers."),
+            other_codec: counter(
+                "sfu_frames_of_other_codecs_total",
+                "Frames a viewer cannot decode.",
+            ),
+            datagrams_out: counter("sfu_datagrams_out_total", "Datagrams that were sent."),
+            key_frames: counter(
+                "sfu_key_frames_requested_total",
+                "Key frames asked of publishers.",
+            ),
+            unknown_users: counter("sfu_unknown_users_total", "STUN that names no session."),
+            strangers: counter("sfu_strangers_total", "Datagrams that lead to no session."),
+            malformed: counter(
+                "sfu_malformed_total",
+                "Datagrams that are nothing a peer sends.",
+            ),
+            not_the_peers: counter(
+                "sfu_not_the_peers_total",
+                "Datagrams that only look like a peer's.",
+            ),
+            stale: counter("sfu_stale_total", "Commands to sessions that are no more."),
+        }
+    }
 }
 
 /// The media port of a worker.
+#[derive(Debug)]
 pub struct MediaPort<A: SfuApp> {
     config: MediaConfig,
     context: Option<Context>,
@@ -127,15 +145,6 @@ impl<A: SfuApp> MediaPort<A> {
         self.switch.as_ref().map(Switch::live).unwrap_or_default()
     }
 
-    /// What it has counted.
-    #[must_use]
-    pub fn counters(&self) -> PortCounters {
-        self.switch
-            .as_ref()
-            .map(Switch::counters)
-            .unwrap_or_default()
-    }
-
     fn opened(&mut self, socket: SocketId, local: SocketAddr) {
         let Some(context) = &self.context else { return };
         let public = match &self.config.public[..] {
@@ -152,7 +161,7 @@ impl<A: SfuApp> MediaPort<A> {
                 .collect(),
             connect_max: self.config.connect_max,
             silence_max: self.config.silence_max,
-            counters: RefCell::default(),
+            counters: Counters::new(context),
         };
         self.switch = Some(Switch::new(
             shared,
@@ -195,14 +204,6 @@ impl<A: SfuApp> MediaPort<A> {
                 let asked = Asked { by: from, request };
                 switch.open(now, *open, asked, outbox);
             }
-            BusEvent::Request {
-                request,
-                message: Message::Count,
-                ..
-            } => {
-                let counted = Box::new((switch.live(), switch.counters()));
-                outbox.answer(request, Message::Counted(counted));
-            }
             _ => {}
         }
     }
@@ -229,16 +230,6 @@ impl<A: SfuApp> MediaPort<A> {
             switch.shut_down(now, &mut self.outbox);
         }
         self.outbox.finish();
-    }
-}
-
-impl<A: SfuApp> fmt::Debug for MediaPort<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (live, counters) = (self.live(), self.counters());
-        f.debug_struct("MediaPort")
-            .field("live", &live)
-            .field("counters", &counters)
-            .finish_non_exhaustive()
     }
 }
 

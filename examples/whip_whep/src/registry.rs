@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stillpoint::TaskId;
 use stillpoint::http::StatusCode;
 
-use crate::problem::Problem;
 use crate::room::Room;
-use crate::{Role, SessionAt, SessionId, secret};
+use crate::{Problem, Role, SessionAt, SessionId, secret};
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -29,8 +28,8 @@ pub(crate) struct Entry {
     pub(crate) port: TaskId,
     /// Who knows it may end the session.
     pub(crate) secret: String,
-    /// Our user name fragment, once it is open: the version of its ICE session.
-    pub(crate) ufrag: Option<String>,
+    /// Whether its port has accepted it.
+    is_open: bool,
     /// Of a publisher: who watches it.
     viewers: BTreeSet<SessionId>,
 }
@@ -71,9 +70,8 @@ impl Registry {
     /// A viewer is about to come.
     pub(crate) fn watch(&mut self, room: &Room) -> Result<(SessionId, &Entry), Problem> {
         let publisher = self.rooms.get(room).map(|&id| (id, &self.sessions[&id]));
-        let Some((publisher, entry)) = publisher.filter(|(_, entry)| entry.ufrag.is_some()) else {
-            let detail = format!("Nobody publishes in the room {room} at present.");
-            return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        let Some((publisher, entry)) = publisher.filter(|(_, entry)| entry.is_open) else {
+            return Err(Self::nobody_publishes(room.as_str()));
         };
         let at = SessionAt {
             id: publisher,
@@ -104,18 +102,23 @@ impl Registry {
                 role,
                 port,
                 secret,
-                ufrag: None,
+                is_open: false,
                 viewers: BTreeSet::new(),
             },
         );
         Ok(id)
     }
 
-    /// A session is open.
-    pub(crate) fn opened(&mut self, id: SessionId, ufrag: String) -> Option<&Entry> {
+    /// A session is open. Gives its secret.
+    pub(crate) fn opened(&mut self, id: SessionId) -> Option<&str> {
         let entry = self.sessions.get_mut(&id)?;
-        entry.ufrag = Some(ufrag);
-        Some(entry)
+        entry.is_open = true;
+        Some(&entry.secret)
+    }
+
+    pub(crate) fn nobody_publishes(room: &str) -> Problem {
+        let detail = format!("Nobody publishes in the room {room} at present.");
+        Problem::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// A session is no more, or is not to be. Gives where it was, and then who has lost a publisher

@@ -4,10 +4,8 @@
 //! behalf what it has to say. Whatever a peer's bytes do to the protocol's code happens in its own
 //! turn, so a panic ends this session and no other.
 
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,15 +16,15 @@ use stillpoint::{
 };
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
+use str0m::ice::StunMessage;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
-use crate::port::PortCounters;
-use crate::problem::Problem;
-use crate::{Channel, Message, Open, Opened, Role, SessionAt, SessionId, SfuApp};
+use crate::port::Counters;
+use crate::{Channel, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp};
 
 /// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) connect_max: Duration,
     pub(crate) silence_max: Duration,
-    pub(crate) counters: RefCell<PortCounters>,
+    pub(crate) counters: Counters,
 }
 
 /// Somebody who has asked for a session, and how.
@@ -79,6 +77,7 @@ pub(crate) struct Asked {
 }
 
 /// One peer.
+#[derive(Debug)]
 pub struct Session<A: SfuApp> {
     id: SessionId,
     role: Role,
@@ -94,6 +93,8 @@ pub struct Session<A: SfuApp> {
     due: Timestamp,
     /// The address of ours that the peer has written to.
     local: Option<IpAddr>,
+    /// Where the peer is, and which address of ours it wants to write to.
+    path: Option<(SocketAddr, Option<IpAddr>)>,
     /// Who has just written, if it is the peer.
     written_by: Option<SocketAddr>,
     audio: Option<Mid>,
@@ -101,8 +102,8 @@ pub struct Session<A: SfuApp> {
     /// Of a viewer.
     layers: Layers,
     desired: u64,
-    /// Of a publisher: what its layers take, and when key frames of them were asked for.
-    meters: Vec<Meter>,
+    /// Of a publisher: the layers that a key frame was asked for lately, and when.
+    asked_for: Vec<(Option<Rid>, Timestamp)>,
     buffers: BufferPool,
     outbox: Outbox<A>,
 }
@@ -138,12 +139,13 @@ impl<A: SfuApp> Session<A> {
             heard_at: now,
             due: Timestamp::MAX,
             local: None,
+            path: None,
             written_by: None,
             audio: None,
             video: None,
             layers: Layers::new(FIRST_BANDWIDTH),
             desired: 0,
-            meters: Vec::new(),
+            asked_for: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
             shared,
@@ -163,13 +165,13 @@ impl<A: SfuApp> Session<A> {
         let request = self.asked.request;
         match self.accept(now) {
             Ok(answer) => {
-                self.shared.counters.borrow_mut().sessions_opened += 1;
+                self.shared.counters.opened.add(1);
                 let ufrag = self.ufrag.clone();
                 let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
                 self.outbox.answer(request, opened);
             }
             Err(problem) => {
-                self.shared.counters.borrow_mut().sessions_refused += 1;
+                self.shared.counters.refused.add(1);
                 self.outbox.answer(request, Message::Refused(problem));
                 self.finish();
             }
@@ -213,17 +215,20 @@ impl<A: SfuApp> Session<A> {
         let destination = self.destination(run.local);
         for datagram in run.iter() {
             let Ok(receive) = Receive::new(Protocol::Udp, run.peer, destination, datagram) else {
-                self.shared.counters.borrow_mut().malformed += 1;
+                self.shared.counters.malformed.add(1);
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
             if !self.rtc.accepts(&input) {
-                self.shared.counters.borrow_mut().not_the_peers += 1;
+                self.shared.counters.not_the_peers.add(1);
                 continue;
             }
             self.heard_at = now;
             self.local = run.local;
             self.written_by = Some(run.peer);
+            if self.path != Some((run.peer, run.local)) && is_nomination(datagram) {
+                self.path = Some((run.peer, run.local));
+            }
             let taken = self.rtc.handle_input(input);
             self.go_on(now, taken);
         }
@@ -247,30 +252,46 @@ impl<A: SfuApp> Session<A> {
         }
     }
 
-    /// Takes all that str0m has to give.
+    /// Takes all that str0m has to give. What it wants to be asked again at once belongs to it.
     fn drain(&mut self, now: Timestamp) {
-        while self.state != State::Over {
-            match self.rtc.poll_output() {
-                Ok(str0m::Output::Transmit(transmit)) => self.transmit(&transmit),
-                Ok(str0m::Output::Event(event)) => self.handle_event(now, event),
-                Ok(str0m::Output::Timeout(at)) => {
-                    self.due = self.shared.epoch.timestamp(at).max(now.after(TICK_MIN));
-                    if !self.rtc.is_alive() {
-                        self.over(Ended::ClosedByPeer);
+        for _ in 0..ROUNDS_MAX {
+            while self.state != State::Over {
+                match self.rtc.poll_output() {
+                    Ok(str0m::Output::Transmit(transmit)) => self.transmit(&transmit),
+                    Ok(str0m::Output::Event(event)) => self.handle_event(now, event),
+                    Ok(str0m::Output::Timeout(at)) => {
+                        self.due = self.shared.epoch.timestamp(at);
+                        break;
                     }
-                    return;
+                    Err(_) => self.over(Ended::Failed),
                 }
-                Err(_) => self.over(Ended::Failed),
+            }
+            if !self.rtc.is_alive() {
+                self.over(Ended::ClosedByPeer);
+            }
+            if self.state == State::Over || self.due > now {
+                return;
+            }
+            let at = self.shared.epoch.instant(now);
+            if self.rtc.handle_input(str0m::Input::Timeout(at)).is_err() {
+                return self.over(Ended::Failed);
             }
         }
+        self.due = now.after(TICK_MIN);
     }
 
+    /// Sends to where the peer was last nominated to be (RFC 8445, 7.3.1.5): str0m would stay with the
+    /// old place of a peer that roams for another 15 seconds. Answers to STUN go back where they belong.
     fn transmit(&mut self, transmit: &str0m::net::Transmit) {
         let payload = self.buffers.copy_from(&transmit.contents);
-        let mut out = Transmit::new(self.shared.socket, transmit.destination, payload);
-        out.source = self.local;
+        let is_stun = payload.first().is_some_and(|&first| first < 4); // RFC 7983
+        let path = self.path.filter(|_| !is_stun);
+        let (peer, local) =
+            path.unwrap_or((transmit.destination, self.path.and_then(|path| path.1)));
+        let mut out = Transmit::new(self.shared.socket, peer, payload);
+        out.source = local;
         self.outbox.transmit(out);
-        self.shared.counters.borrow_mut().datagrams_out += 1;
+        self.shared.counters.datagrams_out.add(1);
     }
 
     fn handle_event(&mut self, now: Timestamp, event: Event) {
@@ -332,13 +353,8 @@ impl<A: SfuApp> Session<A> {
         if kind == Kind::Broken {
             self.request_key_frame(now, data.rid);
         }
-        let meter = self.meter(now, data.rid);
-        if is_video {
-            meter.add(now, data.data.len());
-        }
         let frame = Frame {
             kind,
-            bitrate: meter.bitrate,
             params: data.params,
             rid: data.rid,
             time: data.time,
@@ -346,36 +362,27 @@ impl<A: SfuApp> Session<A> {
             orientation: data.ext_vals.video_orientation,
             data: data.data,
         };
-        self.shared.counters.borrow_mut().frames_in += 1;
+        self.shared.counters.frames_in.add(1);
         let message = Message::Media(self.id, Arc::new(frame));
         self.outbox
             .publish(Channel::Media(self.id), message, NoRoom::Drop);
     }
 
-    fn meter(&mut self, now: Timestamp, rid: Option<Rid>) -> &mut Meter {
-        let place = self.meters.iter().position(|meter| meter.rid == rid);
-        let place = place.unwrap_or_else(|| {
-            self.meters.push(Meter::new(now, rid));
-            self.meters.len() - 1
-        });
-        &mut self.meters[place]
-    }
-
     /// Has a publisher send a key frame, unless it was asked a moment ago.
     fn request_key_frame(&mut self, now: Timestamp, rid: Option<Rid>) {
         let Some(mid) = self.video else { return };
-        let meter = self.meter(now, rid);
-        if meter.asked_at.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+        self.asked_for.retain(|(_, at)| now.since(*at) < ASK_AGAIN);
+        if self.asked_for.iter().any(|(of, _)| *of == rid) {
             return;
         }
-        meter.asked_at = Some(now);
+        self.asked_for.push((rid, now));
         // There may be no such layer, or nothing of it yet: a viewer asks again.
         let asked = self.rtc.writer(mid).is_some_and(|mut writer| {
             writer
                 .request_keyframe(rid, KeyframeRequestKind::Pli)
                 .is_ok()
         });
-        self.shared.counters.borrow_mut().key_frames_requested += u64::from(asked);
+        self.shared.counters.key_frames.add(asked.into());
     }
 
     /// A viewer needs a key frame.
@@ -402,7 +409,7 @@ impl<A: SfuApp> Session<A> {
         let pt = writer.match_params(frame.params);
         let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt))
         else {
-            self.shared.counters.borrow_mut().frames_of_other_codecs += 1;
+            self.shared.counters.other_codec.add(1);
             return;
         };
         let writer = match frame.orientation {
@@ -411,7 +418,7 @@ impl<A: SfuApp> Session<A> {
         };
         let at = self.shared.epoch.instant(frame.at);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
-        self.shared.counters.borrow_mut().frames_out += 1;
+        self.shared.counters.frames_out.add(1);
         self.go_on(now, written);
     }
 
@@ -433,15 +440,6 @@ impl<A: SfuApp> Session<A> {
             }
             (Message::KeyFrame(_, rid), Role::Publish) => {
                 self.request_key_frame(now, rid);
-                self.drain(now);
-            }
-            (Message::Trickle(_, candidates), _) => {
-                for candidate in candidates
-                    .iter()
-                    .filter_map(|text| Candidate::from_sdp_string(text).ok())
-                {
-                    self.rtc.add_remote_candidate(candidate);
-                }
                 self.drain(now);
             }
             (Message::Gone(_), Role::Watch(_)) => self.end(Ended::PublisherGone),
@@ -502,16 +500,6 @@ impl<A: SfuApp> Session<A> {
     }
 }
 
-impl<A: SfuApp> fmt::Debug for Session<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("id", &self.id)
-            .field("role", &self.role)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
-    }
-}
-
 impl<A: SfuApp> Task for Session<A> {
     type App = A;
 
@@ -543,37 +531,9 @@ impl<A: SfuApp> Task for Session<A> {
     }
 }
 
-/// What a layer takes.
-#[derive(Debug)]
-struct Meter {
-    rid: Option<Rid>,
-    since: Timestamp,
-    bytes: u64,
-    /// Over the last second, in bits per second.
-    bitrate: u64,
-    asked_at: Option<Timestamp>,
-}
-
-impl Meter {
-    const fn new(since: Timestamp, rid: Option<Rid>) -> Self {
-        Self {
-            rid,
-            since,
-            bytes: 0,
-            bitrate: 0,
-            asked_at: None,
-        }
-    }
-
-    fn add(&mut self, now: Timestamp, bytes: usize) {
-        self.bytes += bytes as u64;
-        let passed = now.since(self.since);
-        if passed >= METER_SPAN {
-            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-            self.bitrate = self.bytes * 8_000 / millis;
-            (self.since, self.bytes) = (now, 0);
-        }
-    }
+/// Whether a datagram says that its path is the one to use.
+fn is_nomination(datagram: &[u8]) -> bool {
+    StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
 }
 
 /// What a viewer's network is taken to carry until it is known, in bits per second.
@@ -582,7 +542,8 @@ pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
-/// How soon after an input str0m is asked again at the soonest.
-const TICK_MIN: Duration = Duration::from_micros(200);
+/// How often str0m is asked again at once. In truth it is a few times.
+const ROUNDS_MAX: usize = 64;
 
-const METER_SPAN: Duration = Duration::from_secs(1);
+/// How soon after that it is asked again.
+const TICK_MIN: Duration = Duration::from_millis(1);

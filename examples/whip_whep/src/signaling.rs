@@ -10,27 +10,24 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use stillpoint::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
-    AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG,
+    LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use stillpoint::http::{
-    Exchange, HeaderName, HeaderValue, HttpConfig, HttpServer, Method, Request, Response,
-    StaleExchange, StatusCode, text,
+    Exchange, HeaderValue, HttpConfig, HttpServer, Method, Request, Response, StaleExchange,
+    StatusCode, answer, bearer_token, media_type, only, problem as http_problem,
 };
 use stillpoint::{
-    Buffer, BufferPool, BusEvent, Deadline, Input, NetworkEvent, NoRoom, Outbox, Output, Resend,
-    Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus,
+    Buffer, BufferPool, BusEvent, Counter, Deadline, Input, MetricName, NetworkEvent, NoRoom,
+    Outbox, Output, Resend, Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus, metrics,
 };
 use subtle::ConstantTimeEq;
 
-use crate::port::{Live, PortCounters};
-use crate::problem::Problem;
 use crate::registry::{Entry, Registry};
 use crate::room::Room;
 use crate::session::Ended;
 use crate::{
-    Channel, Message, Open, Opened, Report, Role, SessionAt, SessionId, SfuApp, files, metrics,
+    Channel, Message, Open, Opened, Problem, Report, Role, SessionAt, SessionId, SfuApp, files,
 };
 
 /// What the signaling is made from.
@@ -88,6 +85,7 @@ pub struct Registered {
 }
 
 /// The task that speaks HTTP.
+#[derive(Debug)]
 pub struct Signaling<A: SfuApp> {
     config: SignalingConfig,
     http: HttpServer,
@@ -95,8 +93,7 @@ pub struct Signaling<A: SfuApp> {
     /// What ports were asked for, by token.
     waiting: BTreeMap<Token, Waiting>,
     last_token: u64,
-    scrapes: BTreeMap<Token, Scrape>,
-    ended: [u64; Ended::ALL.len()],
+    ended: [Counter; Ended::ALL.len()],
     buffers: BufferPool,
     resend: Resend<A>,
     outbox: Outbox<A>,
@@ -107,19 +104,8 @@ pub struct Signaling<A: SfuApp> {
 enum Waiting {
     /// A session. Somebody waits for its answer.
     Open(SessionId, Exchange),
-    /// What it has counted, for a scrape of this name.
-    Count(Token),
     /// To be there.
     Attend(TaskId),
-}
-
-/// Metrics that are being gathered.
-#[derive(Debug)]
-struct Scrape {
-    exchange: Exchange,
-    /// Ports that have not answered.
-    owed: usize,
-    counted: Vec<(u16, Live, PortCounters)>,
 }
 
 /// An answer, unless it comes later.
@@ -135,8 +121,7 @@ impl<A: SfuApp> Signaling<A> {
             registry: Registry::default(),
             waiting: BTreeMap::new(),
             last_token: 0,
-            scrapes: BTreeMap::new(),
-            ended: [0; Ended::ALL.len()],
+            ended: Default::default(),
             buffers: BufferPool::new(),
             resend: Resend::new(),
             outbox: Outbox::new(),
@@ -185,26 +170,21 @@ impl<A: SfuApp> Signaling<A> {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("Location, ETag, Accept-Post, Accept-Patch"),
+            HeaderValue::from_static("Location, ETag, Accept-Post"),
         );
         self.http.respond(now, exchange, response, &mut self.outbox)
     }
 
     fn refuse(&mut self, now: Timestamp, exchange: Exchange, problem: &Problem) {
-        let mut response = problem.to_response();
+        let mut response = http_problem(problem.status, &problem.detail);
         let headers = response.headers_mut();
-        match problem.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                headers.insert(ACCEPT, HeaderValue::from_static("application/sdp"));
-            }
-            _ => {}
-        }
+        let hint = match problem.status {
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "5")),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Some((ACCEPT, "application/sdp")),
+            _ => None,
+        };
+        headers.extend(hint.map(|(name, value)| (name, HeaderValue::from_static(value))));
         let _nobody_waits = self.respond(now, exchange, response);
     }
 
@@ -217,39 +197,26 @@ impl<A: SfuApp> Signaling<A> {
         let path = request.uri().path();
         let mut parts = path.trim_start_matches('/').splitn(3, '/');
         let parts = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-        match (parts, request.method()) {
-            ((kind @ ("whip" | "whep"), Some(room), None), method) => match *method {
-                Method::POST => self.open(now, exchange, request, kind, room).map(|()| None),
-                ref other => without_body(other, "POST, OPTIONS"),
-            },
-            (("sessions", Some(secret), None), method) => match *method {
-                Method::DELETE => self.close(request, secret).map(Some),
-                Method::PATCH => self.trickle(request, secret).map(Some),
-                ref other => without_body(other, "DELETE, PATCH, OPTIONS"),
-            },
-            (("rooms", room, None), &Method::GET | &Method::HEAD) => self.rooms(room).map(Some),
-            (("metrics", None, None), &Method::GET | &Method::HEAD) => {
-                self.scrape(now, exchange);
-                Ok(None)
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        Ok(Some(match (parts, request.method().as_str()) {
+            ((kind @ ("whip" | "whep"), Some(room), None), "POST") => {
+                self.open(now, exchange, request, kind, room)?;
+                return Ok(None);
             }
-            (_, method) => {
-                let nothing = || {
-                    Problem::new(
-                        StatusCode::NOT_FOUND,
-                        format!("There is nothing at {path}."),
-                    )
-                };
-                let is_known = matches!(parts, ("rooms", _, None) | ("metrics", None, None));
-                let file = files::get(path);
-                match *method {
-                    Method::GET | Method::HEAD => file.map(Some).ok_or_else(nothing),
-                    ref other if is_known || file.is_some() => {
-                        without_body(other, "GET, HEAD, OPTIONS")
-                    }
-                    _ => Err(nothing()),
+            (("whip" | "whep", Some(_), None), _) => only("POST, OPTIONS", request),
+            (("sessions", Some(secret), None), "DELETE") => self.close(request, secret)?,
+            (("sessions", Some(_), None), _) => only("DELETE, OPTIONS", request),
+            (("rooms", room, None), _) if is_read => self.rooms(room)?,
+            (("metrics", None, None), _) if is_read => self.metrics(),
+            (parts, _) => match files::get(path) {
+                Some(file) if is_read => file,
+                None if !matches!(parts, ("rooms", _, None) | ("metrics", None, None)) => {
+                    let detail = format!("There is nothing at {path}.");
+                    return Err(Problem::new(StatusCode::NOT_FOUND, detail));
                 }
-            }
-        }
+                _ => only("GET, HEAD, OPTIONS", request),
+            },
+        }))
     }
 
     /// Puts an offer to a port.
@@ -274,17 +241,17 @@ impl<A: SfuApp> Signaling<A> {
             );
             Problem::new(StatusCode::NOT_FOUND, detail)
         })?;
-        expect_type(request, "application/sdp")?;
-        let offer = core::str::from_utf8(request.body());
-        let offer =
-            offer.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The offer is not UTF-8."))?;
+        if !media_type(request).eq_ignore_ascii_case("application/sdp") {
+            let detail = "The body is to be application/sdp, as Content-Type says.";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let offer = String::from_utf8_lossy(request.body()).into_owned();
         let (id, entry) = if kind == "whip" {
             self.registry.publish(&room)?
         } else {
             self.registry.watch(&room)?
         };
         let (port, role) = (entry.port, entry.role);
-        let offer = offer.to_owned();
         let message = Message::Open(Box::new(Open { id, role, offer }));
         let until = now.after(self.config.answer_max);
         self.ask(port, message, until, Waiting::Open(id, exchange));
@@ -299,16 +266,16 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn opened(&mut self, now: Timestamp, id: SessionId, exchange: Exchange, opened: Opened) {
-        let Some(entry) = self.registry.opened(id, opened.ufrag) else {
+        let Opened { answer, ufrag } = opened;
+        let Some(secret) = self.registry.opened(id) else {
             return;
         };
         let response = Response::builder()
             .status(StatusCode::CREATED)
             .header(CONTENT_TYPE, "application/sdp")
-            .header(LOCATION, format!("/sessions/{}", entry.secret))
-            .header(ETAG, etag(entry))
-            .header(ACCEPT_PATCH, TRICKLE)
-            .body(self.buffers.copy_from(opened.answer.as_bytes()));
+            .header(LOCATION, format!("/sessions/{secret}"))
+            .header(ETAG, format!("\"{ufrag}\""))
+            .body(self.buffers.copy_from(answer.as_bytes()));
         let heard = response.map(|response| self.respond(now, exchange, response));
         if !matches!(heard, Ok(Ok(()))) {
             self.end(id); // Whoever wanted it is gone, and nobody else knows where it is.
@@ -340,118 +307,28 @@ impl<A: SfuApp> Signaling<A> {
         }
     }
 
-    /// More candidates of a peer (RFC 9725, 4.3; RFC 8840).
-    fn trickle(
-        &mut self,
-        request: &Request<Buffer>,
-        secret: &str,
-    ) -> Result<Response<Buffer>, Problem> {
-        let (id, entry) = self.registry.find(secret)?;
-        authorize(request, self.token_of(entry))?;
-        expect_type(request, TRICKLE)?;
-        let matches = request.headers().get(IF_MATCH).map(HeaderValue::as_bytes);
-        match matches {
-            None => {
-                return Err(Problem::new(
-                    StatusCode::PRECONDITION_REQUIRED,
-                    "Send If-Match with the ETag of the session.",
-                ));
-            }
-            Some(b"*") => {
-                return Err(Problem::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "ICE cannot be restarted here: open a new session.",
-                ));
-            }
-            Some(tag) if tag != etag(entry).as_bytes() => {
-                return Err(Problem::new(
-                    StatusCode::PRECONDITION_FAILED,
-                    "That is not the ETag of this session.",
-                ));
-            }
-            Some(_) => {}
-        }
-        let text = core::str::from_utf8(request.body());
-        let text =
-            text.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The fragment is not UTF-8."))?;
-        let candidates = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("a="));
-        let candidates = candidates.filter(|attribute| attribute.starts_with("candidate:"));
-        let candidates: Vec<_> = candidates.take(CANDIDATES_MAX).map(str::to_owned).collect();
-        let message = Message::Trickle(id, candidates.into());
-        self.outbox.send_to(entry.port, message, NoRoom::Wait);
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
-    }
-
     fn rooms(&self, name: Option<&str>) -> Result<Response<Buffer>, Problem> {
         let describe = |(room, viewers): (&Room, usize)| json!({ "room": room.as_str(), "publishing": true, "viewers": viewers });
         let mut rooms = self.registry.rooms();
         let found = match name {
             None => rooms.map(describe).collect(),
-            Some(name) => {
-                let room = rooms.find(|(room, _)| room.as_str() == name);
-                let nobody =
-                    || Problem::new(StatusCode::NOT_FOUND, "Nobody publishes there at present.");
-                describe(room.ok_or_else(nobody)?)
-            }
+            Some(name) => match rooms.find(|(room, _)| room.as_str() == name) {
+                Some(room) => describe(room),
+                None => return Err(Registry::nobody_publishes(name)),
+            },
         };
-        let mut response = Response::new(self.buffers.copy_from(found.to_string().as_bytes()));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(response)
+        Ok(answer(
+            StatusCode::OK,
+            "application/json",
+            &found.to_string(),
+        ))
     }
 
-    /// Asks all ports what they have counted.
-    fn scrape(&mut self, now: Timestamp, exchange: Exchange) {
-        let ports: Vec<_> = self.registry.ports().collect();
-        self.last_token += 1;
-        let name = Token(self.last_token);
-        let scrape = Scrape {
-            exchange,
-            owed: ports.len(),
-            counted: Vec::new(),
-        };
-        self.scrapes.insert(name, scrape);
-        for port in ports {
-            self.ask(
-                port,
-                Message::Count,
-                now.after(self.config.answer_max),
-                Waiting::Count(name),
-            );
-        }
-        self.finish_scrape(now, name);
-    }
-
-    fn counted(&mut self, now: Timestamp, name: Token, counted: Option<(u16, Live, PortCounters)>) {
-        if let Some(scrape) = self.scrapes.get_mut(&name) {
-            scrape.owed -= 1;
-            scrape.counted.extend(counted);
-        }
-        self.finish_scrape(now, name);
-    }
-
-    fn finish_scrape(&mut self, now: Timestamp, name: Token) {
-        if self.scrapes.get(&name).is_none_or(|scrape| scrape.owed > 0) {
-            return;
-        }
-        let Some(mut scrape) = self.scrapes.remove(&name) else {
-            return;
-        };
-        scrape.counted.sort_by_key(|(worker, ..)| *worker);
+    /// What can be seen of all workers, and what their tasks have counted.
+    fn metrics(&mut self) -> Response<Buffer> {
         let mut page = String::new();
-        stillpoint::metrics::render(&(self.config.statuses)(), &mut page);
-        metrics::write(&mut page, &scrape.counted);
-        metrics::write_ended(&mut page, &self.ended);
-        metrics::write_http(&mut page, &self.http.counters());
-        let mut response = text(StatusCode::OK, &page);
-        let content_type = HeaderValue::from_static(stillpoint::metrics::CONTENT_TYPE);
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-        let _nobody_waits = self.respond(now, scrape.exchange, response);
+        metrics::render(&(self.config.statuses)(), &mut page);
+        answer(StatusCode::OK, metrics::CONTENT_TYPE, &page)
     }
 
     fn handle_bus(&mut self, now: Timestamp, event: BusEvent<Channel, Message>) {
@@ -473,41 +350,32 @@ impl<A: SfuApp> Signaling<A> {
                 message: Message::Ended(id, how),
                 ..
             }) => {
-                self.ended[how as usize] += 1;
+                self.ended[how as usize].add(1);
                 let depend = self.registry.remove(id).into_iter().skip(1);
                 for SessionAt { id, port } in depend {
                     self.outbox.send_to(port, Message::Close(id), NoRoom::Wait);
                 }
             }
-            Some(BusEvent::Reply {
-                from,
-                token,
-                message,
-            }) => match (self.waiting.remove(&token), message) {
-                (Some(Waiting::Open(id, exchange)), Message::Opened(opened)) => {
-                    self.opened(now, id, exchange, *opened)
+            Some(BusEvent::Reply { token, message, .. }) => {
+                match (self.waiting.remove(&token), message) {
+                    (Some(Waiting::Open(id, exchange)), Message::Opened(opened)) => {
+                        self.opened(now, id, exchange, *opened);
+                    }
+                    (Some(Waiting::Open(id, exchange)), Message::Refused(problem)) => {
+                        self.registry.remove(id);
+                        self.refuse(now, exchange, &problem);
+                    }
+                    _ => {}
                 }
-                (Some(Waiting::Open(id, exchange)), Message::Refused(problem)) => {
-                    self.registry.remove(id);
-                    self.refuse(now, exchange, &problem);
-                }
-                (Some(Waiting::Count(name)), Message::Counted(counted)) => {
-                    self.counted(now, name, Some((from.worker(), counted.0, counted.1)));
-                }
-                _ => {}
-            },
+            }
             Some(BusEvent::RequestFailed { token, error, .. }) => match self.waiting.remove(&token)
             {
                 Some(Waiting::Open(id, exchange)) => {
                     self.end(id);
                     let detail = format!("The media port has not answered: {error}.");
-                    self.refuse(
-                        now,
-                        exchange,
-                        &Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
-                    );
+                    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+                    self.refuse(now, exchange, &problem);
                 }
-                Some(Waiting::Count(name)) => self.counted(now, name, None),
                 Some(Waiting::Attend(port)) => {
                     for id in self.registry.remove_port(port) {
                         self.end(id);
@@ -533,20 +401,16 @@ impl<A: SfuApp> Signaling<A> {
     }
 }
 
-impl<A: SfuApp> fmt::Debug for Signaling<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signaling")
-            .field("registered", &self.registered())
-            .finish_non_exhaustive()
-    }
-}
-
 impl<A: SfuApp> Task for Signaling<A> {
     type App = A;
 
     fn handle_input(&mut self, now: Timestamp, input: Input<A>) {
         match input {
             Input::Started(context) => {
+                let ended =
+                    MetricName::new("sfu_sessions_ended_total", "Sessions that have ended.");
+                self.ended =
+                    Ended::ALL.map(|(_, how)| context.counter(ended.with_label("how", how)));
                 self.buffers = context.buffers.clone();
                 self.http
                     .listen(self.config.bind, context.buffers, &mut self.outbox);
@@ -573,76 +437,12 @@ impl<A: SfuApp> Task for Signaling<A> {
     }
 }
 
-/// The answer to what may be asked (a preflight of CORS), and to what may not be done.
-fn without_body(method: &Method, allowed: &'static str) -> Answer {
-    let is_options = *method == Method::OPTIONS;
-    let mut response = if is_options {
-        Response::default()
-    } else {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("Here are only {allowed}."),
-        )
-        .to_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(allowed));
-    if is_options {
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(allowed),
-        );
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type, If-Match"),
-        );
-        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-        headers.insert(ACCEPT_POST, HeaderValue::from_static("application/sdp"));
-        *response.status_mut() = StatusCode::NO_CONTENT;
-    }
-    Ok(Some(response))
-}
-
-/// Whether a request may be done: its bearer token (RFC 6750) is the one that is asked for.
+/// Whether a request may be done: its token is the one that is asked for.
 fn authorize(request: &Request<Buffer>, token: Option<&str>) -> Result<(), Problem> {
     let Some(token) = token else { return Ok(()) };
-    let given = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(HeaderValue::as_bytes);
-    let given = given.and_then(|given| given.split_first_chunk::<7>());
-    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
-    if given.is_some_and(|(_, given)| given.ct_eq(token.as_bytes()).into()) {
+    if bearer_token(request).is_some_and(|given| given.ct_eq(token.as_bytes()).into()) {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "Send the token: `Authorization: Bearer TOKEN`.",
-    ))
+    let detail = "Send the token: `Authorization: Bearer TOKEN`.";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
 }
-
-fn expect_type(request: &Request<Buffer>, expected: &str) -> Result<(), Problem> {
-    let given = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|given| given.to_str().ok());
-    let given = given
-        .and_then(|given| given.split(';').next())
-        .unwrap_or_default();
-    if given.trim().eq_ignore_ascii_case(expected) {
-        return Ok(());
-    }
-    let detail = format!("The body is to be {expected}, as Content-Type says.");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
-}
-
-fn etag(entry: &Entry) -> String {
-    format!("\"{}\"", entry.ufrag.as_deref().unwrap_or_default())
-}
-
-const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-const TRICKLE: &str = "application/trickle-ice-sdpfrag";
-
-/// Candidates that are taken of one request.
-const CANDIDATES_MAX: usize = 32;

@@ -16,12 +16,12 @@ use stillpoint::{
 use str0m::IceCreds;
 use str0m::ice::StunMessage;
 
-use crate::port::{Live, PortCounters};
-use crate::problem::Problem;
+use crate::port::Live;
 use crate::session::{Asked, Ended, Session, Shared};
-use crate::{Channel, Message, Open, Role, SessionId, SfuApp};
+use crate::{Channel, Message, Open, Problem, Role, SessionId, SfuApp};
 
 /// The sessions of one port.
+#[derive(Debug)]
 pub(crate) struct Switch<A: SfuApp> {
     shared: Rc<Shared>,
     sessions_max: usize,
@@ -38,6 +38,7 @@ pub(crate) struct Switch<A: SfuApp> {
 }
 
 /// What is known of a session.
+#[derive(Debug)]
 struct Record {
     id: SessionId,
     role: Role,
@@ -82,10 +83,6 @@ impl<A: SfuApp> Switch<A> {
         }
     }
 
-    pub(crate) fn counters(&self) -> PortCounters {
-        *self.shared.counters.borrow()
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         self.sessions.poll_timeout()
     }
@@ -107,7 +104,7 @@ impl<A: SfuApp> Switch<A> {
         let creds = match creds {
             Ok(creds) => creds,
             Err(detail) => {
-                self.shared.counters.borrow_mut().sessions_refused += 1;
+                self.shared.counters.refused.add(1);
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
                 return outbox.answer(asked.request, Message::Refused(problem));
             }
@@ -159,12 +156,12 @@ impl<A: SfuApp> Switch<A> {
             self.by_address.get(&run.peer)
         };
         let Some(&task) = task else {
-            let mut counters = self.shared.counters.borrow_mut();
+            let counters = &self.shared.counters;
             let datagrams = run.count() as u64;
             return if is_stun {
-                counters.unknown_users += datagrams;
+                counters.unknown_users.add(datagrams)
             } else {
-                counters.strangers += datagrams;
+                counters.strangers.add(datagrams)
             };
         };
         let peer = run.peer;
@@ -204,13 +201,12 @@ impl<A: SfuApp> Switch<A> {
 
     /// Hands a message to the session that it names.
     pub(crate) fn tell(&mut self, now: Timestamp, message: Message, outbox: &mut Outbox<A>) {
-        let (Message::Close(id) | Message::Trickle(id, _) | Message::KeyFrame(id, _)) = message
-        else {
+        let (Message::Close(id) | Message::KeyFrame(id, _)) = message else {
             return;
         };
         match self.by_id.get(&id) {
             Some(&task) => self.give(now, task, to_session(message), outbox),
-            None => self.shared.counters.borrow_mut().stale += 1,
+            None => self.shared.counters.stale.add(1),
         }
     }
 

@@ -56,7 +56,7 @@ async def no_complaints(*tabs):
 
 async def published_and_watched(place):
     """Somebody opens the first page, names a room, and goes live; two others watch, in all three by hand."""
-    browser, server = await place.start_browser(), place.server
+    browser, server = await place.start_browser(), await place.start_server("garden")
     publisher = await browser.open(server.url)
     await publisher.until("document.getElementById('rooms-note').textContent.startsWith('Nobody')")
     await publisher.picture(place.picture("first-page"))
@@ -82,8 +82,8 @@ async def published_and_watched(place):
         await viewer.picture(place.picture(f"{name}-page"), whole=True)
     # One of both is at another worker than the publisher, so its media has crossed the bus.
     metrics = await server.metrics()
-    at = {worker: metrics[f'sfu_viewers{{worker="{worker}"}}'] for worker in (0, 1)}
-    assert min(at.values()) >= 1, f"viewers by worker: {at}"
+    came, went = ([metrics[f'sfu_frames_{way}_total{{worker="{worker}"}}'] for worker in (0, 1)] for way in ("in", "out"))
+    assert min(came) == 0 and max(came) > 50 and min(went) > 50, f"by worker, {came} frames came in and {went} went out"
     await publisher.until("window.whip.viewers === 2")
     await publisher.picture(place.picture("publish-page"), whole=True)
     first_page = await browser.open(server.url)

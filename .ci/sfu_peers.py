@@ -36,6 +36,7 @@ class Server:
         self.address = (found[1], int(found[2]))
         self.url = f"http://{found[1]}:{found[2]}"
         self.media = self.media_ports()
+        self.at_first = await self.settled()
         return self
 
     def said(self):
@@ -86,12 +87,27 @@ class Server:
         sums = defaultdict(float)
         for name, value in (await self.metrics()).items():
             sums[name.split("{")[0]] += value
-        return [sums[name] for name in names]
+        missing = [name for name in names if name not in sums]
+        assert not missing, f"/metrics has no {missing}"
+        return [int(sums[name]) for name in names]
 
     async def live(self):
         """What there is of sessions and of what belongs to them."""
-        names = ["sfu_publishers", "sfu_viewers", "sfu_connected", "sfu_addresses", "sfu_subscriptions"]
-        return dict(zip(names, await self.total(*names)))
+        opened, ended, resources, subscriptions, waiting = await self.total(
+            "sfu_sessions_opened_total", "sfu_sessions_ended_total", "stillpoint_resources", "stillpoint_subscriptions",
+            "stillpoint_requests_waiting")
+        return {"sessions": opened - ended, "resources": resources, "subscriptions": subscriptions, "requests": waiting}
+
+    async def settled(self, like=None):
+        """What there is, once it changes no more. It has to be like it was, if that is given."""
+        last, end = None, time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            live = await self.live()
+            if live == (like or last):
+                return live
+            last = live
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"there is {last}, and not {like}")
 
     async def ask(self, method, path, body=b"", token=None, **headers):
         """One request on a connection of its own."""

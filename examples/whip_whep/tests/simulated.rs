@@ -24,12 +24,11 @@ fn what_one_publishes_a_viewer_at_another_worker_sees() {
         let publisher = place.publishing("tea")?;
         let viewer = place.watching("tea")?;
         place.run(secs(10))?;
-        let at_each: Vec<_> = place.ports().map(|port| port.live()).collect();
-        assert!(
-            at_each
-                .iter()
-                .all(|live| live.publishers + live.viewers == 1)
-        );
+        let statuses = place.world.status(place.server);
+        let sessions = statuses
+            .iter()
+            .map(|status| status.metric("sfu_publishers") + status.metric("sfu_viewers"));
+        assert_eq!(sessions.collect::<Vec<_>>(), [1, 1]);
         let source = place.peer(publisher).camera.as_ref().unwrap().source;
         let peer = place.peer(viewer);
         for screen in [&peer.video, &peer.audio] {

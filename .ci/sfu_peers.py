@@ -71,6 +71,13 @@ class Server:
     def files(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    async def closes(self, files):
+        """Waits until no more files are open than were."""
+        end = time.monotonic() + PATIENCE
+        while self.files() > files:
+            assert time.monotonic() < end, f"{self.files()} files are open, and {files} were"
+            await asyncio.sleep(0.1)
+
     async def metrics(self):
         """All samples, by name and labels as they are written."""
         answer = await self.ask("GET", "/metrics")
@@ -93,10 +100,10 @@ class Server:
 
     async def live(self):
         """What there is of sessions and of what belongs to them."""
-        opened, ended, resources, subscriptions, waiting = await self.total(
-            "sfu_sessions_opened_total", "sfu_sessions_ended_total", "stillpoint_resources", "stillpoint_subscriptions",
-            "stillpoint_requests_waiting")
-        return {"sessions": opened - ended, "resources": resources, "subscriptions": subscriptions, "requests": waiting}
+        names = [f"sfu_{name}" for name in (
+            "sessions", "rooms", "requests", "publishers", "viewers", "connected", "addresses", "subscriptions")]
+        names += ["stillpoint_resources", "stillpoint_subscriptions", "stillpoint_requests_waiting"]
+        return dict(zip(names, await self.total(*names)))
 
     async def settled(self, like=None):
         """What there is, once it changes no more. It has to be like it was, if that is given."""

@@ -31,7 +31,7 @@ use stillpoint::http::StatusCode;
 use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 
 pub use media::Frame;
-pub use port::{MediaConfig, MediaPort};
+pub use port::{MediaConfig, MediaPort, rtc_config};
 pub use room::Room;
 pub use session::{Ended, Session};
 pub use signaling::{Signaling, SignalingConfig};

@@ -12,7 +12,7 @@ use str0m::bwe::Bitrate;
 use str0m::config::DtlsCert;
 
 use crate::metrics::Metrics;
-use crate::session::{Asked, FIRST_BANDWIDTH, Shared};
+use crate::session::{Asked, Shared};
 use crate::switch::Switch;
 use crate::{Channel, Message, Report, SfuApp};
 
@@ -27,6 +27,8 @@ pub struct MediaConfig {
     pub epoch: Epoch,
     /// Proves to peers that we are whom signaling has told them of.
     pub certificate: DtlsCert,
+    /// What a viewer's network is taken to carry until that is known, in bits per second.
+    pub bandwidth: u64,
     /// Sessions that may be there at a time.
     pub sessions_max: usize,
     /// How long a peer may take to connect.
@@ -44,6 +46,7 @@ impl MediaConfig {
             public: Vec::new(),
             epoch,
             certificate,
+            bandwidth: 3_000_000,
             sessions_max: 2_000,
             connect_max: Duration::from_secs(15),
             silence_max: Duration::from_secs(20),
@@ -83,7 +86,8 @@ impl<A: SfuApp> MediaPort<A> {
         };
         let shared = Shared {
             epoch: self.config.epoch,
-            config: rtc_config(self.config.certificate.clone()),
+            config: rtc_config(self.config.certificate.clone(), self.config.bandwidth),
+            bandwidth: self.config.bandwidth,
             socket,
             candidates: public
                 .into_iter()
@@ -202,8 +206,9 @@ impl<A: SfuApp> Task for MediaPort<A> {
     }
 }
 
-/// What all sessions have in common. Nothing of it depends on chance.
-fn rtc_config(certificate: DtlsCert) -> RtcConfig {
+/// How str0m is set up for all sessions: ICE-lite, and the codecs that are forwarded.
+#[must_use]
+pub fn rtc_config(certificate: DtlsCert, bandwidth: u64) -> RtcConfig {
     RtcConfig::new()
         .set_ice_lite(true)
         .set_dtls_cert(certificate)
@@ -212,7 +217,7 @@ fn rtc_config(certificate: DtlsCert) -> RtcConfig {
         .enable_vp8(true)
         .enable_vp9(true)
         .enable_h264(true)
-        .enable_bwe(Some(Bitrate::bps(FIRST_BANDWIDTH)))
+        .enable_bwe(Some(Bitrate::bps(bandwidth)))
         .set_reordering_size_video(VIDEO_REORDERING)
 }
 

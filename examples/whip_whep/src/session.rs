@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) epoch: Epoch,
     pub(crate) config: RtcConfig,
     pub(crate) socket: SocketId,
+    /// Bits per second that a viewer's network is taken to carry at first.
+    pub(crate) bandwidth: u64,
     /// Where peers reach the port.
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) connect_max: Duration,
@@ -146,7 +148,7 @@ impl<A: SfuApp> Session<A> {
             written_by: None,
             audio: None,
             video: None,
-            layers: Layers::new(FIRST_BANDWIDTH),
+            layers: Layers::new(shared.bandwidth),
             desired: 0,
             asked_for: Vec::new(),
             buffers: BufferPool::new(),
@@ -542,9 +544,6 @@ impl<A: SfuApp> Task for Session<A> {
 fn is_nomination(datagram: &[u8]) -> bool {
     StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
 }
-
-/// What a viewer's network is taken to carry until it is known, in bits per second.
-pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
 
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);

@@ -141,14 +141,14 @@ async def noise_at_the_media_ports(place):
 
 
 async def slow_and_half_open_connections(place):
-    """Hundreds of connections that say nothing, fifty that never get to the point; who has something to say is heard."""
+    """A thousand connections that say nothing, twenty that never get to the point; who has something to say is heard."""
     server = await place.start_server("slow")
     async with somebody_plays(server) as viewer:
         files, frames, opened = server.files(), viewer.frames, []
         try:
-            for _ in range(900):
+            for _ in range(1000):
                 opened.append(await asyncio.open_connection(*server.address))
-            slow = [await asyncio.open_connection(*server.address) for _ in range(50)]
+            slow = [await asyncio.open_connection(*server.address) for _ in range(20)]
             opened += slow
             slowest, refused = 0.0, 0
             for letter in "GET / HTTP/1.1\r\nX-Slow: 1":

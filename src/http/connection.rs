@@ -94,8 +94,8 @@ enum Incoming {
 enum Phase {
     /// A request.
     Idle,
-    /// The rest of this request.
-    Arriving(u64),
+    /// The rest of a request. Between one and the next the task is waited for.
+    Arriving,
     /// The task.
     Asked,
     /// The client, to take its answers.
@@ -191,7 +191,7 @@ impl Connection {
     pub(super) fn handle_timeout<A: App>(&mut self, common: &mut Common, outbox: &mut Outbox<A>) {
         match self.phase {
             Phase::Asked => {}
-            Phase::Arriving(_) => self.refuse(Refusal::TimedOut, common, outbox),
+            Phase::Arriving => self.refuse(Refusal::TimedOut, common, outbox),
             Phase::Answering => {
                 common.counters.stalled += 1;
                 self.reset(outbox);
@@ -371,10 +371,10 @@ impl Connection {
         let waits = self.writer.waiting() > 0;
         let phase = match self.state {
             State::Asked { .. } => Phase::Asked,
-            State::Receiving if self.intake.is_in_body() => Phase::Arriving(self.requests),
+            State::Receiving if self.intake.is_in_body() => Phase::Arriving,
             State::Receiving | State::Ending if waits => Phase::Answering,
             State::Receiving if self.intake.is_empty() => Phase::Idle,
-            State::Receiving => Phase::Arriving(self.requests),
+            State::Receiving => Phase::Arriving,
             State::Ending | State::Over => Phase::Lingering,
         };
         if self.phase != phase {
@@ -389,7 +389,7 @@ impl Connection {
         let (wait, reason) = match self.phase {
             Phase::Asked => (Duration::MAX, ""),
             Phase::Idle => (config.idle_max, "idle HTTP client"),
-            Phase::Arriving(_) => (config.request_max, "HTTP request to come"),
+            Phase::Arriving => (config.request_max, "HTTP request to come"),
             Phase::Answering => (config.idle_max, "slow HTTP client"),
             Phase::Lingering => (LINGERING_MAX, "HTTP client to go"),
         };

@@ -121,7 +121,9 @@ impl Call {
     }
 
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let told = self.rtc.handle_input(str0m::Input::Timeout(self.epoch.instant(now)));
+        let told = self
+            .rtc
+            .handle_input(str0m::Input::Timeout(self.epoch.instant(now)));
         self.note(told);
     }
 
@@ -135,7 +137,11 @@ impl Call {
             return;
         };
         let is_ours = |params: &&str0m::format::PayloadParams| params.spec().codec == codec;
-        let Some(pt) = writer.payload_params().find(is_ours).map(|params| params.pt()) else {
+        let Some(pt) = writer
+            .payload_params()
+            .find(is_ours)
+            .map(|params| params.pt())
+        else {
             let error = format!("{codec} was not agreed upon");
             return self.happened.push_back(Happened::Error(error));
         };
@@ -163,7 +169,9 @@ impl Call {
 
     /// Our address is another one, and the one before is no more.
     pub fn move_to(&mut self, local: SocketAddr) {
-        self.rtc.direct_api().invalidate_candidate(&host(self.local));
+        self.rtc
+            .direct_api()
+            .invalidate_candidate(&host(self.local));
         self.rtc.add_local_candidate(host(local));
         self.local = local;
         self.is_drained = false;
@@ -222,7 +230,9 @@ impl Call {
         let happened = match event {
             Event::Connected => Happened::Joined,
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => Happened::Silent,
-            Event::MediaData(data) if data.mid == self.video => Happened::Picture(data.data.to_vec()),
+            Event::MediaData(data) if data.mid == self.video => {
+                Happened::Picture(data.data.to_vec())
+            }
             Event::MediaData(data) => Happened::Sound(data.data.to_vec()),
             Event::KeyframeRequest(request) => {
                 Happened::KeyWished(request.rid.map(|rid| rid.to_string()))

@@ -249,14 +249,16 @@ impl<'a> Place<'a> {
 
     /// What lives at all ports.
     pub fn live(&self) -> Live {
-        self.ports().map(MediaPort::live).fold(Live::default(), |mut all, live| {
-            all.publishers += live.publishers;
-            all.viewers += live.viewers;
-            all.connected += live.connected;
-            all.addresses += live.addresses;
-            all.subscriptions += live.subscriptions;
-            all
-        })
+        self.ports()
+            .map(MediaPort::live)
+            .fold(Live::default(), |mut all, live| {
+                all.publishers += live.publishers;
+                all.viewers += live.viewers;
+                all.connected += live.connected;
+                all.addresses += live.addresses;
+                all.subscriptions += live.subscriptions;
+                all
+            })
     }
 
     /// What all ports have counted, by the way in which that is looked at.

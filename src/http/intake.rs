@@ -62,11 +62,12 @@ impl Intake {
         self.unread.len()
     }
 
-    /// Whether the request that is coming is one for a head, as far as can be seen.
-    pub(super) fn is_for_head(&self) -> bool {
+    /// The method of the request that is coming, as far as can be seen: `HEAD` or another.
+    pub(super) fn method(&self) -> Method {
         match &self.coming {
-            Some(coming) => coming.request.method() == Method::HEAD,
-            None => self.unread.starts_with(b"HEAD "),
+            Some(coming) => coming.request.method().clone(),
+            None if self.unread.starts_with(b"HEAD ") => Method::HEAD,
+            None => Method::default(),
         }
     }
 

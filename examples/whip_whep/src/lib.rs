@@ -15,6 +15,7 @@
 mod files;
 mod layers;
 mod media;
+mod metrics;
 mod port;
 mod registry;
 mod room;
@@ -30,10 +31,10 @@ use stillpoint::http::StatusCode;
 use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 
 pub use media::Frame;
-pub use port::{Live, MediaConfig, MediaPort};
+pub use port::{MediaConfig, MediaPort, rtc_config};
 pub use room::Room;
 pub use session::{Ended, Session};
-pub use signaling::{Registered, Signaling, SignalingConfig};
+pub use signaling::{Signaling, SignalingConfig};
 pub use str0m::media::Rid;
 
 /// The application, if there is nothing else in it.

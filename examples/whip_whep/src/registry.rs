@@ -52,10 +52,6 @@ impl Registry {
             .collect()
     }
 
-    pub(crate) fn ports(&self) -> impl Iterator<Item = TaskId> {
-        self.ports.keys().copied()
-    }
-
     /// The room's publisher is about to come.
     pub(crate) fn publish(&mut self, room: &Room) -> Result<(SessionId, &Entry), Problem> {
         if self.rooms.contains_key(room) {
@@ -174,7 +170,8 @@ impl Registry {
             .map(|(room, id)| (room, self.sessions[id].viewers.len()))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
+    /// How many sessions, rooms and ports there are.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        [self.sessions.len(), self.rooms.len(), self.ports.len()]
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use stillpoint::http::StatusCode;
 use stillpoint::{
-    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Input, NetworkEvent, NoRoom, Outbox,
+    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Held, Input, NetworkEvent, NoRoom, Outbox,
     Output, RequestId, SocketId, Task, TaskId, Timestamp, Transmit, TransmitBuffer,
 };
 use str0m::bwe::{Bitrate, BweKind};
@@ -23,7 +23,7 @@ use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
-use crate::port::Counters;
+use crate::metrics::Metrics;
 use crate::{Channel, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp};
 
 /// Why a session has ended.
@@ -62,11 +62,13 @@ pub(crate) struct Shared {
     pub(crate) epoch: Epoch,
     pub(crate) config: RtcConfig,
     pub(crate) socket: SocketId,
+    /// Bits per second that a viewer's network is taken to carry at first.
+    pub(crate) bandwidth: u64,
     /// Where peers reach the port.
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) connect_max: Duration,
     pub(crate) silence_max: Duration,
-    pub(crate) counters: Counters,
+    pub(crate) metrics: Metrics,
 }
 
 /// Somebody who has asked for a session, and how.
@@ -88,6 +90,8 @@ pub struct Session<A: SfuApp> {
     shared: Rc<Shared>,
     rtc: Rtc,
     state: State,
+    /// That it is counted among the publishers or viewers, and among the connected.
+    counted: [Option<Held>; 2],
     heard_at: Timestamp,
     /// When str0m wants to be asked again.
     due: Timestamp,
@@ -136,6 +140,7 @@ impl<A: SfuApp> Session<A> {
             ufrag,
             rtc,
             state: State::Connecting,
+            counted: [None, None],
             heard_at: now,
             due: Timestamp::MAX,
             local: None,
@@ -143,7 +148,7 @@ impl<A: SfuApp> Session<A> {
             written_by: None,
             audio: None,
             video: None,
-            layers: Layers::new(FIRST_BANDWIDTH),
+            layers: Layers::new(shared.bandwidth),
             desired: 0,
             asked_for: Vec::new(),
             buffers: BufferPool::new(),
@@ -157,21 +162,22 @@ impl<A: SfuApp> Session<A> {
         self.written_by
     }
 
-    pub(crate) const fn is_connected(&self) -> bool {
-        matches!(self.state, State::Connected)
-    }
-
     fn open(&mut self, now: Timestamp) {
         let request = self.asked.request;
         match self.accept(now) {
             Ok(answer) => {
-                self.shared.counters.opened.add(1);
+                let metrics = &self.shared.metrics;
+                metrics.opened.add(1);
+                self.counted[0] = Some(match self.role {
+                    Role::Publish => metrics.publishers.hold(),
+                    Role::Watch(_) => metrics.viewers.hold(),
+                });
                 let ufrag = self.ufrag.clone();
                 let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
                 self.outbox.answer(request, opened);
             }
             Err(problem) => {
-                self.shared.counters.refused.add(1);
+                self.shared.metrics.refused.add(1);
                 self.outbox.answer(request, Message::Refused(problem));
                 self.finish();
             }
@@ -215,12 +221,12 @@ impl<A: SfuApp> Session<A> {
         let destination = self.destination(run.local);
         for datagram in run.iter() {
             let Ok(receive) = Receive::new(Protocol::Udp, run.peer, destination, datagram) else {
-                self.shared.counters.malformed.add(1);
+                self.shared.metrics.malformed.add(1);
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
             if !self.rtc.accepts(&input) {
-                self.shared.counters.not_the_peers.add(1);
+                self.shared.metrics.not_the_peers.add(1);
                 continue;
             }
             self.heard_at = now;
@@ -291,13 +297,14 @@ impl<A: SfuApp> Session<A> {
         let mut out = Transmit::new(self.shared.socket, peer, payload);
         out.source = local;
         self.outbox.transmit(out);
-        self.shared.counters.datagrams_out.add(1);
+        self.shared.metrics.datagrams_out.add(1);
     }
 
     fn handle_event(&mut self, now: Timestamp, event: Event) {
         match event {
             Event::Connected => {
                 self.state = State::Connected;
+                self.counted[1] = Some(self.shared.metrics.connected.hold());
                 if let Role::Watch(publisher) = self.role {
                     self.ask_for_key_frame(publisher, None);
                 }
@@ -362,7 +369,7 @@ impl<A: SfuApp> Session<A> {
             orientation: data.ext_vals.video_orientation,
             data: data.data,
         };
-        self.shared.counters.frames_in.add(1);
+        self.shared.metrics.frames_in.add(1);
         let message = Message::Media(self.id, Arc::new(frame));
         self.outbox
             .publish(Channel::Media(self.id), message, NoRoom::Drop);
@@ -382,7 +389,7 @@ impl<A: SfuApp> Session<A> {
                 .request_keyframe(rid, KeyframeRequestKind::Pli)
                 .is_ok()
         });
-        self.shared.counters.key_frames.add(asked.into());
+        self.shared.metrics.key_frames.add(asked.into());
     }
 
     /// A viewer needs a key frame.
@@ -409,7 +416,7 @@ impl<A: SfuApp> Session<A> {
         let pt = writer.match_params(frame.params);
         let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt))
         else {
-            self.shared.counters.other_codec.add(1);
+            self.shared.metrics.other_codec.add(1);
             return;
         };
         let writer = match frame.orientation {
@@ -418,7 +425,7 @@ impl<A: SfuApp> Session<A> {
         };
         let at = self.shared.epoch.instant(frame.at);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
-        self.shared.counters.frames_out.add(1);
+        self.shared.metrics.frames_out.add(1);
         self.go_on(now, written);
     }
 
@@ -435,7 +442,9 @@ impl<A: SfuApp> Session<A> {
 
     fn handle_message(&mut self, now: Timestamp, message: Message) {
         match (message, self.role) {
-            (Message::Media(_, frame), Role::Watch(publisher)) if self.is_connected() => {
+            (Message::Media(_, frame), Role::Watch(publisher))
+                if self.state == State::Connected =>
+            {
                 self.watch(now, publisher, &frame);
             }
             (Message::KeyFrame(_, rid), Role::Publish) => {
@@ -450,7 +459,7 @@ impl<A: SfuApp> Session<A> {
 
     fn handle_timeout(&mut self, now: Timestamp) {
         if now >= self.until() {
-            let why = if self.is_connected() {
+            let why = if self.state == State::Connected {
                 Ended::Silent
             } else {
                 Ended::NeverConnected
@@ -535,9 +544,6 @@ impl<A: SfuApp> Task for Session<A> {
 fn is_nomination(datagram: &[u8]) -> bool {
     StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
 }
-
-/// What a viewer's network is taken to carry until it is known, in bits per second.
-pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
 
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);

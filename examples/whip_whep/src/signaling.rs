@@ -18,8 +18,9 @@ use stillpoint::http::{
     StatusCode, answer, bearer_token, media_type, only, problem as http_problem,
 };
 use stillpoint::{
-    Buffer, BufferPool, BusEvent, Counter, Deadline, Input, MetricName, NetworkEvent, NoRoom,
-    Outbox, Output, Resend, Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus, metrics,
+    Buffer, BufferPool, BusEvent, Counter, Deadline, Gauge, Input, MetricName, NetworkEvent,
+    NoRoom, Outbox, Output, Resend, Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus,
+    metrics,
 };
 use subtle::ConstantTimeEq;
 
@@ -70,20 +71,6 @@ impl fmt::Debug for SignalingConfig {
     }
 }
 
-/// How much there is of what must not pile up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Registered {
-    /// Sessions that are there, or about to be.
-    pub sessions: usize,
-    /// Rooms where somebody publishes.
-    pub rooms: usize,
-    /// Ports that are there.
-    pub ports: usize,
-    /// Requests that wait for a port.
-    pub waiting: usize,
-}
-
 /// The task that speaks HTTP.
 #[derive(Debug)]
 pub struct Signaling<A: SfuApp> {
@@ -94,6 +81,8 @@ pub struct Signaling<A: SfuApp> {
     waiting: BTreeMap<Token, Waiting>,
     last_token: u64,
     ended: [Counter; Ended::ALL.len()],
+    /// Sessions, rooms, and requests that wait for a port.
+    gauges: [Gauge; 3],
     buffers: BufferPool,
     resend: Resend<A>,
     outbox: Outbox<A>,
@@ -122,28 +111,11 @@ impl<A: SfuApp> Signaling<A> {
             waiting: BTreeMap::new(),
             last_token: 0,
             ended: Default::default(),
+            gauges: Default::default(),
             buffers: BufferPool::new(),
             resend: Resend::new(),
             outbox: Outbox::new(),
         }
-    }
-
-    /// How much there is of what must not pile up.
-    #[must_use]
-    pub fn registered(&self) -> Registered {
-        let attending = self.registry.ports().count();
-        Registered {
-            sessions: self.registry.len(),
-            rooms: self.registry.rooms().count(),
-            ports: attending,
-            waiting: self.waiting.len() - attending,
-        }
-    }
-
-    /// The part that speaks HTTP.
-    #[must_use]
-    pub const fn http(&self) -> &HttpServer {
-        &self.http
     }
 
     /// Answers all that was asked.
@@ -411,6 +383,8 @@ impl<A: SfuApp> Task for Signaling<A> {
                     MetricName::new("sfu_sessions_ended_total", "Sessions that have ended.");
                 self.ended =
                     Ended::ALL.map(|(_, how)| context.counter(ended.with_label("how", how)));
+                let names = [SESSIONS, ROOMS, WAITING];
+                self.gauges = names.map(|name| context.gauge(name));
                 self.buffers = context.buffers.clone();
                 self.http
                     .listen(self.config.bind, context.buffers, &mut self.outbox);
@@ -423,6 +397,11 @@ impl<A: SfuApp> Task for Signaling<A> {
             _ => {}
         }
         self.answer_all(now);
+        let [sessions, rooms, ports] = self.registry.counts();
+        let waiting = self.waiting.len() - ports; // Each port is asked to be there.
+        for (gauge, count) in self.gauges.iter().zip([sessions, rooms, waiting]) {
+            gauge.set(count as u64);
+        }
         if self.http.is_shut_down() {
             self.outbox.finish();
         }
@@ -446,3 +425,7 @@ fn authorize(request: &Request<Buffer>, token: Option<&str>) -> Result<(), Probl
     let detail = "Send the token: `Authorization: Bearer TOKEN`.";
     Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
 }
+
+const SESSIONS: MetricName = MetricName::new("sfu_sessions", "Sessions, also those to come.");
+const ROOMS: MetricName = MetricName::new("sfu_rooms", "Rooms where somebody publishes.");
+const WAITING: MetricName = MetricName::new("sfu_requests", "Requests that wait for a port.");

@@ -24,12 +24,11 @@ fn what_one_publishes_a_viewer_at_another_worker_sees() {
         let publisher = place.publishing("tea")?;
         let viewer = place.watching("tea")?;
         place.run(secs(10))?;
-        let at_each: Vec<_> = place.ports().map(|port| port.live()).collect();
-        assert!(
-            at_each
-                .iter()
-                .all(|live| live.publishers + live.viewers == 1)
-        );
+        let statuses = place.world.status(place.server);
+        let sessions = statuses
+            .iter()
+            .map(|status| status.metric("sfu_publishers") + status.metric("sfu_viewers"));
+        assert_eq!(sessions.collect::<Vec<_>>(), [1, 1]);
         let source = place.peer(publisher).camera.as_ref().unwrap().source;
         let peer = place.peer(viewer);
         for screen in [&peer.video, &peer.audio] {
@@ -67,7 +66,7 @@ fn each_viewer_sees_the_publisher_of_its_room() {
             assert_eq!(video.last.unwrap().source, camera.source);
             assert_eq!((video.missing, video.broken, video.sources), (0, 0, 1));
         }
-        assert_eq!(place.registered().rooms, 3);
+        assert_eq!(place.count("sfu_rooms"), 3);
         Ok(())
     });
 }
@@ -82,7 +81,10 @@ fn who_leaves_is_gone_and_nobody_else_is_disturbed() {
         assert_eq!(place.stage(leaver), Stage::Left);
         let last = place.peer(leaver).answers.last().unwrap();
         assert_eq!(last.status, 200);
-        assert_eq!((place.live().viewers, place.registered().sessions), (1, 2));
+        assert_eq!(
+            (place.count("sfu_viewers"), place.count("sfu_sessions")),
+            (1, 2)
+        );
         place.run(secs(3))?;
         let video = &place.peer(stayer).video;
         assert_eq!((video.missing, video.broken), (0, 0));

@@ -118,7 +118,7 @@ COUNTED = ["sfu_unknown_users_total", "sfu_strangers_total", "sfu_malformed_tota
 
 async def noise_at_the_media_ports(place):
     """STUN of unknown users, RTP and DTLS of strangers, and noise: all of it is counted, and a viewer plays on."""
-    server = await place.start_server("noise")
+    server = await place.start_server("noise", media="127.0.0.1:0")
     chance = random.Random(8)
     async with somebody_plays(server) as viewer:
         before = await server.total(*COUNTED, "stillpoint_datagrams_dropped_total")

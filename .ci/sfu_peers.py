@@ -21,11 +21,12 @@ PATIENCE = 20
 class Server:
     """The SFU, in a process of its own, on ports that the system chooses."""
 
-    async def start(self, program, log, *options, workers=2, listen=("127.0.0.1", 0), media="127.0.0.1:0"):
+    async def start(self, program, log, *options, workers=2, listen=("127.0.0.1", 0), media=None):
         self.log, self.killed = Path(log), False
         with self.log.open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
-                program, "--listen", "{}:{}".format(*listen), "--media", media, "--workers", str(workers), *options,
+                program, "--listen", "{}:{}".format(*listen), "--workers", str(workers), *(["--media", media] if media else []),
+                *options,
                 stdout=out, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )
         self.media = []

@@ -39,6 +39,12 @@ struct Options {
     /// How long each load lasts
     #[arg(long, default_value_t = 4)]
     seconds: u64,
+    /// Only those contestants, of mio, polling, poll, io-uring and plain
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these rates, in packets of video a second
+    #[arg(long, value_delimiter = ',', default_values_t = [90, 300, 1_500])]
+    rates: Vec<u32>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -57,23 +63,20 @@ pub trait Contestant {
     fn watch(&mut self, offer: String) -> String;
 }
 
-/// Packets of video a second, each of some 1,150 bytes; 30 frames of them.
-const RATES: [u32; 3] = [90, 300, 3_000];
-
-/// What a viewer's network is taken to carry, in bits per second: none waits for that here.
-pub const BANDWIDTH: u64 = 1_000_000_000;
-
 fn main() {
     let options = Options::parse();
-    let names = || {
-        BackendKind::ALL
+    let names: Vec<_> = BackendKind::ALL
+        .iter()
+        .map(BackendKind::to_string)
+        .collect();
+    let names = names.into_iter().chain(["plain".to_owned()]);
+    let is_wanted = |name: &String| options.only.is_empty() || options.only.contains(name);
+    let names: Vec<_> = names.filter(is_wanted).collect();
+    for &rate in &options.rates {
+        let mut results: Vec<_> = names
             .iter()
-            .map(|kind| kind.to_string())
-            .chain(["plain".to_owned()])
-    };
-    for rate in RATES {
-        let mut results: Vec<(String, Vec<Measured>)> =
-            names().map(|name| (name, Vec::new())).collect();
+            .map(|name| (name.clone(), Vec::new()))
+            .collect();
         for _ in 0..options.rounds {
             for (name, measured) in &mut results {
                 let measure = |contestant: &mut dyn Contestant| measure(contestant, rate, &options);

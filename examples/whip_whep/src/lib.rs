@@ -11,6 +11,10 @@
 //! lost waits for room on the bus ([`Resend`](stillpoint::Resend)), media does not.
 //!
 //! Sources: RFC 9725 (WHIP), draft-ietf-wish-whep (WHEP), RFC 8445 (ICE, lite), RFC 9457 (problems).
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums of the library and of str0m are non-exhaustive"
+)]
 
 mod files;
 mod layers;
@@ -109,6 +113,16 @@ pub struct SessionAt {
     pub port: TaskId,
 }
 
+/// How many streams of its video a publisher sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "one or several")]
+pub enum Layering {
+    /// One. Viewers get it as it comes: there is nothing to choose, and nothing to wait for.
+    Single,
+    /// Several of different sizes. Viewers get what their network carries.
+    Simulcast,
+}
+
 /// What is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "all there are")]
@@ -180,8 +194,8 @@ pub struct Open {
 pub enum Role {
     /// Media comes in.
     Publish,
-    /// The media of a publisher goes out.
-    Watch(SessionAt),
+    /// The media of a publisher, who sends it like this, goes out.
+    Watch(SessionAt, Layering),
 }
 
 /// A session that was opened.
@@ -191,6 +205,8 @@ pub struct Opened {
     pub answer: String,
     /// Names the ICE session (RFC 9725, 4.3.1): our user name fragment.
     pub ufrag: String,
+    /// What a publisher sends.
+    pub layering: Layering,
 }
 
 /// So many random bytes in hexadecimal, for what nobody is to guess. Not from the tasks' own source of

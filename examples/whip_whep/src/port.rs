@@ -8,7 +8,6 @@ use stillpoint::{
     Resend, SocketId, Task, Timestamp, Token, TransmitBuffer, UdpOpen,
 };
 use str0m::RtcConfig;
-use str0m::bwe::Bitrate;
 use str0m::config::DtlsCert;
 
 use crate::metrics::Metrics;
@@ -27,7 +26,8 @@ pub struct MediaConfig {
     pub epoch: Epoch,
     /// Proves to peers that we are whom signaling has told them of.
     pub certificate: DtlsCert,
-    /// What a viewer's network is taken to carry until that is known, in bits per second.
+    /// What the network of a viewer with layers to choose from is taken to carry until that is
+    /// known, in bits per second.
     pub bandwidth: u64,
     /// Sessions that may be there at a time.
     pub sessions_max: usize,
@@ -86,7 +86,7 @@ impl<A: SfuApp> MediaPort<A> {
         };
         let shared = Shared {
             epoch: self.config.epoch,
-            config: rtc_config(self.config.certificate.clone(), self.config.bandwidth),
+            config: rtc_config(self.config.certificate.clone()),
             bandwidth: self.config.bandwidth,
             socket,
             candidates: public
@@ -208,7 +208,7 @@ impl<A: SfuApp> Task for MediaPort<A> {
 
 /// How str0m is set up for all sessions: ICE-lite, and the codecs that are forwarded.
 #[must_use]
-pub fn rtc_config(certificate: DtlsCert, bandwidth: u64) -> RtcConfig {
+pub fn rtc_config(certificate: DtlsCert) -> RtcConfig {
     RtcConfig::new()
         .set_ice_lite(true)
         .set_dtls_cert(certificate)
@@ -217,7 +217,6 @@ pub fn rtc_config(certificate: DtlsCert, bandwidth: u64) -> RtcConfig {
         .enable_vp8(true)
         .enable_vp9(true)
         .enable_h264(true)
-        .enable_bwe(Some(Bitrate::bps(bandwidth)))
         .set_reordering_size_video(VIDEO_REORDERING)
 }
 

@@ -6,7 +6,7 @@ use stillpoint::TaskId;
 use stillpoint::http::StatusCode;
 
 use crate::room::Room;
-use crate::{Problem, Role, SessionAt, SessionId, secret};
+use crate::{Layering, Problem, Role, SessionAt, SessionId, secret};
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ pub(crate) struct Entry {
     pub(crate) port: TaskId,
     /// Who knows it may end the session.
     pub(crate) secret: String,
-    /// Whether its port has accepted it.
-    is_open: bool,
+    /// What it sends, once its port has accepted it.
+    layering: Option<Layering>,
     /// Of a publisher: who watches it.
     viewers: BTreeSet<SessionId>,
 }
@@ -66,14 +66,14 @@ impl Registry {
     /// A viewer is about to come.
     pub(crate) fn watch(&mut self, room: &Room) -> Result<(SessionId, &Entry), Problem> {
         let publisher = self.rooms.get(room).map(|&id| (id, &self.sessions[&id]));
-        let Some((publisher, entry)) = publisher.filter(|(_, entry)| entry.is_open) else {
-            return Err(Self::nobody_publishes(room.as_str()));
-        };
+        let open = publisher.and_then(|(id, entry)| Some((id, entry.port, entry.layering?)));
+        let (publisher, port, layering) =
+            open.ok_or_else(|| Self::nobody_publishes(room.as_str()))?;
         let at = SessionAt {
             id: publisher,
-            port: entry.port,
+            port,
         };
-        let id = self.add(room, Role::Watch(at))?;
+        let id = self.add(room, Role::Watch(at, layering))?;
         if let Some(entry) = self.sessions.get_mut(&publisher) {
             entry.viewers.insert(id);
         }
@@ -98,7 +98,7 @@ impl Registry {
                 role,
                 port,
                 secret,
-                is_open: false,
+                layering: None,
                 viewers: BTreeSet::new(),
             },
         );
@@ -106,9 +106,9 @@ impl Registry {
     }
 
     /// A session is open. Gives its secret.
-    pub(crate) fn opened(&mut self, id: SessionId) -> Option<&str> {
+    pub(crate) fn opened(&mut self, id: SessionId, layering: Layering) -> Option<&str> {
         let entry = self.sessions.get_mut(&id)?;
-        entry.is_open = true;
+        entry.layering = Some(layering);
         Some(&entry.secret)
     }
 
@@ -131,7 +131,7 @@ impl Registry {
             Role::Publish => {
                 self.rooms.remove(&entry.room);
             }
-            Role::Watch(publisher) => {
+            Role::Watch(publisher, _) => {
                 if let Some(publisher) = self.sessions.get_mut(&publisher.id) {
                     publisher.viewers.remove(&id);
                 }

@@ -24,7 +24,9 @@ use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
 use crate::metrics::Metrics;
-use crate::{Channel, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp};
+use crate::{
+    Channel, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
+};
 
 /// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,7 +129,11 @@ impl<A: SfuApp> Session<A> {
         now: Timestamp,
         shared: Rc<Shared>,
     ) -> Self {
-        let config = shared.config.clone();
+        let mut config = shared.config.clone();
+        if let Role::Watch(_, Layering::Simulcast) = open.role {
+            // It costs: packets are spread over time, and more are sent to probe.
+            config = config.enable_bwe(Some(Bitrate::bps(shared.bandwidth)));
+        }
         let ufrag = creds.ufrag.clone();
         let rtc = config
             .set_local_ice_credentials(creds)
@@ -170,10 +176,19 @@ impl<A: SfuApp> Session<A> {
                 metrics.opened.add(1);
                 self.counted[0] = Some(match self.role {
                     Role::Publish => metrics.publishers.hold(),
-                    Role::Watch(_) => metrics.viewers.hold(),
+                    Role::Watch(..) => metrics.viewers.hold(),
                 });
                 let ufrag = self.ufrag.clone();
-                let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
+                let layering = if answer.contains("\na=simulcast:recv ") {
+                    Layering::Simulcast
+                } else {
+                    Layering::Single
+                };
+                let opened = Message::Opened(Box::new(Opened {
+                    answer,
+                    ufrag,
+                    layering,
+                }));
                 self.outbox.answer(request, opened);
             }
             Err(problem) => {
@@ -209,7 +224,7 @@ impl<A: SfuApp> Session<A> {
         if self.audio.is_none() && self.video.is_none() {
             return Err(unprocessable(match self.role {
                 Role::Publish => "The offer sends neither audio nor video in a codec that is known here: Opus, VP8, VP9, H.264.",
-                Role::Watch(_) => "The offer receives neither audio nor video.",
+                Role::Watch(..) => "The offer receives neither audio nor video.",
             }.to_owned()));
         }
         Ok(answer)
@@ -305,13 +320,13 @@ impl<A: SfuApp> Session<A> {
             Event::Connected => {
                 self.state = State::Connected;
                 self.counted[1] = Some(self.shared.metrics.connected.hold());
-                if let Role::Watch(publisher) = self.role {
+                if let Role::Watch(publisher, _) = self.role {
                     self.ask_for_key_frame(publisher, None);
                 }
             }
             Event::MediaData(data) => self.publish(now, data),
             Event::KeyframeRequest(_) => {
-                if let Role::Watch(publisher) = self.role {
+                if let Role::Watch(publisher, _) = self.role {
                     self.ask_for_key_frame(publisher, self.layers.current().flatten());
                 }
             }
@@ -333,7 +348,7 @@ impl<A: SfuApp> Session<A> {
         for media in mids.filter_map(|mid| self.rtc.media(Mid::from(mid.trim()))) {
             let fits = match self.role {
                 Role::Publish => media.direction().is_receiving(),
-                Role::Watch(_) => media.direction().is_sending(),
+                Role::Watch(..) => media.direction().is_sending(),
             };
             let place = match media.kind() {
                 MediaKind::Audio => &mut self.audio,
@@ -442,7 +457,7 @@ impl<A: SfuApp> Session<A> {
 
     fn handle_message(&mut self, now: Timestamp, message: Message) {
         match (message, self.role) {
-            (Message::Media(_, frame), Role::Watch(publisher))
+            (Message::Media(_, frame), Role::Watch(publisher, _))
                 if self.state == State::Connected =>
             {
                 self.watch(now, publisher, &frame);
@@ -451,7 +466,7 @@ impl<A: SfuApp> Session<A> {
                 self.request_key_frame(now, rid);
                 self.drain(now);
             }
-            (Message::Gone(_), Role::Watch(_)) => self.end(Ended::PublisherGone),
+            (Message::Gone(_), Role::Watch(..)) => self.end(Ended::PublisherGone),
             (Message::Close(_), _) => self.end(Ended::Closed),
             _ => {}
         }

@@ -238,8 +238,12 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn opened(&mut self, now: Timestamp, id: SessionId, exchange: Exchange, opened: Opened) {
-        let Opened { answer, ufrag } = opened;
-        let Some(secret) = self.registry.opened(id) else {
+        let Opened {
+            answer,
+            ufrag,
+            layering,
+        } = opened;
+        let Some(secret) = self.registry.opened(id, layering) else {
             return;
         };
         let response = Response::builder()
@@ -275,7 +279,7 @@ impl<A: SfuApp> Signaling<A> {
     fn token_of(&self, entry: &Entry) -> Option<&str> {
         match entry.role {
             Role::Publish => self.config.publish_token.as_deref(),
-            Role::Watch(_) => self.config.watch_token.as_deref(),
+            Role::Watch(..) => self.config.watch_token.as_deref(),
         }
     }
 
@@ -313,10 +317,8 @@ impl<A: SfuApp> Signaling<A> {
                 from: Some(port),
                 message: Message::Here,
                 ..
-            }) => {
-                if self.registry.add_port(port) {
-                    self.ask(port, Message::Attend, Timestamp::MAX, Waiting::Attend(port));
-                }
+            }) if self.registry.add_port(port) => {
+                self.ask(port, Message::Attend, Timestamp::MAX, Waiting::Attend(port));
             }
             Some(BusEvent::Message {
                 message: Message::Ended(id, how),

@@ -104,7 +104,7 @@ impl<A: SfuApp> Switch<A> {
         let Some(task) = task else { return }; // As many as that are never there.
         self.by_id.insert(record.id, task);
         self.by_ufrag.insert(record.ufrag.clone(), task);
-        if let Role::Watch(publisher) = record.role {
+        if let Role::Watch(publisher, _) = record.role {
             let audience = self.audiences.entry(publisher.id).or_default();
             if audience.is_empty() {
                 outbox.subscribe(Channel::Media(publisher.id));
@@ -267,7 +267,7 @@ impl<A: SfuApp> Switch<A> {
                     let gone = Message::Gone(record.id);
                     outbox.publish(Channel::Media(record.id), gone, NoRoom::Wait);
                 }
-                Role::Watch(publisher) => self.leave(task, publisher.id, outbox),
+                Role::Watch(publisher, _) => self.leave(task, publisher.id, outbox),
             }
             self.note();
             if end.is_failure() {

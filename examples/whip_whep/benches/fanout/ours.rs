@@ -11,7 +11,7 @@ use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
 use str0m::crypto;
 use whip_whep::{MediaConfig, Report, Sfu, SignalingConfig, Spawn, spawn};
 
-use crate::{BANDWIDTH, Contestant};
+use crate::Contestant;
 
 pub struct Ours {
     _controller: Controller<Sfu>,
@@ -27,8 +27,7 @@ impl Ours {
         let provider = crypto::from_feature_flags();
         let certificate = provider.dtls_provider.generate_certificate().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut media = MediaConfig::new(any, Epoch::new(Instant::now()), certificate);
-        media.bandwidth = BANDWIDTH;
+        let media = MediaConfig::new(any, Epoch::new(Instant::now()), certificate);
         controller
             .spawn(0, Spawn::MediaPort(Box::new(media)))
             .unwrap();

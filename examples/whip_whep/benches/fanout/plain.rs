@@ -18,7 +18,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use whip_whep::rtc_config;
 
-use crate::{BANDWIDTH, Contestant};
+use crate::Contestant;
 
 pub struct Plain {
     wishes: Sender<Wish>,
@@ -100,7 +100,7 @@ impl Server {
             wished,
             local: socket.local_addr().unwrap(),
             socket,
-            config: rtc_config(certificate, BANDWIDTH),
+            config: rtc_config(certificate),
             sessions: Vec::new(),
             by_address: BTreeMap::new(),
         }

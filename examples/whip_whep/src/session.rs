@@ -307,8 +307,8 @@ impl<A: SfuApp> Session<A> {
         let payload = self.buffers.copy_from(&transmit.contents);
         let is_stun = payload.first().is_some_and(|&first| first < 4); // RFC 7983
         let path = self.path.filter(|_| !is_stun);
-        let (peer, local) =
-            path.unwrap_or((transmit.destination, self.path.and_then(|path| path.1)));
+        // From where it was asked, which need not be what the system would choose.
+        let (peer, local) = path.unwrap_or((transmit.destination, self.local));
         let mut out = Transmit::new(self.shared.socket, peer, payload);
         out.source = local;
         self.outbox.transmit(out);

@@ -103,6 +103,8 @@ pub struct Session<A: SfuApp> {
     /// Of a viewer.
     layers: Layers,
     desired: u64,
+    /// When the last frame came that went out: of video, and of audio.
+    sent: [Timestamp; 2],
     /// Of a publisher: what its layers take, and when key frames of them were asked for.
     meters: Vec<Meter>,
     buffers: BufferPool,
@@ -146,6 +148,7 @@ impl<A: SfuApp> Session<A> {
             video: None,
             layers: Layers::new(FIRST_BANDWIDTH),
             desired: 0,
+            sent: [Timestamp::EPOCH; 2],
             meters: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
@@ -300,6 +303,7 @@ impl<A: SfuApp> Session<A> {
             Event::Connected => {
                 self.state = State::Connected;
                 if let Role::Watch(publisher) = self.role {
+                    self.repair_much();
                     self.ask_for_key_frame(publisher, None);
                 }
             }
@@ -315,6 +319,14 @@ impl<A: SfuApp> Session<A> {
                 self.layers.set_bandwidth(estimate.as_u64());
             }
             _ => {}
+        }
+    }
+
+    /// Has str0m repair what a bad network loses, of video: left to itself, it gives up beyond a tenth.
+    fn repair_much(&mut self) {
+        let Some(video) = self.video else { return };
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(video, None) {
+            stream.set_rtx_cache(RTX_PACKETS_MAX, RTX_AGE_MAX, Some(RTX_SHARE_MAX));
         }
     }
 
@@ -431,7 +443,10 @@ impl<A: SfuApp> Session<A> {
             Some(orientation) => writer.video_orientation(orientation),
             None => writer,
         };
-        let at = self.shared.epoch.instant(frame.at);
+        // str0m sends in the order of these times, and what was repaired has come late.
+        let last = &mut self.sent[usize::from(frame.kind == Kind::Audio)];
+        *last = frame.at.max(*last);
+        let at = self.shared.epoch.instant(*last);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
         self.shared.counters.frames_out.add(1);
         self.go_on(now, written);
@@ -589,6 +604,13 @@ pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
 
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
+
+/// What is kept of each viewer's video, to be sent again: so many packets, and for so long.
+const RTX_PACKETS_MAX: usize = 1_024;
+const RTX_AGE_MAX: Duration = Duration::from_secs(3);
+
+/// How much of what is sent may be sent again.
+const RTX_SHARE_MAX: f32 = 0.5;
 
 /// How often str0m is asked again at once. In truth it is a few times.
 const ROUNDS_MAX: usize = 64;

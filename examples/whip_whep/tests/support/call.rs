@@ -121,7 +121,9 @@ impl Call {
     }
 
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let told = self.rtc.handle_input(str0m::Input::Timeout(self.epoch.instant(now)));
+        let told = self
+            .rtc
+            .handle_input(str0m::Input::Timeout(self.epoch.instant(now)));
         self.note(told);
     }
 
@@ -135,7 +137,11 @@ impl Call {
             return;
         };
         let is_ours = |params: &&str0m::format::PayloadParams| params.spec().codec == codec;
-        let Some(pt) = writer.payload_params().find(is_ours).map(|params| params.pt()) else {
+        let Some(pt) = writer
+            .payload_params()
+            .find(is_ours)
+            .map(|params| params.pt())
+        else {
             let error = format!("{codec} was not agreed upon");
             return self.happened.push_back(Happened::Error(error));
         };
@@ -163,7 +169,9 @@ impl Call {
 
     /// Our address is another one, and the one before is no more.
     pub fn move_to(&mut self, local: SocketAddr) {
-        self.rtc.direct_api().invalidate_candidate(&host(self.local));
+        self.rtc
+            .direct_api()
+            .invalidate_candidate(&host(self.local));
         self.rtc.add_local_candidate(host(local));
         self.local = local;
         self.is_drained = false;
@@ -218,11 +226,26 @@ impl Call {
         }
     }
 
+    /// Sends again what was lost, as browsers do: left to itself, str0m gives up beyond a tenth.
+    fn repair_much(&mut self) {
+        for rid in [None, Some(RIDS[0]), Some(RIDS[1]), Some(RIDS[2])] {
+            let rid = rid.map(Rid::from);
+            if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(self.video, rid) {
+                stream.set_rtx_cache(1_024, Duration::from_secs(3), Some(0.5));
+            }
+        }
+    }
+
     fn handle_event(&mut self, event: Event) {
         let happened = match event {
-            Event::Connected => Happened::Joined,
+            Event::Connected => {
+                self.repair_much();
+                Happened::Joined
+            }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => Happened::Silent,
-            Event::MediaData(data) if data.mid == self.video => Happened::Picture(data.data.to_vec()),
+            Event::MediaData(data) if data.mid == self.video => {
+                Happened::Picture(data.data.to_vec())
+            }
             Event::MediaData(data) => Happened::Sound(data.data.to_vec()),
             Event::KeyframeRequest(request) => {
                 Happened::KeyWished(request.rid.map(|rid| rid.to_string()))

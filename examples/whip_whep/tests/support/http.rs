@@ -45,7 +45,11 @@ impl Answer {
                 (header.name.to_ascii_lowercase(), value)
             };
             let headers = head.headers.iter().map(header).collect();
-            let mut answer = Self { status, headers, body: Vec::new() };
+            let mut answer = Self {
+                status,
+                headers,
+                body: Vec::new(),
+            };
             if (100..200).contains(&status) {
                 received.drain(..head_len);
                 continue;
@@ -79,7 +83,12 @@ pub fn request(
         write!(head, "{name}: {value}\r\n").expect("memory");
     }
     if let Some((kind, body)) = body {
-        write!(head, "Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()).expect("memory");
+        write!(
+            head,
+            "Content-Type: {kind}\r\nContent-Length: {}\r\n",
+            body.len()
+        )
+        .expect("memory");
     }
     head.push_str("\r\n");
     let mut bytes = head.into_bytes();

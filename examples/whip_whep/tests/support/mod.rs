@@ -31,7 +31,7 @@ pub mod place;
 pub mod stranger;
 
 use peer::{Peer, PeerConfig, Roam};
-pub use place::{Guest, Place, Plan};
+pub use place::{Place, Plan};
 use stranger::{Stranger, StrangerConfig};
 
 /// An application with the SFU and those who come to it.
@@ -71,7 +71,12 @@ pub enum Ask {
     /// A peer: have another address.
     Roam(Roam, IpAddr),
     /// A peer: send a request, with this method and target, these headers, and a body with its type.
-    Request(String, String, Vec<(String, String)>, Option<(String, Vec<u8>)>),
+    Request(
+        String,
+        String,
+        Vec<(String, String)>,
+        Option<(String, Vec<u8>)>,
+    ),
     /// A stranger: connect, and write these bytes; if there is a pause, one at a time.
     Dial(Vec<u8>, Option<Duration>),
     /// A stranger: break all connections off.

@@ -153,7 +153,10 @@ impl Peer {
 
     /// How it stands, for people who read failures.
     pub fn describe(&self) -> String {
-        let camera = self.camera.as_ref().map(|camera| (camera.pictures, camera.keys, camera.asked));
+        let camera = self
+            .camera
+            .as_ref()
+            .map(|camera| (camera.pictures, camera.keys, camera.asked));
         let refusal = self.answers.last().filter(|answer| answer.status >= 400);
         format!(
             "{:?} since {:?} ({}), has filmed {camera:?}, sees {:?}, hears {} of {}, complains {:?}",
@@ -345,7 +348,8 @@ impl Peer {
             }
             Ask::Roam(how, to) => {
                 self.roam = Some(how);
-                self.outbox.open_udp(UdpOpen::new(MEDIA, SocketAddr::new(to, 0)));
+                self.outbox
+                    .open_udp(UdpOpen::new(MEDIA, SocketAddr::new(to, 0)));
             }
             Ask::Request(method, target, headers, body) => {
                 let body = body.as_ref().map(|(kind, body)| (&**kind, &**body));
@@ -388,7 +392,10 @@ impl Task for Peer {
     fn poll_timeout(&self) -> Option<Deadline> {
         let call = self.call.as_ref()?;
         let due = Deadline::new(call.due_at(), "str0m");
-        let camera = self.camera.as_ref().map(|camera| Deadline::new(camera.next_at(), "a frame"));
+        let camera = self
+            .camera
+            .as_ref()
+            .map(|camera| Deadline::new(camera.next_at(), "a frame"));
         Some(camera.filter(|camera| camera.at < due.at).unwrap_or(due))
     }
 }

@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use stillpoint::{Epoch, Task, TaskId};
 use stillpoint_sim::{BusLink, Failure, Link, NodeId, World};
-use whip_whep::{
-    Live, MediaConfig, MediaPort, PortCounters, Registered, Signaling, SignalingConfig,
-};
+use whip_whep::{Live, MediaConfig, MediaPort, Registered, Signaling, SignalingConfig};
 
 use super::camera::CameraConfig;
 use super::peer::{Peer, PeerConfig, Role, Stage};
@@ -249,19 +247,28 @@ impl<'a> Place<'a> {
 
     /// What lives at all ports.
     pub fn live(&self) -> Live {
-        self.ports().map(MediaPort::live).fold(Live::default(), |mut all, live| {
-            all.publishers += live.publishers;
-            all.viewers += live.viewers;
-            all.connected += live.connected;
-            all.addresses += live.addresses;
-            all.subscriptions += live.subscriptions;
-            all
-        })
+        self.ports()
+            .map(MediaPort::live)
+            .fold(Live::default(), |mut all, live| {
+                all.publishers += live.publishers;
+                all.viewers += live.viewers;
+                all.connected += live.connected;
+                all.addresses += live.addresses;
+                all.subscriptions += live.subscriptions;
+                all
+            })
     }
 
-    /// What all ports have counted, by the way in which that is looked at.
-    pub fn count(&self, what: impl Fn(&PortCounters) -> u64) -> u64 {
-        self.ports().map(|port| what(&port.counters())).sum()
+    /// What has been counted under this name on all workers, in this life of the server.
+    pub fn count(&mut self, name: &str) -> u64 {
+        let statuses = self.world.controller(self.server).status();
+        let metrics = statuses.iter().flat_map(|status| &status.metrics);
+        let counted: Vec<u64> = metrics
+            .filter(|metric| metric.name.name == name)
+            .map(|metric| metric.value)
+            .collect();
+        assert!(!counted.is_empty(), "nobody counts `{name}`");
+        counted.iter().sum()
     }
 
     pub fn registered(&self) -> Registered {

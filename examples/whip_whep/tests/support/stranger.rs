@@ -91,7 +91,12 @@ impl Stranger {
             NetworkEvent::Datagrams { run, .. } => {
                 self.datagrams += u32::try_from(run.count()).expect("few");
             }
-            NetworkEvent::Connected { stream, token, room, .. } => {
+            NetworkEvent::Connected {
+                stream,
+                token,
+                room,
+                ..
+            } => {
                 let number = usize::try_from(token.0).expect("a connection");
                 self.by_stream.insert(stream, number);
                 self.connections[number].writer = Some(StreamWriter::new(stream, room));
@@ -131,7 +136,8 @@ impl Stranger {
         match ask {
             Ask::Dial(bytes, pause) => {
                 let token = Token(self.connections.len() as u64);
-                self.outbox.connect(TcpConnect::new(token, self.config.server));
+                self.outbox
+                    .connect(TcpConnect::new(token, self.config.server));
                 self.connections.push(Connection {
                     rest: bytes.into(),
                     pause,
@@ -189,7 +195,11 @@ impl Task for Stranger {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        let next = self.connections.iter().filter_map(|connection| connection.next_at).min();
+        let next = self
+            .connections
+            .iter()
+            .filter_map(|connection| connection.next_at)
+            .min();
         Some(Deadline::new(next?, "a byte"))
     }
 }

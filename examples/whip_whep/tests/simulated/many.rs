@@ -67,8 +67,18 @@ fn two_hundred_viewers_over_four_workers_see_all() {
 
 #[test]
 fn a_thousand_sessions_in_a_row_leave_nothing_behind() {
-    story("a_thousand_sessions", 0..1, &Plan::new(), |place| {
+    let camera = CameraConfig {
+        picture_every: secs(1),
+        ..CameraConfig::default()
+    };
+    let plan = Plan {
+        camera,
+        ..Plan::new()
+    };
+    story("a_thousand_sessions", 0..1, &plan, |place| {
         place.publishing("tea")?;
+        // Its connection for requests is closed when it has been idle for a while.
+        place.run(secs(40))?;
         let (node, local) = place.add_node("crowd");
         let mut after_first = None;
         for round in 0..100 {

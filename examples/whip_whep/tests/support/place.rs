@@ -140,7 +140,7 @@ impl<'a> Place<'a> {
             role: Role::Publish(self.plan.camera.clone()),
             token: self.plan.publish_token.map(str::to_owned),
             certificate: Certificate::pinned(),
-            kept_max: 0,
+            kept_max: 200,
         }
     }
 

@@ -19,11 +19,11 @@ from sfu_peers import Server
 
 # Side by side within a row, one row after the other: what is measured is not disturbed by what is heavy.
 ROWS = [
-    [sfu_pages.published_and_watched, sfu_sessions.aiortc_plays_aiortc, sfu_pages.tokens],
+    [sfu_pages.published_and_watched, sfu_sessions.aiortc_plays_aiortc, sfu_pages.tokens, sfu_pages.the_server_comes_back],
     [sfu_pages.the_publisher_goes_and_comes_back, sfu_sessions.chromium_and_aiortc, sfu_pages.simulcast],
-    [sfu_pages.other_codecs, sfu_abuse.bad_requests],
+    [sfu_pages.other_codecs, sfu_pages.another_device_on_the_air, sfu_abuse.bad_requests],
     [sfu_sessions.a_thousand_sessions],
-    [sfu_abuse.noise_at_the_media_ports, sfu_abuse.slow_and_half_open_connections],
+    [sfu_abuse.noise_at_the_media_ports, sfu_abuse.slow_and_half_open_connections, sfu_sessions.nothing_is_left],
 ]
 
 
@@ -34,10 +34,10 @@ class Place:
         self.program, self.folder = program, folder
         self.servers = {}
 
-    async def start_server(self, name, *options):
+    async def start_server(self, name, *options, **more):
         """A server, which has to end well when all is over."""
         server = self.servers[name] = Server()
-        return await server.start(self.program, self.folder / f"{name}.log", *options)
+        return await server.start(self.program, self.folder / f"{name}.log", *options, **more)
 
     async def __aenter__(self):
         self.server = await self.start_server("server")

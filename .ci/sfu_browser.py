@@ -171,13 +171,14 @@ class Tab:
         await self.run(f"(e => {{ e.focus(); e.select?.(); }})(document.querySelector({json.dumps(selector)}))")
         await self.ask("Input.insertText", text=text)
 
-    async def picture(self, path, selector=None, whole=False):
-        """A screenshot, of all that can be seen or of one element."""
+    async def picture(self, path, middle_of=None, whole=False):
+        """A screenshot: of all that can be seen, of the whole page, or of the middle of one element, where no button is."""
         params = {"format": "png"}
-        if selector:
+        if middle_of:
             box = await self.run(f"""(e => {{ const r = e.getBoundingClientRect();
-                return {{x: r.x + scrollX, y: r.y + scrollY, width: r.width, height: r.height, scale: 1}};
-                }})(document.querySelector({json.dumps(selector)}))""")
+                return {{x: r.x + scrollX + r.width / 4, y: r.y + scrollY + r.height / 4,
+                    width: r.width / 2, height: r.height * 0.3, scale: 1}};
+                }})(document.querySelector({json.dumps(middle_of)}))""")
             params["clip"] = box
         if whole:
             params["captureBeyondViewport"] = True

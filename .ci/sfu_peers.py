@@ -21,11 +21,11 @@ PATIENCE = 20
 class Server:
     """The SFU, in a process of its own, on ports that the system chooses."""
 
-    async def start(self, program, log, *options, workers=2):
-        self.log = Path(log)
+    async def start(self, program, log, *options, workers=2, listen=("127.0.0.1", 0)):
+        self.log, self.killed = Path(log), False
         with self.log.open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
-                program, "--listen", "127.0.0.1:0", "--media", "127.0.0.1:0", "--workers", str(workers), *options,
+                program, "--listen", "{}:{}".format(*listen), "--media", "127.0.0.1:0", "--workers", str(workers), *options,
                 stdout=out, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )
         self.media = []
@@ -44,8 +44,16 @@ class Server:
     def media_ports(self):
         return [(host, int(port)) for host, port in re.findall(r"media at (\S+?):(\d+)", self.said())]
 
+    async def kill(self):
+        """Ends it without a word."""
+        self.process.kill()
+        await self.process.wait()
+        self.killed = True
+
     async def stop(self):
-        """Ctrl-C: it has to end, and well."""
+        """Ctrl-C: it has to end, and well. Nothing is to be done if it was killed."""
+        if self.killed:
+            return
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
             try:

@@ -125,6 +125,16 @@ async def a_thousand_sessions(place):
     return f"{SESSIONS / took:.0f} sessions a second, memory {grown:+} KiB of {memory} KiB, then {empty}"
 
 
+async def nothing_is_left(place):
+    """All who came to the server that stories share have gone."""
+    left = await settled(place.server, all_gone=True)
+    answer = await place.server.ask("GET", "/rooms")
+    assert answer.body == b"[]", answer
+    ended = {name: value for name, value in (await place.server.metrics()).items() if "sessions_ended" in name}
+    assert ended['sfu_sessions_ended_total{how="failed"}'] == 0, ended
+    return f"{left}; {ended}"
+
+
 async def settled(server, all_gone=False):
     """What is live, once it changes no more."""
     last, end = None, time.monotonic() + 15

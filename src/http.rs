@@ -99,6 +99,6 @@ mod server;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 pub use ::http::{Uri, Version, header};
-pub use answer::{problem, text};
+pub use answer::{answer, bearer_token, media_type, only, problem, text};
 pub use config::{HttpConfig, HttpCounters};
 pub use server::{Exchange, HttpServer, StaleExchange};

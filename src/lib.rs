@@ -77,7 +77,7 @@ pub use device::{
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
 pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, TaskId};
-pub use metric::{Counter, Gauge, MetricKind, MetricName, MetricStatus};
+pub use metric::{Counter, Gauge, Held, MetricKind, MetricName, MetricStatus};
 pub use mischief::{Decide, Mischief};
 pub use net::{NetworkCommand, NetworkError, NetworkEvent, Token};
 pub use recorder::{

@@ -96,6 +96,23 @@ impl Gauge {
     pub fn value(&self) -> u64 {
         self.0.get()
     }
+
+    /// One more, for as long as what is returned lives: it is kept by what is counted.
+    pub fn hold(&self) -> Held {
+        self.set(self.value().wrapping_add(1));
+        Held(self.clone())
+    }
+}
+
+/// Something that a gauge counts while it lives. Made by [`Gauge::hold`].
+#[derive(Debug)]
+#[must_use = "what is not kept is not counted"]
+pub struct Held(Gauge);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.set(self.0.value().wrapping_sub(1));
+    }
 }
 
 /// The metrics of many groups, each by who owns it.

@@ -55,6 +55,14 @@ impl WorkerStatus {
         self.groups.iter().map(|group| group.tasks).sum()
     }
 
+    /// The sum of all metrics of this name, over labels and types of task; 0 if there are none.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics.iter();
+        let named = metrics.filter(|metric| metric.name.name == name);
+        named.map(|metric| metric.value).sum()
+    }
+
     /// What became of the tasks of all groups.
     #[must_use]
     pub fn counters(&self) -> GroupCounters {

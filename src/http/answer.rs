@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use ::http::header::{self, HeaderName, HeaderValue};
-use ::http::{HeaderMap, Response, StatusCode, Version};
+use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use crate::buffer::Buffer;
 
@@ -36,7 +36,61 @@ pub fn problem(status: StatusCode, detail: &str) -> Response<Buffer> {
     answer(status, "application/problem+json", &json)
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: &str) -> Response<Buffer> {
+/// To a request by a method that is not among `methods`, such as `"GET, HEAD"`: they are told to
+/// `OPTIONS`, with what a browser wants to know before it asks from another site (CORS: `methods` from
+/// anywhere, with `Authorization` and `Content-Type`); to all others it is a 405.
+#[must_use]
+pub fn only(methods: &'static str, request: &Request<Buffer>) -> Response<Buffer> {
+    let mut response = if *request.method() == Method::OPTIONS {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        for (name, value) in [
+            (header::ACCESS_CONTROL_ALLOW_METHODS, methods),
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "Authorization, Content-Type",
+            ),
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+        ] {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    } else {
+        problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!("Here are only {methods}."),
+        )
+    };
+    let allow = HeaderValue::from_static(methods);
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}
+
+/// The token that a request was sent with, `Authorization: Bearer TOKEN` (RFC 6750). Compare it in
+/// constant time.
+#[must_use]
+pub fn bearer_token(request: &Request<Buffer>) -> Option<&[u8]> {
+    let given = request.headers().get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = given.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+}
+
+/// The media type of a request's body, without parameters; empty if it says none.
+#[must_use]
+pub fn media_type(request: &Request<Buffer>) -> &str {
+    let given = request.headers().get(header::CONTENT_TYPE);
+    let given = given
+        .and_then(|given| given.to_str().ok())
+        .unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim()
+}
+
+/// An answer with this body, of this media type.
+#[must_use]
+pub fn answer(status: StatusCode, content_type: &'static str, body: &str) -> Response<Buffer> {
     let mut response = Response::new(Buffer::copy_from(body.as_bytes()));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
@@ -119,4 +173,60 @@ fn write_header(name: &HeaderName, value: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(b": ");
     text.extend_from_slice(value);
     text.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, name: HeaderName, value: &'static str) -> Request<Buffer> {
+        let mut request = Request::new(Buffer::empty());
+        *request.method_mut() = method;
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+        request
+    }
+
+    #[test]
+    fn who_asks_for_options_is_told_them_and_others_that_there_are_no_more() {
+        let asked = request(Method::OPTIONS, header::ORIGIN, "https://elsewhere.example");
+        let told = only("POST, OPTIONS", &asked);
+        assert_eq!(told.status(), StatusCode::NO_CONTENT);
+        let headers = told.headers();
+        assert_eq!(headers[header::ALLOW], "POST, OPTIONS");
+        assert_eq!(
+            headers[header::ACCESS_CONTROL_ALLOW_METHODS],
+            "POST, OPTIONS"
+        );
+        let refused = only("POST, OPTIONS", &request(Method::PUT, header::HOST, "here"));
+        assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(refused.headers()[header::ALLOW], "POST, OPTIONS");
+    }
+
+    #[test]
+    fn a_token_is_what_stands_behind_bearer_however_that_is_written() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bEARER a b", Some("a b")),
+            ("Bearer ", Some("")),
+            ("Bearer", None),
+            ("Basic abc", None),
+        ] {
+            let request = request(Method::GET, header::AUTHORIZATION, value);
+            assert_eq!(bearer_token(&request), token.map(str::as_bytes), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_media_type_has_no_parameters() {
+        for (value, expected) in [
+            ("application/sdp", "application/sdp"),
+            (" text/plain ; charset=utf-8", "text/plain"),
+            ("", ""),
+        ] {
+            let request = request(Method::POST, header::CONTENT_TYPE, value);
+            assert_eq!(media_type(&request), expected);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What tasks count themselves, as the status of their worker tells it.
 
 use stillpoint::{
-    App, Context, Counter, Entropy, Input, MetricKind, MetricName, Outbox, Output, Spawned,
+    App, Context, Counter, Entropy, Held, Input, MetricKind, MetricName, Outbox, Output, Spawned,
     Spawner, Task, TaskGroup, Timestamp, TransmitBuffer, Worker, WorkerConfig, WorkerInput,
     WorkerOutput, WorkerOutputs, WorkerStatus,
 };
@@ -20,21 +20,22 @@ impl App for Lab {
 #[derive(Debug)]
 enum Spawn {
     Child,
+    /// A child that leaves at once.
+    Guest,
     Parent,
 }
 
 /// Counts that it lives, and how many timeouts it gets: by itself, or by its child.
-struct Child(Option<Counter>, Outbox<Lab>);
+struct Child(Option<(Counter, Held)>, Outbox<Lab>);
 
 impl Task for Child {
     type App = Lab;
     fn handle_input(&mut self, _: Timestamp, input: Input<Lab>) {
         if let Input::Started(context) = input {
             let living = context.gauge(MetricName::new("living", "Those who live."));
-            living.set(living.value() + 1);
             let counter = context.counter(BORN.with_label("kind", "child"));
             counter.add(1);
-            self.0 = Some(counter);
+            self.0 = Some((counter, living.hold()));
         }
     }
     fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Lab>> {
@@ -85,6 +86,11 @@ impl WorkerOutputs<Lab> for Nowhere {
 fn spawn(spawn: Spawn, spawner: Spawner<'_, Lab>) -> Spawned {
     match spawn {
         Spawn::Child => spawner.insert(Child(None, Outbox::new())),
+        Spawn::Guest => {
+            let mut outbox = Outbox::new();
+            outbox.finish();
+            spawner.insert(Child(None, outbox))
+        }
         Spawn::Parent => spawner.insert(Parent(None, Outbox::new())),
     }
 }
@@ -124,6 +130,20 @@ fn tasks_of_one_type_share_a_metric_and_workers_do_not() {
     ];
     assert_eq!(metrics(&worker), expected);
     assert_eq!(metrics(&other), []);
+}
+
+#[test]
+fn what_is_held_is_counted_while_it_lives() {
+    let mut worker = Worker::new(WorkerConfig::new(0, Entropy::from_seed(1)), spawn);
+    let mut status = WorkerStatus::default();
+    for spawn in [Spawn::Child, Spawn::Guest] {
+        worker.handle_input(Timestamp::EPOCH, WorkerInput::Spawn(spawn), &mut Nowhere);
+    }
+    worker.write_status(&mut status);
+    assert_eq!(
+        (status.metric("living"), status.metric("born_total")),
+        (1, 2)
+    );
 }
 
 #[test]

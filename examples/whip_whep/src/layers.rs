@@ -29,8 +29,12 @@ pub(crate) struct Layers {
 #[derive(Debug)]
 struct Layer {
     rid: Option<Rid>,
-    bitrate: u64,
     seen_at: Timestamp,
+    /// Since when it is measured, and what came since, in bytes.
+    since: Timestamp,
+    bytes: u64,
+    /// What it took in the last second, in bits per second.
+    bitrate: u64,
 }
 
 /// What is to be done with a frame.
@@ -97,14 +101,26 @@ impl Layers {
 
     fn note(&mut self, now: Timestamp, frame: &Frame) {
         self.seen
-            .retain(|layer| now.since(layer.seen_at) < LAYER_SILENCE_MAX || layer.rid == frame.rid);
-        match self.seen.iter_mut().find(|layer| layer.rid == frame.rid) {
-            Some(layer) => (layer.bitrate, layer.seen_at) = (frame.bitrate, now),
-            None => self.seen.push(Layer {
+            .retain(|layer| now.since(layer.seen_at) < LAYER_SILENCE_MAX);
+        let place = self.seen.iter().position(|layer| layer.rid == frame.rid);
+        let place = place.unwrap_or_else(|| {
+            self.seen.push(Layer {
                 rid: frame.rid,
-                bitrate: frame.bitrate,
                 seen_at: now,
-            }),
+                since: now,
+                bytes: 0,
+                bitrate: 0,
+            });
+            self.seen.len() - 1
+        });
+        let layer = &mut self.seen[place];
+        layer.seen_at = now;
+        layer.bytes += frame.data.len() as u64;
+        let passed = now.since(layer.since);
+        if passed >= MEASURED_FOR {
+            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+            layer.bitrate = layer.bytes * 8_000 / millis;
+            (layer.since, layer.bytes) = (now, 0);
         }
     }
 
@@ -176,6 +192,9 @@ impl Timeline {
 
 /// A layer of which nothing came for so long has ended.
 const LAYER_SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How long a layer is looked at to know what it takes.
+const MEASURED_FOR: Duration = Duration::from_secs(1);
 
 /// How long to wait for a key frame before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);

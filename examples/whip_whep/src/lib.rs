@@ -15,8 +15,9 @@
 mod files;
 mod layers;
 mod media;
+mod metrics;
+mod path;
 mod port;
-mod problem;
 mod registry;
 mod room;
 mod session;
@@ -27,14 +28,14 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use stillpoint::http::StatusCode;
 use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 
 pub use media::Frame;
-pub use port::{Live, MediaConfig, MediaPort};
-pub use problem::Problem;
+pub use port::{MediaConfig, MediaPort, rtc_config};
 pub use room::Room;
 pub use session::{Ended, Session};
-pub use signaling::{Registered, Signaling, SignalingConfig};
+pub use signaling::{Signaling, SignalingConfig};
 pub use str0m::media::Rid;
 
 /// The application, if there is nothing else in it.
@@ -109,6 +110,16 @@ pub struct SessionAt {
     pub port: TaskId,
 }
 
+/// How many streams of its video a publisher sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "one or several")]
+pub enum Layering {
+    /// One. Viewers get it as it comes: there is nothing to choose, and nothing to wait for.
+    Single,
+    /// Several of different sizes. Viewers get what their network carries.
+    Simulcast,
+}
+
 /// What is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "all there are")]
@@ -147,6 +158,22 @@ pub enum Message {
     KeyFrame(SessionId, Option<Rid>),
 }
 
+/// What is wrong with a request, and what to do about it (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind of problem.
+    pub status: StatusCode,
+    /// What is wrong here, for people.
+    pub detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, detail }
+    }
+}
+
 /// What a session is to be.
 #[derive(Debug, Clone)]
 pub struct Open {
@@ -164,8 +191,8 @@ pub struct Open {
 pub enum Role {
     /// Media comes in.
     Publish,
-    /// The media of a publisher goes out.
-    Watch(SessionAt),
+    /// The media of a publisher, who sends it like this, goes out.
+    Watch(SessionAt, Layering),
 }
 
 /// A session that was opened.
@@ -175,6 +202,8 @@ pub struct Opened {
     pub answer: String,
     /// Names the ICE session (RFC 9725, 4.3.1): our user name fragment.
     pub ufrag: String,
+    /// What a publisher sends.
+    pub layering: Layering,
 }
 
 /// So many random bytes in hexadecimal, for what nobody is to guess. Not from the tasks' own source of

@@ -19,8 +19,6 @@ pub struct Frame {
     pub(crate) time: MediaTime,
     /// When it came.
     pub(crate) at: Timestamp,
-    /// What its layer has lately taken, in bits per second.
-    pub(crate) bitrate: u64,
     pub(crate) orientation: Option<VideoOrientation>,
     pub(crate) data: Arc<[u8]>,
 }

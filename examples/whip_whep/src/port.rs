@@ -4,14 +4,14 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use stillpoint::{
-    BusEvent, Context, Counter, Deadline, Destination, Epoch, Input, MetricName, NetworkEvent,
-    NoRoom, Outbox, Output, Resend, SocketId, Task, Timestamp, Token, TransmitBuffer, UdpOpen,
+    BusEvent, Context, Deadline, Destination, Epoch, Input, NetworkEvent, NoRoom, Outbox, Output,
+    Resend, SocketId, Task, Timestamp, Token, TransmitBuffer, UdpOpen,
 };
 use str0m::RtcConfig;
-use str0m::bwe::Bitrate;
 use str0m::config::DtlsCert;
 
-use crate::session::{Asked, FIRST_BANDWIDTH, Shared};
+use crate::metrics::Metrics;
+use crate::session::{Asked, Shared};
 use crate::switch::Switch;
 use crate::{Channel, Message, Report, SfuApp};
 
@@ -26,6 +26,9 @@ pub struct MediaConfig {
     pub epoch: Epoch,
     /// Proves to peers that we are whom signaling has told them of.
     pub certificate: DtlsCert,
+    /// What the network of a viewer with layers to choose from is taken to carry until that is
+    /// known, in bits per second.
+    pub bandwidth: u64,
     /// Sessions that may be there at a time.
     pub sessions_max: usize,
     /// How long a peer may take to connect.
@@ -43,74 +46,10 @@ impl MediaConfig {
             public: Vec::new(),
             epoch,
             certificate,
+            bandwidth: 3_000_000,
             sessions_max: 2_000,
             connect_max: Duration::from_secs(15),
             silence_max: Duration::from_secs(20),
-        }
-    }
-}
-
-/// What lives at a port now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Live {
-    /// Sessions whose media comes in.
-    pub publishers: usize,
-    /// Sessions whose media goes out.
-    pub viewers: usize,
-    /// Of both, those that are connected.
-    pub connected: usize,
-    /// Addresses that lead to sessions.
-    pub addresses: usize,
-    /// Publishers whose media is subscribed to.
-    pub subscriptions: usize,
-}
-
-/// What the sessions of a worker count.
-#[derive(Debug)]
-pub(crate) struct Counters {
-    pub(crate) opened: Counter,
-    pub(crate) refused: Counter,
-    pub(crate) frames_in: Counter,
-    pub(crate) frames_out: Counter,
-    pub(crate) other_codec: Counter,
-    pub(crate) datagrams_out: Counter,
-    pub(crate) key_frames: Counter,
-    pub(crate) unknown_users: Counter,
-    pub(crate) strangers: Counter,
-    pub(crate) malformed: Counter,
-    pub(crate) not_the_peers: Counter,
-    pub(crate) stale: Counter,
-}
-
-impl Counters {
-    fn new(context: &Context) -> Self {
-        let counter = |name, help| context.counter(MetricName::new(name, help));
-        Self {
-            opened: counter("sfu_sessions_opened_total", "Sessions that were opened."),
-            refused: counter("sfu_sessions_refused_total", "Offers that were refused."),
-            frames_in: counter("sfu_frames_in_total", "Frames from publishers."),
-            frames_out: counter("sfu_frames_out_total", "Frames to viewers."),
-            other_codec: counter(
-                "sfu_frames_of_other_codecs_total",
-                "Frames a viewer cannot decode.",
-            ),
-            datagrams_out: counter("sfu_datagrams_out_total", "Datagrams that were sent."),
-            key_frames: counter(
-                "sfu_key_frames_requested_total",
-                "Key frames asked of publishers.",
-            ),
-            unknown_users: counter("sfu_unknown_users_total", "STUN that names no session."),
-            strangers: counter("sfu_strangers_total", "Datagrams that lead to no session."),
-            malformed: counter(
-                "sfu_malformed_total",
-                "Datagrams that are nothing a peer sends.",
-            ),
-            not_the_peers: counter(
-                "sfu_not_the_peers_total",
-                "Datagrams that only look like a peer's.",
-            ),
-            stale: counter("sfu_stale_total", "Commands to sessions that are no more."),
         }
     }
 }
@@ -139,12 +78,6 @@ impl<A: SfuApp> MediaPort<A> {
         }
     }
 
-    /// What lives there now.
-    #[must_use]
-    pub fn live(&self) -> Live {
-        self.switch.as_ref().map(Switch::live).unwrap_or_default()
-    }
-
     fn opened(&mut self, socket: SocketId, local: SocketAddr) {
         let Some(context) = &self.context else { return };
         let public = match &self.config.public[..] {
@@ -154,6 +87,7 @@ impl<A: SfuApp> MediaPort<A> {
         let shared = Shared {
             epoch: self.config.epoch,
             config: rtc_config(self.config.certificate.clone()),
+            bandwidth: self.config.bandwidth,
             socket,
             candidates: public
                 .into_iter()
@@ -161,7 +95,7 @@ impl<A: SfuApp> MediaPort<A> {
                 .collect(),
             connect_max: self.config.connect_max,
             silence_max: self.config.silence_max,
-            counters: Counters::new(context),
+            metrics: Metrics::new(context),
         };
         self.switch = Some(Switch::new(
             shared,
@@ -272,8 +206,9 @@ impl<A: SfuApp> Task for MediaPort<A> {
     }
 }
 
-/// What all sessions have in common. Nothing of it depends on chance.
-fn rtc_config(certificate: DtlsCert) -> RtcConfig {
+/// How str0m is set up for all sessions: ICE-lite, and the codecs that are forwarded.
+#[must_use]
+pub fn rtc_config(certificate: DtlsCert) -> RtcConfig {
     RtcConfig::new()
         .set_ice_lite(true)
         .set_dtls_cert(certificate)
@@ -282,7 +217,6 @@ fn rtc_config(certificate: DtlsCert) -> RtcConfig {
         .enable_vp8(true)
         .enable_vp9(true)
         .enable_h264(true)
-        .enable_bwe(Some(Bitrate::bps(FIRST_BANDWIDTH)))
         .set_reordering_size_video(VIDEO_REORDERING)
 }
 

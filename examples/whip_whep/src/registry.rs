@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stillpoint::TaskId;
 use stillpoint::http::StatusCode;
 
-use crate::problem::Problem;
 use crate::room::Room;
-use crate::{Role, SessionAt, SessionId, secret};
+use crate::{Layering, Problem, Role, SessionAt, SessionId, secret};
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -29,8 +28,8 @@ pub(crate) struct Entry {
     pub(crate) port: TaskId,
     /// Who knows it may end the session.
     pub(crate) secret: String,
-    /// Our user name fragment, once it is open: the version of its ICE session.
-    pub(crate) ufrag: Option<String>,
+    /// What it sends, once its port has accepted it.
+    layering: Option<Layering>,
     /// Of a publisher: who watches it.
     viewers: BTreeSet<SessionId>,
 }
@@ -53,10 +52,6 @@ impl Registry {
             .collect()
     }
 
-    pub(crate) fn ports(&self) -> impl Iterator<Item = TaskId> {
-        self.ports.keys().copied()
-    }
-
     /// The room's publisher is about to come.
     pub(crate) fn publish(&mut self, room: &Room) -> Result<(SessionId, &Entry), Problem> {
         if self.rooms.contains_key(room) {
@@ -71,15 +66,14 @@ impl Registry {
     /// A viewer is about to come.
     pub(crate) fn watch(&mut self, room: &Room) -> Result<(SessionId, &Entry), Problem> {
         let publisher = self.rooms.get(room).map(|&id| (id, &self.sessions[&id]));
-        let Some((publisher, entry)) = publisher.filter(|(_, entry)| entry.ufrag.is_some()) else {
-            let detail = format!("Nobody publishes in the room {room} at present.");
-            return Err(Problem::new(StatusCode::NOT_FOUND, detail));
-        };
+        let open = publisher.and_then(|(id, entry)| Some((id, entry.port, entry.layering?)));
+        let (publisher, port, layering) =
+            open.ok_or_else(|| Self::nobody_publishes(room.as_str()))?;
         let at = SessionAt {
             id: publisher,
-            port: entry.port,
+            port,
         };
-        let id = self.add(room, Role::Watch(at))?;
+        let id = self.add(room, Role::Watch(at, layering))?;
         if let Some(entry) = self.sessions.get_mut(&publisher) {
             entry.viewers.insert(id);
         }
@@ -104,18 +98,23 @@ impl Registry {
                 role,
                 port,
                 secret,
-                ufrag: None,
+                layering: None,
                 viewers: BTreeSet::new(),
             },
         );
         Ok(id)
     }
 
-    /// A session is open.
-    pub(crate) fn opened(&mut self, id: SessionId, ufrag: String) -> Option<&Entry> {
+    /// A session is open. Gives its secret.
+    pub(crate) fn opened(&mut self, id: SessionId, layering: Layering) -> Option<&str> {
         let entry = self.sessions.get_mut(&id)?;
-        entry.ufrag = Some(ufrag);
-        Some(entry)
+        entry.layering = Some(layering);
+        Some(&entry.secret)
+    }
+
+    pub(crate) fn nobody_publishes(room: &str) -> Problem {
+        let detail = format!("Nobody publishes in the room {room} at present.");
+        Problem::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// A session is no more, or is not to be. Gives where it was, and then who has lost a publisher
@@ -132,7 +131,7 @@ impl Registry {
             Role::Publish => {
                 self.rooms.remove(&entry.room);
             }
-            Role::Watch(publisher) => {
+            Role::Watch(publisher, _) => {
                 if let Some(publisher) = self.sessions.get_mut(&publisher.id) {
                     publisher.viewers.remove(&id);
                 }
@@ -171,7 +170,8 @@ impl Registry {
             .map(|(room, id)| (room, self.sessions[id].viewers.len()))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
+    /// How many sessions, rooms and ports there are.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        [self.sessions.len(), self.rooms.len(), self.ports.len()]
     }
 }

@@ -11,21 +11,22 @@ use std::sync::Arc;
 
 use stillpoint::http::StatusCode;
 use stillpoint::{
-    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Input, NetworkEvent, NoRoom, Outbox,
+    BufferPool, BusEvent, DatagramRun, Deadline, Epoch, Held, Input, NetworkEvent, NoRoom, Outbox,
     Output, RequestId, SocketId, Task, TaskId, Timestamp, Transmit, TransmitBuffer,
 };
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
-use str0m::ice::StunMessage;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
-use crate::port::Counters;
-use crate::problem::Problem;
-use crate::{Channel, Message, Open, Opened, Role, SessionAt, SessionId, SfuApp};
+use crate::metrics::Metrics;
+use crate::path::{Path, Proof};
+use crate::{
+    Channel, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
+};
 
 /// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,11 +64,13 @@ pub(crate) struct Shared {
     pub(crate) epoch: Epoch,
     pub(crate) config: RtcConfig,
     pub(crate) socket: SocketId,
+    /// Bits per second that a viewer's network is taken to carry at first.
+    pub(crate) bandwidth: u64,
     /// Where peers reach the port.
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) connect_max: Duration,
     pub(crate) silence_max: Duration,
-    pub(crate) counters: Counters,
+    pub(crate) metrics: Metrics,
 }
 
 /// Somebody who has asked for a session, and how.
@@ -89,13 +92,13 @@ pub struct Session<A: SfuApp> {
     shared: Rc<Shared>,
     rtc: Rtc,
     state: State,
+    /// That it is counted among the publishers or viewers, and among the connected.
+    counted: [Option<Held>; 2],
     heard_at: Timestamp,
     /// When str0m wants to be asked again.
     due: Timestamp,
-    /// The address of ours that the peer has written to.
-    local: Option<IpAddr>,
     /// Where the peer is, and which address of ours it wants to write to.
-    path: Option<(SocketAddr, Option<IpAddr>)>,
+    path: Path,
     /// Who has just written, if it is the peer.
     written_by: Option<SocketAddr>,
     audio: Option<Mid>,
@@ -105,8 +108,8 @@ pub struct Session<A: SfuApp> {
     desired: u64,
     /// When the last frame came that went out: of video, and of audio.
     sent: [Timestamp; 2],
-    /// Of a publisher: what its layers take, and when key frames of them were asked for.
-    meters: Vec<Meter>,
+    /// Of a publisher: the layers that a key frame was asked for lately, and when.
+    asked_for: Vec<(Option<Rid>, Timestamp)>,
     buffers: BufferPool,
     outbox: Outbox<A>,
 }
@@ -126,7 +129,11 @@ impl<A: SfuApp> Session<A> {
         now: Timestamp,
         shared: Rc<Shared>,
     ) -> Self {
-        let config = shared.config.clone();
+        let mut config = shared.config.clone();
+        if let Role::Watch(_, Layering::Simulcast) = open.role {
+            // It costs: packets are spread over time, and more are sent to probe.
+            config = config.enable_bwe(Some(Bitrate::bps(shared.bandwidth)));
+        }
         let ufrag = creds.ufrag.clone();
         let rtc = config
             .set_local_ice_credentials(creds)
@@ -139,17 +146,17 @@ impl<A: SfuApp> Session<A> {
             ufrag,
             rtc,
             state: State::Connecting,
+            counted: [None, None],
             heard_at: now,
             due: Timestamp::MAX,
-            local: None,
-            path: None,
+            path: Path::default(),
             written_by: None,
             audio: None,
             video: None,
-            layers: Layers::new(FIRST_BANDWIDTH),
+            layers: Layers::new(shared.bandwidth),
             desired: 0,
             sent: [Timestamp::EPOCH; 2],
-            meters: Vec::new(),
+            asked_for: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
             shared,
@@ -161,21 +168,31 @@ impl<A: SfuApp> Session<A> {
         self.written_by
     }
 
-    pub(crate) const fn is_connected(&self) -> bool {
-        matches!(self.state, State::Connected)
-    }
-
     fn open(&mut self, now: Timestamp) {
         let request = self.asked.request;
         match self.accept(now) {
             Ok(answer) => {
-                self.shared.counters.opened.add(1);
+                let metrics = &self.shared.metrics;
+                metrics.opened.add(1);
+                self.counted[0] = Some(match self.role {
+                    Role::Publish => metrics.publishers.hold(),
+                    Role::Watch(..) => metrics.viewers.hold(),
+                });
                 let ufrag = self.ufrag.clone();
-                let opened = Message::Opened(Box::new(Opened { answer, ufrag }));
+                let layering = if answer.contains("\na=simulcast:recv ") {
+                    Layering::Simulcast
+                } else {
+                    Layering::Single
+                };
+                let opened = Message::Opened(Box::new(Opened {
+                    answer,
+                    ufrag,
+                    layering,
+                }));
                 self.outbox.answer(request, opened);
             }
             Err(problem) => {
-                self.shared.counters.refused.add(1);
+                self.shared.metrics.refused.add(1);
                 self.outbox.answer(request, Message::Refused(problem));
                 self.finish();
             }
@@ -207,7 +224,7 @@ impl<A: SfuApp> Session<A> {
         if self.audio.is_none() && self.video.is_none() {
             return Err(unprocessable(match self.role {
                 Role::Publish => "The offer sends neither audio nor video in a codec that is known here: Opus, VP8, VP9, H.264.",
-                Role::Watch(_) => "The offer receives neither audio nor video.",
+                Role::Watch(..) => "The offer receives neither audio nor video.",
             }.to_owned()));
         }
         Ok(answer)
@@ -219,20 +236,18 @@ impl<A: SfuApp> Session<A> {
         let destination = self.destination(run.local);
         for datagram in run.iter() {
             let Ok(receive) = Receive::new(Protocol::Udp, run.peer, destination, datagram) else {
-                self.shared.counters.malformed.add(1);
+                self.shared.metrics.malformed.add(1);
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
-            if !self.rtc.accepts(&input) {
-                self.shared.counters.not_the_peers.add(1);
+            if !self.rtc.accepts(&input)
+                || self.path.hear(run.peer, run.local, datagram) == Proof::Nothing
+            {
+                self.shared.metrics.not_the_peers.add(1);
                 continue;
             }
             self.heard_at = now;
-            self.local = run.local;
             self.written_by = Some(run.peer);
-            if self.path != Some((run.peer, run.local)) && is_nomination(datagram) {
-                self.path = Some((run.peer, run.local));
-            }
             let taken = self.rtc.handle_input(input);
             self.go_on(now, taken);
         }
@@ -284,32 +299,28 @@ impl<A: SfuApp> Session<A> {
         self.due = now.after(TICK_MIN);
     }
 
-    /// Sends to where the peer was last nominated to be (RFC 8445, 7.3.1.5): str0m would stay with the
-    /// old place of a peer that roams for another 15 seconds. Answers to STUN go back where they belong.
     fn transmit(&mut self, transmit: &str0m::net::Transmit) {
         let payload = self.buffers.copy_from(&transmit.contents);
-        let is_stun = payload.first().is_some_and(|&first| first < 4); // RFC 7983
-        let path = self.path.filter(|_| !is_stun);
-        let (peer, local) =
-            path.unwrap_or((transmit.destination, self.path.and_then(|path| path.1)));
+        let (peer, local) = self.path.route(transmit.destination, &payload);
         let mut out = Transmit::new(self.shared.socket, peer, payload);
         out.source = local;
         self.outbox.transmit(out);
-        self.shared.counters.datagrams_out.add(1);
+        self.shared.metrics.datagrams_out.add(1);
     }
 
     fn handle_event(&mut self, now: Timestamp, event: Event) {
         match event {
             Event::Connected => {
                 self.state = State::Connected;
-                if let Role::Watch(publisher) = self.role {
+                self.counted[1] = Some(self.shared.metrics.connected.hold());
+                if let Role::Watch(publisher, _) = self.role {
                     self.repair_much();
                     self.ask_for_key_frame(publisher, None);
                 }
             }
             Event::MediaData(data) => self.publish(now, data),
             Event::KeyframeRequest(_) => {
-                if let Role::Watch(publisher) = self.role {
+                if let Role::Watch(publisher, _) = self.role {
                     self.ask_for_key_frame(publisher, self.layers.current().flatten());
                 }
             }
@@ -339,7 +350,7 @@ impl<A: SfuApp> Session<A> {
         for media in mids.filter_map(|mid| self.rtc.media(Mid::from(mid.trim()))) {
             let fits = match self.role {
                 Role::Publish => media.direction().is_receiving(),
-                Role::Watch(_) => media.direction().is_sending(),
+                Role::Watch(..) => media.direction().is_sending(),
             };
             let place = match media.kind() {
                 MediaKind::Audio => &mut self.audio,
@@ -366,13 +377,8 @@ impl<A: SfuApp> Session<A> {
         if kind == Kind::Broken {
             self.request_key_frame(now, data.rid);
         }
-        let meter = self.meter(now, data.rid);
-        if is_video {
-            meter.add(now, data.data.len());
-        }
         let frame = Frame {
             kind,
-            bitrate: meter.bitrate,
             params: data.params,
             rid: data.rid,
             time: data.time,
@@ -380,36 +386,27 @@ impl<A: SfuApp> Session<A> {
             orientation: data.ext_vals.video_orientation,
             data: data.data,
         };
-        self.shared.counters.frames_in.add(1);
+        self.shared.metrics.frames_in.add(1);
         let message = Message::Media(self.id, Arc::new(frame));
         self.outbox
             .publish(Channel::Media(self.id), message, NoRoom::Drop);
     }
 
-    fn meter(&mut self, now: Timestamp, rid: Option<Rid>) -> &mut Meter {
-        let place = self.meters.iter().position(|meter| meter.rid == rid);
-        let place = place.unwrap_or_else(|| {
-            self.meters.push(Meter::new(now, rid));
-            self.meters.len() - 1
-        });
-        &mut self.meters[place]
-    }
-
     /// Has a publisher send a key frame, unless it was asked a moment ago.
     fn request_key_frame(&mut self, now: Timestamp, rid: Option<Rid>) {
         let Some(mid) = self.video else { return };
-        let meter = self.meter(now, rid);
-        if meter.asked_at.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+        self.asked_for.retain(|(_, at)| now.since(*at) < ASK_AGAIN);
+        if self.asked_for.iter().any(|(of, _)| *of == rid) {
             return;
         }
-        meter.asked_at = Some(now);
+        self.asked_for.push((rid, now));
         // There may be no such layer, or nothing of it yet: a viewer asks again.
         let asked = self.rtc.writer(mid).is_some_and(|mut writer| {
             writer
                 .request_keyframe(rid, KeyframeRequestKind::Pli)
                 .is_ok()
         });
-        self.shared.counters.key_frames.add(asked.into());
+        self.shared.metrics.key_frames.add(asked.into());
     }
 
     /// A viewer needs a key frame.
@@ -436,7 +433,7 @@ impl<A: SfuApp> Session<A> {
         let pt = writer.match_params(frame.params);
         let Some(pt) = pt.filter(|pt| writer.payload_params().any(|params| params.pt() == *pt))
         else {
-            self.shared.counters.other_codec.add(1);
+            self.shared.metrics.other_codec.add(1);
             return;
         };
         let writer = match frame.orientation {
@@ -448,7 +445,7 @@ impl<A: SfuApp> Session<A> {
         *last = frame.at.max(*last);
         let at = self.shared.epoch.instant(*last);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
-        self.shared.counters.frames_out.add(1);
+        self.shared.metrics.frames_out.add(1);
         self.go_on(now, written);
     }
 
@@ -465,14 +462,16 @@ impl<A: SfuApp> Session<A> {
 
     fn handle_message(&mut self, now: Timestamp, message: Message) {
         match (message, self.role) {
-            (Message::Media(_, frame), Role::Watch(publisher)) if self.is_connected() => {
+            (Message::Media(_, frame), Role::Watch(publisher, _))
+                if self.state == State::Connected =>
+            {
                 self.watch(now, publisher, &frame);
             }
             (Message::KeyFrame(_, rid), Role::Publish) => {
                 self.request_key_frame(now, rid);
                 self.drain(now);
             }
-            (Message::Gone(_), Role::Watch(_)) => self.end(Ended::PublisherGone),
+            (Message::Gone(_), Role::Watch(..)) => self.end(Ended::PublisherGone),
             (Message::Close(_), _) => self.end(Ended::Closed),
             _ => {}
         }
@@ -480,7 +479,7 @@ impl<A: SfuApp> Session<A> {
 
     fn handle_timeout(&mut self, now: Timestamp) {
         if now >= self.until() {
-            let why = if self.is_connected() {
+            let why = if self.state == State::Connected {
                 Ended::Silent
             } else {
                 Ended::NeverConnected
@@ -561,47 +560,6 @@ impl<A: SfuApp> Task for Session<A> {
     }
 }
 
-/// Whether a datagram says that its path is the one to use.
-fn is_nomination(datagram: &[u8]) -> bool {
-    StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
-}
-
-/// What a layer takes.
-#[derive(Debug)]
-struct Meter {
-    rid: Option<Rid>,
-    since: Timestamp,
-    bytes: u64,
-    /// Over the last second, in bits per second.
-    bitrate: u64,
-    asked_at: Option<Timestamp>,
-}
-
-impl Meter {
-    const fn new(since: Timestamp, rid: Option<Rid>) -> Self {
-        Self {
-            rid,
-            since,
-            bytes: 0,
-            bitrate: 0,
-            asked_at: None,
-        }
-    }
-
-    fn add(&mut self, now: Timestamp, bytes: usize) {
-        self.bytes += bytes as u64;
-        let passed = now.since(self.since);
-        if passed >= METER_SPAN {
-            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-            self.bitrate = self.bytes * 8_000 / millis;
-            (self.since, self.bytes) = (now, 0);
-        }
-    }
-}
-
-/// What a viewer's network is taken to carry until it is known, in bits per second.
-pub(crate) const FIRST_BANDWIDTH: u64 = 3_000_000;
-
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -617,5 +575,3 @@ const ROUNDS_MAX: usize = 64;
 
 /// How soon after that it is asked again.
 const TICK_MIN: Duration = Duration::from_millis(1);
-
-const METER_SPAN: Duration = Duration::from_secs(1);

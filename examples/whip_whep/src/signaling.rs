@@ -10,25 +10,26 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use stillpoint::http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
-    AUTHORIZATION, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG,
+    LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use stillpoint::http::{
-    Exchange, HeaderName, HeaderValue, HttpConfig, HttpServer, Method, Request, Response,
-    StaleExchange, StatusCode, text,
+    Exchange, HeaderValue, HttpConfig, HttpServer, Method, Request, Response, StaleExchange,
+    StatusCode, answer, bearer_token, media_type, only, problem as http_problem,
 };
 use stillpoint::{
-    Buffer, BufferPool, BusEvent, Counter, Deadline, Input, MetricName, NetworkEvent, NoRoom,
-    Outbox, Output, Resend, Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus, metrics,
+    Buffer, BufferPool, BusEvent, Counter, Deadline, Gauge, Input, MetricName, NetworkEvent,
+    NoRoom, Outbox, Output, Resend, Task, TaskId, Timestamp, Token, TransmitBuffer, WorkerStatus,
+    metrics,
 };
 use subtle::ConstantTimeEq;
 
-use crate::problem::Problem;
 use crate::registry::{Entry, Registry};
 use crate::room::Room;
 use crate::session::Ended;
-use crate::{Channel, Message, Open, Opened, Report, Role, SessionAt, SessionId, SfuApp, files};
+use crate::{
+    Channel, Message, Open, Opened, Problem, Report, Role, SessionAt, SessionId, SfuApp, files,
+};
 
 /// What the signaling is made from.
 pub struct SignalingConfig {
@@ -70,20 +71,6 @@ impl fmt::Debug for SignalingConfig {
     }
 }
 
-/// How much there is of what must not pile up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Registered {
-    /// Sessions that are there, or about to be.
-    pub sessions: usize,
-    /// Rooms where somebody publishes.
-    pub rooms: usize,
-    /// Ports that are there.
-    pub ports: usize,
-    /// Requests that wait for a port.
-    pub waiting: usize,
-}
-
 /// The task that speaks HTTP.
 #[derive(Debug)]
 pub struct Signaling<A: SfuApp> {
@@ -94,6 +81,8 @@ pub struct Signaling<A: SfuApp> {
     waiting: BTreeMap<Token, Waiting>,
     last_token: u64,
     ended: [Counter; Ended::ALL.len()],
+    /// Sessions, rooms, and requests that wait for a port.
+    gauges: [Gauge; 3],
     buffers: BufferPool,
     resend: Resend<A>,
     outbox: Outbox<A>,
@@ -122,25 +111,14 @@ impl<A: SfuApp> Signaling<A> {
             waiting: BTreeMap::new(),
             last_token: 0,
             ended: Default::default(),
+            gauges: Default::default(),
             buffers: BufferPool::new(),
             resend: Resend::new(),
             outbox: Outbox::new(),
         }
     }
 
-    /// How much there is of what must not pile up.
-    #[must_use]
-    pub fn registered(&self) -> Registered {
-        let attending = self.registry.ports().count();
-        Registered {
-            sessions: self.registry.len(),
-            rooms: self.registry.rooms().count(),
-            ports: attending,
-            waiting: self.waiting.len() - attending,
-        }
-    }
-
-    /// The part that speaks HTTP.
+    /// The part that speaks HTTP, and what it has counted.
     #[must_use]
     pub const fn http(&self) -> &HttpServer {
         &self.http
@@ -176,20 +154,15 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn refuse(&mut self, now: Timestamp, exchange: Exchange, problem: &Problem) {
-        let mut response = problem.to_response();
+        let mut response = http_problem(problem.status, &problem.detail);
         let headers = response.headers_mut();
-        match problem.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                headers.insert(ACCEPT, HeaderValue::from_static("application/sdp"));
-            }
-            _ => {}
-        }
+        let hint = match problem.status {
+            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "5")),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Some((ACCEPT, "application/sdp")),
+            _ => None,
+        };
+        headers.extend(hint.map(|(name, value)| (name, HeaderValue::from_static(value))));
         let _nobody_waits = self.respond(now, exchange, response);
     }
 
@@ -202,35 +175,26 @@ impl<A: SfuApp> Signaling<A> {
         let path = request.uri().path();
         let mut parts = path.trim_start_matches('/').splitn(3, '/');
         let parts = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-        match (parts, request.method()) {
-            ((kind @ ("whip" | "whep"), Some(room), None), method) => match *method {
-                Method::POST => self.open(now, exchange, request, kind, room).map(|()| None),
-                ref other => without_body(other, "POST, OPTIONS"),
-            },
-            (("sessions", Some(secret), None), method) => match *method {
-                Method::DELETE => self.close(request, secret).map(Some),
-                ref other => without_body(other, "DELETE, OPTIONS"),
-            },
-            (("rooms", room, None), &Method::GET | &Method::HEAD) => self.rooms(room).map(Some),
-            (("metrics", None, None), &Method::GET | &Method::HEAD) => Ok(Some(self.metrics())),
-            (_, method) => {
-                let nothing = || {
-                    Problem::new(
-                        StatusCode::NOT_FOUND,
-                        format!("There is nothing at {path}."),
-                    )
-                };
-                let is_known = matches!(parts, ("rooms", _, None) | ("metrics", None, None));
-                let file = files::get(path);
-                match *method {
-                    Method::GET | Method::HEAD => file.map(Some).ok_or_else(nothing),
-                    ref other if is_known || file.is_some() => {
-                        without_body(other, "GET, HEAD, OPTIONS")
-                    }
-                    _ => Err(nothing()),
-                }
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        Ok(Some(match (parts, request.method().as_str()) {
+            ((kind @ ("whip" | "whep"), Some(room), None), "POST") => {
+                self.open(now, exchange, request, kind, room)?;
+                return Ok(None);
             }
-        }
+            (("whip" | "whep", Some(_), None), _) => only("POST, OPTIONS", request),
+            (("sessions", Some(secret), None), "DELETE") => self.close(request, secret)?,
+            (("sessions", Some(_), None), _) => only("DELETE, OPTIONS", request),
+            (("rooms", room, None), _) if is_read => self.rooms(room)?,
+            (("metrics", None, None), _) if is_read => self.metrics(),
+            (parts, _) => match files::get(path) {
+                Some(file) if is_read => file,
+                None if !matches!(parts, ("rooms", _, None) | ("metrics", None, None)) => {
+                    let detail = format!("There is nothing at {path}.");
+                    return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+                }
+                _ => only("GET, HEAD, OPTIONS", request),
+            },
+        }))
     }
 
     /// Puts an offer to a port.
@@ -255,17 +219,17 @@ impl<A: SfuApp> Signaling<A> {
             );
             Problem::new(StatusCode::NOT_FOUND, detail)
         })?;
-        expect_type(request, "application/sdp")?;
-        let offer = core::str::from_utf8(request.body());
-        let offer =
-            offer.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The offer is not UTF-8."))?;
+        if !media_type(request).eq_ignore_ascii_case("application/sdp") {
+            let detail = "The body is to be application/sdp, as Content-Type says.";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let offer = String::from_utf8_lossy(request.body()).into_owned();
         let (id, entry) = if kind == "whip" {
             self.registry.publish(&room)?
         } else {
             self.registry.watch(&room)?
         };
         let (port, role) = (entry.port, entry.role);
-        let offer = offer.to_owned();
         let message = Message::Open(Box::new(Open { id, role, offer }));
         let until = now.after(self.config.answer_max);
         self.ask(port, message, until, Waiting::Open(id, exchange));
@@ -280,15 +244,20 @@ impl<A: SfuApp> Signaling<A> {
     }
 
     fn opened(&mut self, now: Timestamp, id: SessionId, exchange: Exchange, opened: Opened) {
-        let Some(entry) = self.registry.opened(id, opened.ufrag) else {
+        let Opened {
+            answer,
+            ufrag,
+            layering,
+        } = opened;
+        let Some(secret) = self.registry.opened(id, layering) else {
             return;
         };
         let response = Response::builder()
             .status(StatusCode::CREATED)
             .header(CONTENT_TYPE, "application/sdp")
-            .header(LOCATION, format!("/sessions/{}", entry.secret))
-            .header(ETAG, etag(entry))
-            .body(self.buffers.copy_from(opened.answer.as_bytes()));
+            .header(LOCATION, format!("/sessions/{secret}"))
+            .header(ETAG, format!("\"{ufrag}\""))
+            .body(self.buffers.copy_from(answer.as_bytes()));
         let heard = response.map(|response| self.respond(now, exchange, response));
         if !matches!(heard, Ok(Ok(()))) {
             self.end(id); // Whoever wanted it is gone, and nobody else knows where it is.
@@ -316,7 +285,7 @@ impl<A: SfuApp> Signaling<A> {
     fn token_of(&self, entry: &Entry) -> Option<&str> {
         match entry.role {
             Role::Publish => self.config.publish_token.as_deref(),
-            Role::Watch(_) => self.config.watch_token.as_deref(),
+            Role::Watch(..) => self.config.watch_token.as_deref(),
         }
     }
 
@@ -325,28 +294,23 @@ impl<A: SfuApp> Signaling<A> {
         let mut rooms = self.registry.rooms();
         let found = match name {
             None => rooms.map(describe).collect(),
-            Some(name) => {
-                let room = rooms.find(|(room, _)| room.as_str() == name);
-                let nobody =
-                    || Problem::new(StatusCode::NOT_FOUND, "Nobody publishes there at present.");
-                describe(room.ok_or_else(nobody)?)
-            }
+            Some(name) => match rooms.find(|(room, _)| room.as_str() == name) {
+                Some(room) => describe(room),
+                None => return Err(Registry::nobody_publishes(name)),
+            },
         };
-        let mut response = Response::new(self.buffers.copy_from(found.to_string().as_bytes()));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(response)
+        Ok(answer(
+            StatusCode::OK,
+            "application/json",
+            &found.to_string(),
+        ))
     }
 
     /// What can be seen of all workers, and what their tasks have counted.
     fn metrics(&mut self) -> Response<Buffer> {
         let mut page = String::new();
         metrics::render(&(self.config.statuses)(), &mut page);
-        let mut response = text(StatusCode::OK, &page);
-        let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-        response
+        answer(StatusCode::OK, metrics::CONTENT_TYPE, &page)
     }
 
     fn handle_bus(&mut self, now: Timestamp, event: BusEvent<Channel, Message>) {
@@ -429,6 +393,8 @@ impl<A: SfuApp> Task for Signaling<A> {
                     MetricName::new("sfu_sessions_ended_total", "Sessions that have ended.");
                 self.ended =
                     Ended::ALL.map(|(_, how)| context.counter(ended.with_label("how", how)));
+                let names = [SESSIONS, ROOMS, WAITING];
+                self.gauges = names.map(|name| context.gauge(name));
                 self.buffers = context.buffers.clone();
                 self.http
                     .listen(self.config.bind, context.buffers, &mut self.outbox);
@@ -441,6 +407,11 @@ impl<A: SfuApp> Task for Signaling<A> {
             _ => {}
         }
         self.answer_all(now);
+        let [sessions, rooms, ports] = self.registry.counts();
+        let waiting = self.waiting.len() - ports; // Each port is asked to be there.
+        for (gauge, count) in self.gauges.iter().zip([sessions, rooms, waiting]) {
+            gauge.set(count as u64);
+        }
         if self.http.is_shut_down() {
             self.outbox.finish();
         }
@@ -455,71 +426,16 @@ impl<A: SfuApp> Task for Signaling<A> {
     }
 }
 
-/// The answer to what may be asked (a preflight of CORS), and to what may not be done.
-fn without_body(method: &Method, allowed: &'static str) -> Answer {
-    let is_options = *method == Method::OPTIONS;
-    let mut response = if is_options {
-        Response::default()
-    } else {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("Here are only {allowed}."),
-        )
-        .to_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(allowed));
-    if is_options {
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(allowed),
-        );
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type"),
-        );
-        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-        headers.insert(ACCEPT_POST, HeaderValue::from_static("application/sdp"));
-        *response.status_mut() = StatusCode::NO_CONTENT;
-    }
-    Ok(Some(response))
-}
-
-/// Whether a request may be done: its bearer token (RFC 6750) is the one that is asked for.
+/// Whether a request may be done: its token is the one that is asked for.
 fn authorize(request: &Request<Buffer>, token: Option<&str>) -> Result<(), Problem> {
     let Some(token) = token else { return Ok(()) };
-    let given = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(HeaderValue::as_bytes);
-    let given = given.and_then(|given| given.split_first_chunk::<7>());
-    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
-    if given.is_some_and(|(_, given)| given.ct_eq(token.as_bytes()).into()) {
+    if bearer_token(request).is_some_and(|given| given.ct_eq(token.as_bytes()).into()) {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "Send the token: `Authorization: Bearer TOKEN`.",
-    ))
+    let detail = "Send the token: `Authorization: Bearer TOKEN`.";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
 }
 
-fn expect_type(request: &Request<Buffer>, expected: &str) -> Result<(), Problem> {
-    let given = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|given| given.to_str().ok());
-    let given = given
-        .and_then(|given| given.split(';').next())
-        .unwrap_or_default();
-    if given.trim().eq_ignore_ascii_case(expected) {
-        return Ok(());
-    }
-    let detail = format!("The body is to be {expected}, as Content-Type says.");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
-}
-
-fn etag(entry: &Entry) -> String {
-    format!("\"{}\"", entry.ufrag.as_deref().unwrap_or_default())
-}
-
-const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const SESSIONS: MetricName = MetricName::new("sfu_sessions", "Sessions, also those to come.");
+const ROOMS: MetricName = MetricName::new("sfu_rooms", "Rooms where somebody publishes.");
+const WAITING: MetricName = MetricName::new("sfu_requests", "Requests that wait for a port.");

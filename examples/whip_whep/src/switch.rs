@@ -16,10 +16,8 @@ use stillpoint::{
 use str0m::IceCreds;
 use str0m::ice::StunMessage;
 
-use crate::port::Live;
-use crate::problem::Problem;
 use crate::session::{Asked, Ended, Session, Shared};
-use crate::{Channel, Message, Open, Role, SessionId, SfuApp};
+use crate::{Channel, Message, Open, Problem, Role, SessionId, SfuApp};
 
 /// The sessions of one port.
 #[derive(Debug)]
@@ -65,25 +63,6 @@ impl<A: SfuApp> Switch<A> {
         }
     }
 
-    pub(crate) fn live(&self) -> Live {
-        let publishers = self
-            .records
-            .values()
-            .filter(|record| record.role == Role::Publish)
-            .count();
-        Live {
-            publishers,
-            viewers: self.records.len() - publishers,
-            connected: self
-                .sessions
-                .iter()
-                .filter(|(_, session)| session.is_connected())
-                .count(),
-            addresses: self.by_address.len(),
-            subscriptions: self.audiences.len(),
-        }
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
         self.sessions.poll_timeout()
     }
@@ -105,7 +84,7 @@ impl<A: SfuApp> Switch<A> {
         let creds = match creds {
             Ok(creds) => creds,
             Err(detail) => {
-                self.shared.counters.refused.add(1);
+                self.shared.metrics.refused.add(1);
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
                 return outbox.answer(asked.request, Message::Refused(problem));
             }
@@ -125,7 +104,7 @@ impl<A: SfuApp> Switch<A> {
         let Some(task) = task else { return }; // As many as that are never there.
         self.by_id.insert(record.id, task);
         self.by_ufrag.insert(record.ufrag.clone(), task);
-        if let Role::Watch(publisher) = record.role {
+        if let Role::Watch(publisher, _) = record.role {
             let audience = self.audiences.entry(publisher.id).or_default();
             if audience.is_empty() {
                 outbox.subscribe(Channel::Media(publisher.id));
@@ -133,6 +112,7 @@ impl<A: SfuApp> Switch<A> {
             audience.insert(task);
         }
         self.records.insert(task, record);
+        self.note();
         self.bury(ended, outbox);
     }
 
@@ -157,7 +137,7 @@ impl<A: SfuApp> Switch<A> {
             self.by_address.get(&run.peer)
         };
         let Some(&task) = task else {
-            let counters = &self.shared.counters;
+            let counters = &self.shared.metrics;
             let datagrams = run.count() as u64;
             return if is_stun {
                 counters.unknown_users.add(datagrams)
@@ -191,6 +171,7 @@ impl<A: SfuApp> Switch<A> {
                 self.forget(task, oldest);
             }
         }
+        self.note();
     }
 
     /// An address leads to a session no longer, unless it has become another's.
@@ -207,7 +188,7 @@ impl<A: SfuApp> Switch<A> {
         };
         match self.by_id.get(&id) {
             Some(&task) => self.give(now, task, to_session(message), outbox),
-            None => self.shared.counters.stale.add(1),
+            None => self.shared.metrics.stale.add(1),
         }
     }
 
@@ -264,6 +245,12 @@ impl<A: SfuApp> Switch<A> {
         ended
     }
 
+    fn note(&self) {
+        let metrics = &self.shared.metrics;
+        metrics.addresses.set(self.by_address.len() as u64);
+        metrics.subscriptions.set(self.audiences.len() as u64);
+    }
+
     /// Forgets sessions that have ended.
     fn bury(&mut self, ended: Vec<(TaskId, End)>, outbox: &mut Outbox<A>) {
         for (task, end) in ended {
@@ -280,8 +267,9 @@ impl<A: SfuApp> Switch<A> {
                     let gone = Message::Gone(record.id);
                     outbox.publish(Channel::Media(record.id), gone, NoRoom::Wait);
                 }
-                Role::Watch(publisher) => self.leave(task, publisher.id, outbox),
+                Role::Watch(publisher, _) => self.leave(task, publisher.id, outbox),
             }
+            self.note();
             if end.is_failure() {
                 // It could not say so itself. If it was open already, nobody waits for the answer.
                 let problem = Problem::new(

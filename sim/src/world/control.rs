@@ -38,6 +38,37 @@ impl<A: App> World<A> {
         NodeController { world: self, node }
     }
 
+    /// What can be seen of each worker of a node: see [`NodeController::status`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[must_use]
+    pub fn status(&self, node: NodeId) -> Vec<WorkerStatus> {
+        let (world, desk) = (self, self.known(node).index());
+        let node = node.number();
+        let seats = world.outside.desks[desk].seats.iter();
+        let seats = seats.map(|&number| &world.seats[number as usize]);
+        let statuses = seats.filter_map(|seat| {
+            let mut status = WorkerStatus::default();
+            seat.worker.as_ref()?.write_status(&mut status);
+            status.at = world.now();
+            let depth = world.outside.buses.depth(node, seat.index);
+            (status.queues.bus_in, status.queues.bus_in_most) = depth;
+            status.queues.control = seat.underway();
+            status.queues.control_most = seat.controls.get().map_or(0, |own| own.underway_most);
+            status.runner.wake_ups = seat.inputs;
+            status.runner.loops = seat.inputs;
+            status.runner.wall = world.now().since(seat.since);
+            status.runner.utilization = seat.utilization(world.now());
+            if let Some(timing) = &seat.timing {
+                status.runner.busy = timing.busy(world.now());
+            }
+            Some(status)
+        });
+        statuses.collect()
+    }
+
     /// One more input from the controller has arrived at a worker.
     pub(super) fn control_arrives(&mut self, number: u32, input: WorkerInput<A>) {
         let seat = &mut self.seats[number as usize];
@@ -252,28 +283,7 @@ impl<A: App> NodeController<'_, A> {
     /// see [`World::counters`].
     #[must_use]
     pub fn status(&self) -> Vec<WorkerStatus> {
-        let world = &*self.world;
-        let node = self.node.number();
-        let seats = world.outside.desks[self.node.index()].seats.iter();
-        let seats = seats.map(|&number| &world.seats[number as usize]);
-        let statuses = seats.filter_map(|seat| {
-            let mut status = WorkerStatus::default();
-            seat.worker.as_ref()?.write_status(&mut status);
-            status.at = world.now();
-            let depth = world.outside.buses.depth(node, seat.index);
-            (status.queues.bus_in, status.queues.bus_in_most) = depth;
-            status.queues.control = seat.underway();
-            status.queues.control_most = seat.controls.get().map_or(0, |own| own.underway_most);
-            status.runner.wake_ups = seat.inputs;
-            status.runner.loops = seat.inputs;
-            status.runner.wall = world.now().since(seat.since);
-            status.runner.utilization = seat.utilization(world.now());
-            if let Some(timing) = &seat.timing {
-                status.runner.busy = timing.busy(world.now());
-            }
-            Some(status)
-        });
-        statuses.collect()
+        self.world.status(self.node)
     }
 
     /// Looks how loaded each worker is.

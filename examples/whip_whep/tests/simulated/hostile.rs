@@ -32,9 +32,13 @@ fn siege(
             assert!(screen.delay_max < ms(100), "{}", place.describe());
             assert!(screen.gap_max < ms(150), "{}", place.describe());
         }
-        let live = place.live();
-        assert_eq!((live.publishers, live.viewers, live.connected), (1, 1, 2));
-        assert_eq!(place.registered().sessions, 2);
+        let live = [
+            "sfu_publishers",
+            "sfu_viewers",
+            "sfu_connected",
+            "sfu_sessions",
+        ];
+        assert_eq!(live.map(|name| place.count(name)), [1, 1, 2, 2]);
         Ok(())
     });
 }
@@ -125,10 +129,6 @@ fn garbage_in_place_of_an_offer_is_told_what_is_wrong() {
                 &[400, 422],
             ),
             (
-                good.replace("m=audio 9", "m=audio 99999999").into_bytes(),
-                &[400, 422],
-            ),
-            (
                 good.replace("a=group:", "a=ice-lite\r\na=group:")
                     .into_bytes(),
                 &[400, 422],
@@ -143,12 +143,13 @@ fn garbage_in_place_of_an_offer_is_told_what_is_wrong() {
         }
         let mut opened = 0;
         for (body, expected) in bad {
-            let body = Some((http::SDP, &body[..]));
-            let answer = ask(place, stranger, ("POST", "/whep/tea"), &[], body)?;
+            let sdp = Some((http::SDP, &body[..]));
+            let answer = ask(place, stranger, ("POST", "/whep/tea"), &[], sdp)?;
+            let status = answer.status;
             assert!(
-                expected.contains(&answer.status),
-                "{answer:?} {}",
-                answer.text()
+                expected.contains(&status),
+                "{status} for `{}`",
+                body.escape_ascii()
             );
             match answer.header("location") {
                 Some(_) => opened += 1,
@@ -426,7 +427,7 @@ fn stun_with_a_known_name_and_a_wrong_signature_moves_nobody() {
                 .lines()
                 .find_map(|line| line.strip_prefix("a=ice-ufrag:"));
             let name = format!("{}:whoever", ufrag.unwrap().trim());
-            let addresses = place.live().addresses;
+            let addresses = place.count("sfu_addresses");
             let both = [port(0), port(1)];
             for _ in 0..20 {
                 for to in both {
@@ -434,7 +435,7 @@ fn stun_with_a_known_name_and_a_wrong_signature_moves_nobody() {
                 }
                 place.run(ms(50))?;
             }
-            assert_eq!(place.live().addresses, addresses);
+            assert_eq!(place.count("sfu_addresses"), addresses);
             assert_eq!(place.count("sfu_not_the_peers_total"), 200);
             assert_eq!(place.count("sfu_unknown_users_total"), 200);
             assert_eq!(place.mischief(stranger).datagrams, 0);

@@ -32,12 +32,9 @@ fn two_hundred_viewers_over_four_workers_see_all() {
                 .all(|&viewer| place.peer(viewer).video.shown > 0)
         })?;
         place.run(secs(3))?;
-        let at_each: Vec<_> = place.ports().map(|port| port.live()).collect();
-        for live in &at_each {
-            assert!(
-                (49..=51).contains(&(live.publishers + live.viewers)),
-                "{at_each:?}"
-            );
+        for status in place.world.status(place.server) {
+            let sessions = status.metric("sfu_publishers") + status.metric("sfu_viewers");
+            assert!((49..=51).contains(&sessions), "{sessions} sessions");
         }
         // A publisher is not asked by each of them.
         let asked = place.peer(publisher).camera.as_ref().unwrap().asked;
@@ -104,7 +101,7 @@ fn a_thousand_sessions_in_a_row_leave_nothing_behind() {
             }
             place.guests.truncate(1);
             place.run(ms(200))?;
-            let statuses = place.world.controller(place.server).status();
+            let statuses = place.world.status(place.server);
             let alive = statuses.iter().map(|status| {
                 (
                     status.tasks(),
@@ -113,7 +110,7 @@ fn a_thousand_sessions_in_a_row_leave_nothing_behind() {
                     status.requests,
                 )
             });
-            let alive = (place.live(), place.registered(), alive.collect::<Vec<_>>());
+            let alive = (place.live(), alive.collect::<Vec<_>>());
             if round == 0 {
                 after_first = Some(alive);
             } else {

@@ -6,7 +6,7 @@ use crate::support::camera::CameraConfig;
 use crate::support::peer::{Roam, Stage};
 use crate::support::{Ask, Lab, Place, Plan, ms, scenario, secs, spawn, story};
 use stillpoint_shim::self_check;
-use stillpoint_sim::{Failure, Link, Nat};
+use stillpoint_sim::{Failure, Link, Nat, Queue};
 
 #[test]
 fn what_one_publishes_a_viewer_at_another_worker_sees() {
@@ -14,12 +14,11 @@ fn what_one_publishes_a_viewer_at_another_worker_sees() {
         let publisher = place.publishing("tea")?;
         let viewer = place.watching("tea")?;
         place.run(secs(10))?;
-        let at_each: Vec<_> = place.ports().map(|port| port.live()).collect();
-        assert!(
-            at_each
-                .iter()
-                .all(|live| live.publishers + live.viewers == 1)
-        );
+        let statuses = place.world.status(place.server);
+        let sessions = statuses
+            .iter()
+            .map(|status| status.metric("sfu_publishers") + status.metric("sfu_viewers"));
+        assert_eq!(sessions.collect::<Vec<_>>(), [1, 1]);
         let source = place.peer(publisher).camera.as_ref().unwrap().source;
         let peer = place.peer(viewer);
         for screen in [&peer.video, &peer.audio] {
@@ -57,7 +56,7 @@ fn each_viewer_sees_the_publisher_of_its_room() {
             assert_eq!(video.last.unwrap().source, camera.source);
             assert_eq!((video.missing, video.broken, video.sources), (0, 0, 1));
         }
-        assert_eq!(place.registered().rooms, 3);
+        assert_eq!(place.count("sfu_rooms"), 3);
         Ok(())
     });
 }
@@ -72,7 +71,10 @@ fn who_leaves_is_gone_and_nobody_else_is_disturbed() {
         assert_eq!(place.stage(leaver), Stage::Left);
         let last = place.peer(leaver).answers.last().unwrap();
         assert_eq!(last.status, 200);
-        assert_eq!((place.live().viewers, place.registered().sessions), (1, 2));
+        assert_eq!(
+            (place.count("sfu_viewers"), place.count("sfu_sessions")),
+            (1, 2)
+        );
         place.run(secs(3))?;
         let video = &place.peer(stayer).video;
         assert_eq!((video.missing, video.broken), (0, 0));
@@ -243,20 +245,23 @@ fn a_viewer_gets_the_layer_that_its_network_carries() {
         let wide = place.watching("tea")?;
         let (node, local) = place.add_node("narrow viewer");
         let link = Link::new(ms(5)..=ms(15)).bandwidth(400_000);
+        let link = link.queue(Queue::tail_drop(40_000));
         place.world.link(place.server, node, &link);
         let narrow = place.add_peer(node, place.viewer(local, "tea"))?;
-        place.run(secs(30))?;
-        let (wide, narrow) = (&place.peer(wide).video, &place.peer(narrow).video);
-        assert_eq!(wide.last.unwrap().layer, 2, "{}", place.describe());
-        assert!(narrow.last.unwrap().layer < 2, "{}", place.describe());
-        for video in [wide, narrow] {
-            // A layer changes with a key frame: nothing is shown that cannot be.
+        // The first guess is too much for it.
+        place.run(secs(20))?;
+        for (viewer, layers) in [(wide, 2..3), (narrow, 0..2)] {
+            let before = place.peer(viewer).video.clone();
+            place.run(secs(10))?;
+            let after = &place.peer(viewer).video;
             assert!(
-                video.broken <= 2 && video.shown > 800,
+                layers.contains(&after.last.unwrap().layer),
                 "{}",
                 place.describe()
             );
-            assert!(video.delay_max < ms(1_500), "{}", place.describe());
+            // A layer changes with a key frame: nothing is shown that cannot be.
+            assert!(after.shown - before.shown > 250, "{}", place.describe());
+            assert!(after.broken <= 2, "{}", place.describe());
         }
         assert!(place.peer(publisher).camera.as_ref().unwrap().asked >= 3);
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use stillpoint::{Epoch, Task, TaskId};
 use stillpoint_sim::{BusLink, Failure, Link, NodeId, World};
-use whip_whep::{Live, MediaConfig, MediaPort, Registered, Signaling, SignalingConfig};
+use whip_whep::{MediaConfig, Signaling, SignalingConfig};
 
 use super::camera::CameraConfig;
 use super::peer::{Peer, PeerConfig, Role, Stage};
@@ -241,54 +241,32 @@ impl<'a> Place<'a> {
         address
     }
 
-    pub fn ports(&self) -> impl Iterator<Item = &MediaPort<Lab>> {
-        self.world.tasks(self.server).map(|(_, port)| port)
-    }
-
     pub fn signaling(&self) -> &Signaling<Lab> {
         self.world.only_task(self.server)
     }
 
-    /// What lives at all ports.
-    pub fn live(&self) -> Live {
-        self.ports()
-            .map(MediaPort::live)
-            .fold(Live::default(), |mut all, live| {
-                all.publishers += live.publishers;
-                all.viewers += live.viewers;
-                all.connected += live.connected;
-                all.addresses += live.addresses;
-                all.subscriptions += live.subscriptions;
-                all
-            })
+    /// What the server's tasks have counted under this name.
+    pub fn count(&self, name: &str) -> u64 {
+        let statuses = self.world.status(self.server);
+        statuses.iter().map(|status| status.metric(name)).sum()
     }
 
-    /// What has been counted under this name on all workers, in this life of the server.
-    pub fn count(&mut self, name: &str) -> u64 {
-        let statuses = self.world.controller(self.server).status();
-        let metrics = statuses.iter().flat_map(|status| &status.metrics);
-        let counted: Vec<u64> = metrics
-            .filter(|metric| metric.name.name == name)
-            .map(|metric| metric.value)
-            .collect();
-        assert!(!counted.is_empty(), "nobody counts `{name}`");
-        counted.iter().sum()
-    }
-
-    pub fn registered(&self) -> Registered {
-        self.signaling().registered()
+    /// How much there is of all that must not pile up.
+    pub fn live(&self) -> [u64; 8] {
+        LIVE.map(|name| self.count(name))
     }
 
     /// No session is left, nor anything that leads to one.
     pub fn nobody_is_there(&self) -> bool {
-        let registered = self.registered();
-        self.live() == Live::default()
-            && (registered.sessions, registered.rooms, registered.waiting) == (0, 0, 0)
+        self.live() == [0; 8]
     }
 
     /// How all stand, for people who read failures.
     pub fn describe(&self) -> String {
-        let mut text = format!("{:?} {:?}", self.live(), self.registered());
+        let mut text = String::new();
+        for (name, live) in LIVE.iter().zip(self.live()) {
+            text += &format!("{name} {live} ");
+        }
         for (node, task, peer) in self.world.all_tasks::<Peer>().take(12) {
             let name = self.world.node_name(node);
             text += &format!("\n{name} {task}: {}", peer.describe());
@@ -305,6 +283,17 @@ impl<'a> Place<'a> {
         self.world.finish(Duration::from_secs(300))
     }
 }
+
+const LIVE: [&str; 8] = [
+    "sfu_publishers",
+    "sfu_viewers",
+    "sfu_connected",
+    "sfu_addresses",
+    "sfu_subscriptions",
+    "sfu_sessions",
+    "sfu_rooms",
+    "sfu_requests",
+];
 
 /// Where the server listens for requests.
 pub fn server() -> SocketAddr {

@@ -22,8 +22,8 @@ ROWS = [
     [sfu_pages.published_and_watched, sfu_sessions.aiortc_plays_aiortc, sfu_pages.tokens, sfu_pages.the_server_comes_back],
     [sfu_pages.the_publisher_goes_and_comes_back, sfu_sessions.chromium_and_aiortc, sfu_pages.simulcast],
     [sfu_pages.other_codecs, sfu_pages.another_device_on_the_air, sfu_abuse.bad_requests],
-    [sfu_sessions.a_thousand_sessions],
-    [sfu_abuse.noise_at_the_media_ports, sfu_abuse.slow_and_half_open_connections, sfu_sessions.nothing_is_left],
+    [sfu_sessions.a_thousand_sessions, sfu_sessions.nothing_is_left],
+    [sfu_abuse.noise_at_the_media_ports, sfu_abuse.slow_and_half_open_connections],
 ]
 
 
@@ -32,7 +32,16 @@ class Place:
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
-        self.servers = {}
+        self.servers, self.browsers = {}, []
+
+    async def start_browser(self):
+        """A browser whose camera nobody else has opened: tabs that share one do not get the size they ask for."""
+        self.browsers.append(await Browser().start())
+        return self.browsers[-1]
+
+    async def stop_browsers(self):
+        while self.browsers:
+            await self.browsers.pop().stop()
 
     async def start_server(self, name, *options, **more):
         """A server, which has to end well when all is over."""
@@ -41,16 +50,17 @@ class Place:
 
     async def __aenter__(self):
         self.server = await self.start_server("server")
-        self.browser = await Browser().start()
+        self.browser = await self.start_browser()
         return self
 
     async def __aexit__(self, *_):
-        for number, tab in enumerate(list(self.browser.tabs.values())):
+        tabs = [tab for browser in self.browsers for tab in browser.tabs.values()]
+        for number, tab in enumerate(tabs):
             try:
                 await tab.picture(self.folder / f"left-{number}.png")
             except Exception as error:
                 print(f"no picture of tab {number}: {error!r}")
-        await self.browser.stop()
+        await self.stop_browsers()
         for server in self.servers.values():
             await server.stop()
 

@@ -36,6 +36,7 @@ class Server:
         self.address = (found[1], int(found[2]))
         self.url = f"http://{found[1]}:{found[2]}"
         self.media = self.media_ports()
+        self.at_first = await self.settled()
         return self
 
     def said(self):
@@ -70,6 +71,13 @@ class Server:
     def files(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    async def closes(self, files):
+        """Waits until no more files are open than were."""
+        end = time.monotonic() + PATIENCE
+        while self.files() > files:
+            assert time.monotonic() < end, f"{self.files()} files are open, and {files} were"
+            await asyncio.sleep(0.1)
+
     async def metrics(self):
         """All samples, by name and labels as they are written."""
         answer = await self.ask("GET", "/metrics")
@@ -86,12 +94,27 @@ class Server:
         sums = defaultdict(float)
         for name, value in (await self.metrics()).items():
             sums[name.split("{")[0]] += value
-        return [sums[name] for name in names]
+        missing = [name for name in names if name not in sums]
+        assert not missing, f"/metrics has no {missing}"
+        return [int(sums[name]) for name in names]
 
     async def live(self):
         """What there is of sessions and of what belongs to them."""
-        names = ["sfu_publishers", "sfu_viewers", "sfu_connected", "sfu_addresses", "sfu_subscriptions"]
+        names = [f"sfu_{name}" for name in (
+            "sessions", "rooms", "requests", "publishers", "viewers", "connected", "addresses", "subscriptions")]
+        names += ["stillpoint_resources", "stillpoint_subscriptions", "stillpoint_requests_waiting"]
         return dict(zip(names, await self.total(*names)))
+
+    async def settled(self, like=None):
+        """What there is, once it changes no more. It has to be like it was, if that is given."""
+        last, end = None, time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            live = await self.live()
+            if live == (like or last):
+                return live
+            last = live
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"there is {last}, and not {like}")
 
     async def ask(self, method, path, body=b"", token=None, **headers):
         """One request on a connection of its own."""

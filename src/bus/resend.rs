@@ -34,8 +34,10 @@ use super::{BusCommand, BusEvent};
 #[derive(Debug)]
 pub struct Resend<A: App> {
     /// By the worker whose queue was full.
-    waiting: BTreeMap<u16, VecDeque<BusCommand<A::Channel, A::Message>>>,
+    waiting: BTreeMap<u16, VecDeque<Command<A>>>,
 }
+
+type Command<A> = BusCommand<<A as App>::Channel, <A as App>::Message>;
 
 impl<A: App> Resend<A> {
     /// Nothing waits.

@@ -26,7 +26,8 @@ pub struct HttpConfig {
     /// Connections at a time; beyond: 503. As many again may be there to be told so; whoever comes
     /// then is closed at once.
     pub connections_max: usize,
-    /// How long a connection may be silent between requests, or take nothing of an answer.
+    /// How long a connection may be silent between requests, or take nothing of an answer: less than
+    /// half of its room, since that is how streams tell.
     pub idle_max: Duration,
     /// How long a request may take to come, from its first byte to its last; beyond: 408.
     pub request_max: Duration,

@@ -63,15 +63,19 @@ enum State {
     /// The next request is to come.
     Receiving,
     /// The task owes an answer.
-    Asked {
-        body: Body,
-        version: Version,
-        after: After,
-    },
+    Asked(Asked),
     /// The last answer is given; what comes now is not looked at.
     Ending,
     /// The stream is closed or reset.
     Over,
+}
+
+/// What a request says about its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    body: Body,
+    version: Version,
+    after: After,
 }
 
 /// Whether an answer takes its body along.
@@ -80,6 +84,16 @@ enum Body {
     Sent,
     /// The request was for a head.
     LeftAway,
+}
+
+impl Body {
+    fn of(method: &Method) -> Self {
+        if *method == Method::HEAD {
+            Self::LeftAway
+        } else {
+            Self::Sent
+        }
+    }
 }
 
 /// What is known of the client's direction.
@@ -94,8 +108,8 @@ enum Incoming {
 enum Phase {
     /// A request.
     Idle,
-    /// The rest of this request.
-    Arriving(u64),
+    /// The rest of a request. Between one and the next the task is waited for.
+    Arriving,
     /// The task.
     Asked,
     /// The client, to take its answers.
@@ -138,7 +152,7 @@ impl Connection {
     /// The number of the request that the task owes an answer to.
     pub(super) const fn asked(&self) -> Option<u64> {
         match self.state {
-            State::Asked { .. } => Some(self.requests),
+            State::Asked(_) => Some(self.requests),
             State::Receiving | State::Ending | State::Over => None,
         }
     }
@@ -158,7 +172,7 @@ impl Connection {
         common: &mut Common,
         outbox: &mut Outbox<A>,
     ) {
-        if matches!(self.state, State::Receiving | State::Asked { .. }) {
+        if matches!(self.state, State::Receiving | State::Asked(_)) {
             self.intake.push(data);
             self.go_on(common, outbox);
         }
@@ -191,7 +205,7 @@ impl Connection {
     pub(super) fn handle_timeout<A: App>(&mut self, common: &mut Common, outbox: &mut Outbox<A>) {
         match self.phase {
             Phase::Asked => {}
-            Phase::Arriving(_) => self.refuse(Refusal::TimedOut, common, outbox),
+            Phase::Arriving => self.refuse(Refusal::TimedOut, common, outbox),
             Phase::Answering => {
                 common.counters.stalled += 1;
                 self.reset(outbox);
@@ -209,7 +223,7 @@ impl Connection {
         match self.state {
             State::Receiving if self.writer.waiting() == 0 => self.close(outbox),
             State::Receiving => self.end(outbox),
-            State::Asked { .. } | State::Ending | State::Over => {}
+            State::Asked(_) | State::Ending | State::Over => {}
         }
     }
 
@@ -220,19 +234,15 @@ impl Connection {
         common: &mut Common,
         outbox: &mut Outbox<A>,
     ) {
-        let State::Asked {
-            body,
-            version,
-            after,
-        } = self.state
-        else {
+        let State::Asked(mut asked) = self.state else {
             return;
         };
         self.request = None;
-        let last = common.after == After::Close || closes(response.headers());
-        let after = if last { After::Close } else { after };
-        self.write(response, body, version, after, common, outbox);
-        if after == After::Close {
+        if common.after == After::Close || closes(response.headers()) {
+            asked.after = After::Close;
+        }
+        self.write(response, asked, common, outbox);
+        if asked.after == After::Close {
             self.end(outbox);
         } else {
             self.state = State::Receiving;
@@ -265,12 +275,12 @@ impl Connection {
             response.headers_mut().insert(header::RETRY_AFTER, retry);
             self.admission = Admission::Refused;
         }
-        let body = match self.intake.is_for_head() {
-            true => Body::LeftAway,
-            false => Body::Sent,
+        let asked = Asked {
+            body: Body::of(&self.intake.method()),
+            version: Version::HTTP_11,
+            after: After::Close,
         };
-        let version = Version::HTTP_11;
-        self.write(response, body, version, After::Close, common, outbox);
+        self.write(response, asked, common, outbox);
         self.end(outbox);
     }
 
@@ -297,15 +307,11 @@ impl Connection {
                     .write(common.buffers.copy_from(CONTINUE), outbox);
             }
             Ok(Next::Request(request, after)) => {
-                let body = match *request.method() == Method::HEAD {
-                    true => Body::LeftAway,
-                    false => Body::Sent,
-                };
-                self.state = State::Asked {
-                    body,
+                self.state = State::Asked(Asked {
+                    body: Body::of(request.method()),
                     version: request.version(),
                     after,
-                };
+                });
                 self.requests += 1;
                 self.request = Some(request);
             }
@@ -316,15 +322,13 @@ impl Connection {
     fn write<A: App>(
         &mut self,
         response: Response<Buffer>,
-        body: Body,
-        version: Version,
-        after: After,
+        asked: Asked,
         common: &mut Common,
         outbox: &mut Outbox<A>,
     ) {
         let mut head = mem::take(&mut common.text);
-        write_head(&response, after, version, &mut head);
-        let is_bodiless = body == Body::LeftAway || is_bodiless(response.status());
+        write_head(&response, asked.after, asked.version, &mut head);
+        let is_bodiless = asked.body == Body::LeftAway || is_bodiless(response.status());
         let mut body = response.into_body();
         if is_bodiless {
             body = Buffer::empty();
@@ -358,9 +362,9 @@ impl Connection {
             State::Over => return,
             // While an answer is owed something has to be read, since else nobody would tell that
             // the client is gone.
-            State::Asked { .. } if self.intake.unread() > PIPELINED_BYTES_MAX => Reading::Paused,
+            State::Asked(_) if self.intake.unread() > PIPELINED_BYTES_MAX => Reading::Paused,
             State::Receiving if self.writer.waiting() > 0 => Reading::Paused,
-            State::Asked { .. } | State::Receiving | State::Ending => Reading::Flowing,
+            State::Asked(_) | State::Receiving | State::Ending => Reading::Flowing,
         };
         if let Incoming::Open(reading) = &mut self.incoming
             && *reading != wanted
@@ -370,11 +374,11 @@ impl Connection {
         }
         let waits = self.writer.waiting() > 0;
         let phase = match self.state {
-            State::Asked { .. } => Phase::Asked,
-            State::Receiving if self.intake.is_in_body() => Phase::Arriving(self.requests),
+            State::Asked(_) => Phase::Asked,
+            State::Receiving if self.intake.is_in_body() => Phase::Arriving,
             State::Receiving | State::Ending if waits => Phase::Answering,
             State::Receiving if self.intake.is_empty() => Phase::Idle,
-            State::Receiving => Phase::Arriving(self.requests),
+            State::Receiving => Phase::Arriving,
             State::Ending | State::Over => Phase::Lingering,
         };
         if self.phase != phase {
@@ -389,7 +393,7 @@ impl Connection {
         let (wait, reason) = match self.phase {
             Phase::Asked => (Duration::MAX, ""),
             Phase::Idle => (config.idle_max, "idle HTTP client"),
-            Phase::Arriving(_) => (config.request_max, "HTTP request to come"),
+            Phase::Arriving => (config.request_max, "HTTP request to come"),
             Phase::Answering => (config.idle_max, "slow HTTP client"),
             Phase::Lingering => (LINGERING_MAX, "HTTP client to go"),
         };

@@ -62,11 +62,12 @@ impl Intake {
         self.unread.len()
     }
 
-    /// Whether the request that is coming is one for a head, as far as can be seen.
-    pub(super) fn is_for_head(&self) -> bool {
+    /// The method of the request that is coming, as far as can be seen: `HEAD` or another.
+    pub(super) fn method(&self) -> Method {
         match &self.coming {
-            Some(coming) => coming.request.method() == Method::HEAD,
-            None => self.unread.starts_with(b"HEAD "),
+            Some(coming) => coming.request.method().clone(),
+            None if self.unread.starts_with(b"HEAD ") => Method::HEAD,
+            None => Method::default(),
         }
     }
 
@@ -193,5 +194,32 @@ fn shrink(buffer: &mut Buffer, buffers: &BufferPool) {
         *buffer = Buffer::empty();
     } else if buffer.memory() > 8 * buffer.len() + 512 {
         *buffer = buffers.copy_from(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at a head cost what it is long, so there may be few of them.
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_looked_at_each_time_that_it_has_doubled() {
+        let (config, buffers) = (HttpConfig::new(), BufferPool::new());
+        let mut intake = Intake::default();
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(10_000));
+        let mut looks = 0;
+        for byte in head.bytes() {
+            let before = intake.look_at;
+            intake.push(Buffer::copy_from(&[byte]));
+            let next = intake.poll(&config, &buffers);
+            assert!(matches!(next, Ok(Next::Nothing)), "{next:?}");
+            looks += usize::from(intake.look_at != before);
+            assert!(intake.look_at > intake.unread() && intake.searched == intake.unread());
+        }
+        assert!((2..20).contains(&looks), "{looks}");
+        intake.push(Buffer::copy_from(b"\r\n\r\n"));
+        let next = intake.poll(&config, &buffers);
+        assert!(matches!(next, Ok(Next::Request(..))), "{next:?}");
+        assert!(intake.is_empty());
     }
 }

@@ -415,3 +415,7 @@ impl HttpServer {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -11,6 +11,10 @@
 //! lost waits for room on the bus ([`Resend`](stillpoint::Resend)), media does not.
 //!
 //! Sources: RFC 9725 (WHIP), draft-ietf-wish-whep (WHEP), RFC 8445 (ICE, lite), RFC 9457 (problems).
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums of the library and of str0m are non-exhaustive"
+)]
 
 mod files;
 mod layers;

@@ -74,6 +74,7 @@ fn run(options: &Options) -> Result<(), String> {
 
 /// Makes the tasks: one that speaks HTTP, and a media port for each worker.
 fn start(controller: &mut Controller<Sfu>, options: &Options) -> Result<(), String> {
+    #[expect(clippy::disallowed_methods, reason = "the program starts here")]
     let epoch = Epoch::new(Instant::now() - Duration::from_nanos(controller.now().as_nanos()));
     let provider = crypto::from_feature_flags();
     let certificate = provider.dtls_provider.generate_certificate();

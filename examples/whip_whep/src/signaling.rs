@@ -323,10 +323,8 @@ impl<A: SfuApp> Signaling<A> {
                 from: Some(port),
                 message: Message::Here,
                 ..
-            }) => {
-                if self.registry.add_port(port) {
-                    self.ask(port, Message::Attend, Timestamp::MAX, Waiting::Attend(port));
-                }
+            }) if self.registry.add_port(port) => {
+                self.ask(port, Message::Attend, Timestamp::MAX, Waiting::Attend(port));
             }
             Some(BusEvent::Message {
                 message: Message::Ended(id, how),

@@ -20,6 +20,7 @@ mod files;
 mod layers;
 mod media;
 mod metrics;
+mod path;
 mod port;
 mod registry;
 mod room;

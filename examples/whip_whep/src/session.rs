@@ -16,7 +16,6 @@ use stillpoint::{
 };
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::SdpOffer;
-use str0m::ice::StunMessage;
 use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
@@ -24,6 +23,7 @@ use str0m::{Candidate, Event, IceCreds, Rtc, RtcConfig};
 use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
 use crate::metrics::Metrics;
+use crate::path::{Path, Proof};
 use crate::{
     Channel, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
 };
@@ -97,10 +97,8 @@ pub struct Session<A: SfuApp> {
     heard_at: Timestamp,
     /// When str0m wants to be asked again.
     due: Timestamp,
-    /// The address of ours that the peer has written to.
-    local: Option<IpAddr>,
     /// Where the peer is, and which address of ours it wants to write to.
-    path: Option<(SocketAddr, Option<IpAddr>)>,
+    path: Path,
     /// Who has just written, if it is the peer.
     written_by: Option<SocketAddr>,
     audio: Option<Mid>,
@@ -108,6 +106,8 @@ pub struct Session<A: SfuApp> {
     /// Of a viewer.
     layers: Layers,
     desired: u64,
+    /// When the last frame came that went out: of video, and of audio.
+    sent: [Timestamp; 2],
     /// Of a publisher: the layers that a key frame was asked for lately, and when.
     asked_for: Vec<(Option<Rid>, Timestamp)>,
     buffers: BufferPool,
@@ -149,13 +149,13 @@ impl<A: SfuApp> Session<A> {
             counted: [None, None],
             heard_at: now,
             due: Timestamp::MAX,
-            local: None,
-            path: None,
+            path: Path::default(),
             written_by: None,
             audio: None,
             video: None,
             layers: Layers::new(shared.bandwidth),
             desired: 0,
+            sent: [Timestamp::EPOCH; 2],
             asked_for: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
@@ -240,16 +240,14 @@ impl<A: SfuApp> Session<A> {
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
-            if !self.rtc.accepts(&input) {
+            if !self.rtc.accepts(&input)
+                || self.path.hear(run.peer, run.local, datagram) == Proof::Nothing
+            {
                 self.shared.metrics.not_the_peers.add(1);
                 continue;
             }
             self.heard_at = now;
-            self.local = run.local;
             self.written_by = Some(run.peer);
-            if self.path != Some((run.peer, run.local)) && is_nomination(datagram) {
-                self.path = Some((run.peer, run.local));
-            }
             let taken = self.rtc.handle_input(input);
             self.go_on(now, taken);
         }
@@ -301,14 +299,9 @@ impl<A: SfuApp> Session<A> {
         self.due = now.after(TICK_MIN);
     }
 
-    /// Sends to where the peer was last nominated to be (RFC 8445, 7.3.1.5): str0m would stay with the
-    /// old place of a peer that roams for another 15 seconds. Answers to STUN go back where they belong.
     fn transmit(&mut self, transmit: &str0m::net::Transmit) {
         let payload = self.buffers.copy_from(&transmit.contents);
-        let is_stun = payload.first().is_some_and(|&first| first < 4); // RFC 7983
-        let path = self.path.filter(|_| !is_stun);
-        // From where it was asked, which need not be what the system would choose.
-        let (peer, local) = path.unwrap_or((transmit.destination, self.local));
+        let (peer, local) = self.path.route(transmit.destination, &payload);
         let mut out = Transmit::new(self.shared.socket, peer, payload);
         out.source = local;
         self.outbox.transmit(out);
@@ -321,6 +314,7 @@ impl<A: SfuApp> Session<A> {
                 self.state = State::Connected;
                 self.counted[1] = Some(self.shared.metrics.connected.hold());
                 if let Role::Watch(publisher, _) = self.role {
+                    self.repair_much();
                     self.ask_for_key_frame(publisher, None);
                 }
             }
@@ -336,6 +330,14 @@ impl<A: SfuApp> Session<A> {
                 self.layers.set_bandwidth(estimate.as_u64());
             }
             _ => {}
+        }
+    }
+
+    /// Has str0m repair what a bad network loses, of video: left to itself, it gives up beyond a tenth.
+    fn repair_much(&mut self) {
+        let Some(video) = self.video else { return };
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(video, None) {
+            stream.set_rtx_cache(RTX_PACKETS_MAX, RTX_AGE_MAX, Some(RTX_SHARE_MAX));
         }
     }
 
@@ -438,7 +440,10 @@ impl<A: SfuApp> Session<A> {
             Some(orientation) => writer.video_orientation(orientation),
             None => writer,
         };
-        let at = self.shared.epoch.instant(frame.at);
+        // str0m sends in the order of these times, and what was repaired has come late.
+        let last = &mut self.sent[usize::from(frame.kind == Kind::Audio)];
+        *last = frame.at.max(*last);
+        let at = self.shared.epoch.instant(*last);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
         self.shared.metrics.frames_out.add(1);
         self.go_on(now, written);
@@ -555,13 +560,15 @@ impl<A: SfuApp> Task for Session<A> {
     }
 }
 
-/// Whether a datagram says that its path is the one to use.
-fn is_nomination(datagram: &[u8]) -> bool {
-    StunMessage::parse(datagram).is_ok_and(|message| message.use_candidate())
-}
-
 /// How often a publisher is asked for a key frame of one layer at most.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
+
+/// What is kept of each viewer's video, to be sent again: so many packets, and for so long.
+const RTX_PACKETS_MAX: usize = 1_024;
+const RTX_AGE_MAX: Duration = Duration::from_secs(3);
+
+/// How much of what is sent may be sent again.
+const RTX_SHARE_MAX: f32 = 0.5;
 
 /// How often str0m is asked again at once. In truth it is a few times.
 const ROUNDS_MAX: usize = 64;

@@ -118,6 +118,12 @@ impl<A: SfuApp> Signaling<A> {
         }
     }
 
+    /// The part that speaks HTTP, and what it has counted.
+    #[must_use]
+    pub const fn http(&self) -> &HttpServer {
+        &self.http
+    }
+
     /// Answers all that was asked.
     fn answer_all(&mut self, now: Timestamp) {
         while let Some((exchange, request)) = self.http.poll_request() {

@@ -144,6 +144,15 @@ impl Screen {
                 self.sources += 1;
                 false
             }
+            // Of another layer, the same picture may come once more.
+            Some(last)
+                if frame.number == last.number
+                    && frame.layer != last.layer
+                    && frame.kind == FrameKind::Key =>
+            {
+                self.switches += 1;
+                false
+            }
             Some(last) if frame.number <= last.number => {
                 self.stale += 1;
                 self.last = Some(last);

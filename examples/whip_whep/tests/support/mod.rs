@@ -81,7 +81,7 @@ pub enum Ask {
     Dial(Vec<u8>, Option<Duration>),
     /// A stranger: break all connections off.
     HangUp,
-    /// A stranger: send these datagrams, one after the other.
+    /// Send these datagrams, one after the other, from where its media goes.
     Throw(SocketAddr, Vec<Vec<u8>>),
     /// Anybody: end the task.
     Finish,
@@ -139,7 +139,9 @@ pub fn pin(world: &mut World<Lab>) -> Shim {
     static ONCE: Once = Once::new();
     // The other provider, in C, has a source of chance of its own.
     ONCE.call_once(|| {
-        let provider = dimpl::crypto::rust_crypto::default_provider();
+        let mut provider = dimpl::crypto::rust_crypto::default_provider();
+        // One way to agree upon keys will do (X25519): all that there are would be tried each time.
+        provider.kx_groups = &provider.kx_groups[..1];
         dimpl::crypto::CryptoProvider::install_default(provider);
     });
     let shim = Shim::simulate(world);

@@ -355,6 +355,13 @@ impl Peer {
                 let body = body.as_ref().map(|(kind, body)| (&**kind, &**body));
                 self.request(Asked::Other, (&method, &target), &headers, body);
             }
+            Ask::Throw(to, datagrams) => {
+                let buffers = &self.context.as_ref().expect("started").buffers;
+                let socket = self.socket.expect("a socket");
+                for datagram in datagrams {
+                    self.outbox.send(socket, to, buffers.copy_from(&datagram));
+                }
+            }
             Ask::Finish => self.outbox.finish(),
             other => panic!("a peer was asked to {other:?}, at {now}"),
         }

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use stillpoint::{Epoch, Task, TaskId};
@@ -112,10 +113,13 @@ impl<'a> Place<'a> {
         node: NodeId,
         spawn: Spawn,
     ) -> Result<Guest, Failure> {
+        let ids = |place: &Self| -> BTreeSet<TaskId> {
+            place.world.tasks::<T>(node).map(|(task, _)| task).collect()
+        };
+        let before = ids(self);
         self.world.spawn(node, 0, spawn);
         self.world.run_for(Duration::from_micros(1))?;
-        let newest = self.world.tasks::<T>(node).map(|(task, _)| task).last();
-        let task = newest.expect("it was made just now");
+        let task = *ids(self).difference(&before).next().expect("made just now");
         let guest = Guest { node, task };
         self.guests.push(guest);
         Ok(guest)
@@ -136,7 +140,7 @@ impl<'a> Place<'a> {
             role: Role::Publish(self.plan.camera.clone()),
             token: self.plan.publish_token.map(str::to_owned),
             certificate: Certificate::pinned(),
-            kept_max: 0,
+            kept_max: 200,
         }
     }
 

@@ -1,0 +1,82 @@
+//! Where a peer is, and which address of ours it wants to write to.
+//!
+//! The peer checks paths, and nominates the one that it wants (RFC 8445, 7.3.1.5): its last word
+//! counts. str0m would stay with the first path until nothing was heard there for 15 seconds.
+//!
+//! Requests are signed, but say nothing of where they come from: whoever records one on its way may
+//! send it again from elsewhere. So what was seen before proves nothing.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+
+use str0m::ice::{StunMessage, TransId};
+
+/// The path that a peer has chosen.
+#[derive(Debug, Default)]
+pub(crate) struct Path {
+    /// Our address that the last datagram came to.
+    latest: Option<IpAddr>,
+    chosen: Option<(SocketAddr, Option<IpAddr>)>,
+    /// Requests that were seen, and where they came from. The latest last.
+    seen: VecDeque<(TransId, SocketAddr)>,
+}
+
+/// What a datagram proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Its sender is the peer, as far as can be known.
+    Peer,
+    /// Nothing: it was sent before, from elsewhere.
+    Nothing,
+}
+
+impl Path {
+    /// Hears a datagram that str0m takes for its peer's. `local` is the address that it came to.
+    pub(crate) fn hear(
+        &mut self,
+        from: SocketAddr,
+        local: Option<IpAddr>,
+        datagram: &[u8],
+    ) -> Proof {
+        if datagram.first().is_none_or(|&first| first >= STUN_BELOW) {
+            return Proof::Peer; // It is encrypted, and str0m knows what it has seen.
+        }
+        let Ok(request) = StunMessage::parse(datagram) else {
+            return Proof::Nothing;
+        };
+        let id = request.trans_id();
+        match self.seen.iter().find(|(seen, _)| *seen == id) {
+            Some((_, first)) if *first != from => return Proof::Nothing,
+            Some(_) => {} // Our answer was lost.
+            None => self.seen.push_back((id, from)),
+        }
+        self.latest = local;
+        if self.seen.len() > SEEN_MAX {
+            self.seen.pop_front();
+        }
+        if request.use_candidate() {
+            self.chosen = Some((from, local));
+        }
+        Proof::Peer
+    }
+
+    /// Where a datagram is to go that str0m would send to `destination`, and from which address of
+    /// ours. Answers to requests go back the way these came.
+    pub(crate) fn route(
+        &self,
+        destination: SocketAddr,
+        datagram: &[u8],
+    ) -> (SocketAddr, Option<IpAddr>) {
+        let is_stun = datagram.first().is_some_and(|&first| first < STUN_BELOW);
+        match self.chosen {
+            Some(chosen) if !is_stun => chosen,
+            _ => (destination, self.latest),
+        }
+    }
+}
+
+/// The first byte of STUN is below this (RFC 7983).
+const STUN_BELOW: u8 = 4;
+
+/// Requests that are remembered: of some minutes.
+const SEEN_MAX: usize = 64;

@@ -1,0 +1,587 @@
+//! Whatever strangers send: it is answered or dropped, and counted, and nobody else notices.
+
+use core::net::SocketAddr;
+
+use stillpoint_sim::Failure;
+
+use crate::support::http::{self, Answer};
+use crate::support::peer::Stage;
+use crate::support::place::port;
+use crate::support::{Ask, Guest, Place, Plan, ms, secs, story};
+
+/// A publisher and a viewer at different workers, and a stranger who does something. Neither of the
+/// two notices.
+fn siege(
+    name: &str,
+    plan: &Plan,
+    attack: impl Fn(&mut Place<'_>, Guest, [Guest; 2]) -> Result<(), Failure> + Sync,
+) {
+    story(name, 0..2, plan, |place| {
+        let publisher = place.publishing("tea")?;
+        let viewer = place.watching("tea")?;
+        let stranger = place.stranger()?;
+        place.run(secs(1))?;
+        attack(place, stranger, [publisher, viewer])?;
+        place.run(secs(2))?;
+        assert_eq!(place.stage(publisher), Stage::Joined);
+        let peer = place.peer(viewer);
+        assert_eq!(peer.stage, Stage::Joined);
+        for screen in [&peer.video, &peer.audio] {
+            assert_eq!((screen.missing, screen.broken, screen.stale), (0, 0, 0));
+            assert_eq!((screen.corrupt, screen.sources), (0, 1));
+            assert!(screen.delay_max < ms(100), "{}", place.describe());
+            assert!(screen.gap_max < ms(150), "{}", place.describe());
+        }
+        let live = [
+            "sfu_publishers",
+            "sfu_viewers",
+            "sfu_connected",
+            "sfu_sessions",
+        ];
+        assert_eq!(live.map(|name| place.count(name)), [1, 1, 2, 2]);
+        Ok(())
+    });
+}
+
+/// Sends a request on a connection of its own, and gives what is answered.
+fn ask(
+    place: &mut Place<'_>,
+    stranger: Guest,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    body: Option<(&str, &[u8])>,
+) -> Result<Answer, Failure> {
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let request = http::request(method, target, &headers, body);
+    let number = place.mischief(stranger).connections.len();
+    place.ask(stranger, Ask::Dial(request, None));
+    place.run(secs(1))?;
+    let connection = &place.mischief(stranger).connections[number];
+    let mut received = connection.received.clone();
+    let answer = Answer::take(&mut received);
+    Ok(answer.unwrap_or_else(|| panic!("no answer to {method} {target}")))
+}
+
+/// Says what is wrong with it, as RFC 9457 wants it.
+fn assert_problem(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:?} {}", answer.text());
+    let kind = answer.header("content-type").unwrap();
+    assert!(kind.starts_with("application/problem+json"), "{kind}");
+    let text = answer.text();
+    assert!(text.contains(&format!("\"status\":{status}")), "{text}");
+    assert!(text.contains("\"detail\":\""), "{text}");
+    // Neither places in memory nor our secrets.
+    assert!(!text.contains("0x"), "{text}");
+}
+
+/// An offer that is one: what a viewer has sent.
+fn offer() -> String {
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+     m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=rtcp-mux\r\n\
+     a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+     a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:\
+     00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\na=setup:actpass\r\na=mid:0\r\n\
+     a=recvonly\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n"
+        .to_owned()
+}
+
+#[test]
+fn garbage_in_place_of_an_offer_is_told_what_is_wrong() {
+    siege("garbage_in_place", &Plan::new(), |place, stranger, _| {
+        let good = offer();
+        let answer = ask(
+            place,
+            stranger,
+            ("POST", "/whep/tea"),
+            &[],
+            Some((http::SDP, good.as_bytes())),
+        )?;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let session = answer.header("location").unwrap().to_owned();
+        let gone = ask(place, stranger, ("DELETE", &session), &[], None)?;
+        assert_eq!(gone.status, 200);
+        let mut bad: Vec<(Vec<u8>, &[u16])> = vec![
+            (Vec::new(), &[400, 422]),
+            (b"hello".to_vec(), &[400]),
+            (b"\xff\xfe\x00\x01".to_vec(), &[400]),
+            (b"v=0\r\n".repeat(3_000), &[400, 422]),
+            (
+                b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n".to_vec(),
+                &[400, 422],
+            ),
+            (
+                good.replace("opus/48000/2", "nonsense/8000").into_bytes(),
+                &[422],
+            ),
+            (
+                good.replace("a=recvonly", "a=sendonly").into_bytes(),
+                &[422],
+            ),
+            (
+                good.replace("a=fingerprint:", "a=finger:").into_bytes(),
+                &[400, 422],
+            ),
+            (
+                good.replace("a=ice-ufrag:abcd\r\n", "").into_bytes(),
+                &[400, 422],
+            ),
+            (
+                good.replace("a=group:", "a=ice-lite\r\na=group:")
+                    .into_bytes(),
+                &[400, 422],
+            ),
+        ];
+        // Cut anywhere, or with any byte turned over, it may still be one; but then it is answered.
+        for cut in (0..good.len()).step_by(29) {
+            bad.push((good.as_bytes()[..cut].to_vec(), &[201, 400, 422]));
+            let mut turned = good.clone().into_bytes();
+            turned[cut] ^= 0x15;
+            bad.push((turned, &[201, 400, 422]));
+        }
+        let mut opened = 0;
+        for (body, expected) in bad {
+            let sdp = Some((http::SDP, &body[..]));
+            let answer = ask(place, stranger, ("POST", "/whep/tea"), &[], sdp)?;
+            let status = answer.status;
+            assert!(
+                expected.contains(&status),
+                "{status} for `{}`",
+                body.escape_ascii()
+            );
+            match answer.header("location") {
+                Some(_) => opened += 1,
+                None => assert_problem(&answer, answer.status),
+            }
+        }
+        // Those that were opened never connect.
+        place.run(secs(16))?;
+        assert!(place.count("sfu_sessions_opened_total") >= 3 + opened);
+        assert!(place.count("sfu_sessions_refused_total") > 10);
+        Ok(())
+    });
+}
+
+#[test]
+fn requests_that_are_not_to_be_done_are_answered_with_why() {
+    let plan = Plan {
+        publish_token: Some("s3cret"),
+        watch_token: Some("w4tch"),
+        ..Plan::new()
+    };
+    siege(
+        "requests_that_are_not",
+        &plan,
+        |place, stranger, [publisher, _]| {
+            let sdp = offer();
+            let sdp = Some((http::SDP, sdp.as_bytes()));
+            let session = place.peer(publisher).session.clone().unwrap();
+            let right = ("Authorization", "Bearer w4tch");
+            let long = "x".repeat(200);
+            let cases: [(&str, &str, &[(&str, &str)], Option<(&str, &[u8])>, u16); 19] = [
+                ("POST", "/whip/milk", &[], sdp, 401),
+                ("POST", "/whip/milk", &[right], sdp, 401),
+                (
+                    "POST",
+                    "/whip/milk",
+                    &[("Authorization", "Bearer s3cretx")],
+                    sdp,
+                    401,
+                ),
+                (
+                    "POST",
+                    "/whip/milk",
+                    &[("Authorization", "Basic s3cret")],
+                    sdp,
+                    401,
+                ),
+                ("POST", "/whep/tea", &[], sdp, 401),
+                (
+                    "POST",
+                    "/whep/tea",
+                    &[("Authorization", "Bearer s3cret")],
+                    sdp,
+                    401,
+                ),
+                ("POST", "/whep/nowhere", &[right], sdp, 404),
+                ("POST", &format!("/whep/{long}"), &[right], sdp, 404),
+                ("POST", "/whep/..%2f..%2fetc", &[right], sdp, 404),
+                (
+                    "POST",
+                    "/whep/tea",
+                    &[right],
+                    Some(("text/plain", b"v=0")),
+                    415,
+                ),
+                ("POST", "/whep/tea", &[right], None, 415),
+                ("GET", "/whep/tea", &[right], None, 405),
+                ("PUT", "/whip/tea", &[right], sdp, 405),
+                (
+                    "PATCH",
+                    &session,
+                    &[right],
+                    Some((http::FRAGMENT, b"a=x")),
+                    405,
+                ),
+                ("DELETE", &session, &[], None, 401),
+                ("DELETE", &session, &[right], None, 401),
+                ("DELETE", "/sessions/0123456789abcdef", &[right], None, 404),
+                ("GET", "/../../etc/passwd", &[], None, 404),
+                ("POST", "/nothing", &[], sdp, 404),
+            ];
+            for (method, target, headers, body, status) in cases {
+                let answer = ask(place, stranger, (method, target), headers, body)?;
+                assert_problem(&answer, status);
+                match status {
+                    401 => assert_eq!(answer.header("www-authenticate"), Some("Bearer")),
+                    405 => assert!(answer.header("allow").is_some()),
+                    _ => {}
+                }
+            }
+            let preflight = ask(place, stranger, ("OPTIONS", "/whep/tea"), &[], None)?;
+            assert!([200, 204].contains(&preflight.status));
+            assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn a_session_can_be_ended_once() {
+    siege(
+        "a_session_can_be_ended_once",
+        &Plan::new(),
+        |place, stranger, _| {
+            let viewer = place.watching("tea")?;
+            let session = place.peer(viewer).session.clone().unwrap();
+            let first = ask(place, stranger, ("DELETE", &session), &[], None)?;
+            assert_eq!(first.status, 200);
+            assert_eq!(place.stage(viewer), Stage::Told);
+            let second = ask(place, stranger, ("DELETE", &session), &[], None)?;
+            assert_problem(&second, 404);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn an_offer_of_a_megabyte_and_a_head_without_an_end_are_not_kept() {
+    siege(
+        "an_offer_of_a_megabyte",
+        &Plan::new(),
+        |place, stranger, _| {
+            let huge = vec![b'x'; 1 << 20];
+            let body = Some((http::SDP, &huge[..]));
+            let answer = ask(place, stranger, ("POST", "/whep/tea"), &[], body)?;
+            assert_problem(&answer, 413);
+            let endless = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'y'; 100_000]].concat();
+            place.ask(stranger, Ask::Dial(endless, None));
+            place.run(secs(1))?;
+            let last = place.mischief(stranger).connections.last().unwrap();
+            assert_eq!(last.statuses(), [431]);
+            let chunked = b"POST /whep/tea HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n";
+            place.ask(stranger, Ask::Dial(chunked.to_vec(), None));
+            place.run(secs(1))?;
+            let last = place.mischief(stranger).connections.last().unwrap();
+            assert_eq!(last.statuses(), [413]);
+            place.run(secs(10))?;
+            assert!(place.world.buffers_in_use() < 100);
+            let open = |place: &Place<'_>| {
+                let connections = place.mischief(stranger).connections.iter();
+                connections
+                    .filter(|connection| connection.closed_at.is_none())
+                    .count()
+            };
+            assert_eq!(open(place), 0);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn noise_by_tcp_is_refused_and_the_connection_ended() {
+    siege("noise_by_tcp", &Plan::new(), |place, stranger, _| {
+        let noise: [&[u8]; 6] = [
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls, perhaps\r\n\r\n",
+            b"\0\0\0\0\0\0\0\0\r\n\r\n",
+            b"GET\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"POST /whep/tea HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            b"POST /whep/tea HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        ];
+        for bytes in noise {
+            place.ask(stranger, Ask::Dial(bytes.to_vec(), None));
+        }
+        place.run(secs(15))?;
+        for connection in &place.mischief(stranger).connections {
+            let statuses = connection.statuses();
+            assert!(statuses.iter().all(|&status| status >= 400), "{statuses:?}");
+            assert_eq!(statuses.len(), 1);
+            assert!(connection.closed_at.is_some());
+        }
+        assert!(place.signaling().http().counters().malformed >= 4);
+        Ok(())
+    });
+}
+
+#[test]
+fn who_says_one_byte_at_a_time_is_not_waited_for() {
+    siege("who_says_one_byte", &Plan::new(), |place, stranger, _| {
+        let head = b"POST /whep/tea HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\n";
+        for _ in 0..50 {
+            place.ask(stranger, Ask::Dial(head.to_vec(), Some(ms(900))));
+        }
+        place.run(secs(20))?;
+        for connection in &place.mischief(stranger).connections {
+            assert_eq!(connection.statuses(), [408]);
+            assert!(connection.closed_at.is_some());
+        }
+        assert_eq!(place.signaling().http().counters().timed_out, 50);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing_keep_others_out_for_a_while_only() {
+    siege(
+        "a_thousand_connections",
+        &Plan::new(),
+        |place, stranger, _| {
+            for _ in 0..1_500 {
+                place.ask(stranger, Ask::Dial(Vec::new(), None));
+            }
+            place.run(secs(2))?;
+            let counters = place.signaling().http().counters();
+            assert!(
+                counters.connections_refused + counters.connections_dropped >= 400,
+                "{counters:?}"
+            );
+            // Who is there already may still leave: its connection is kept, or it is let in again.
+            place.run(secs(35))?;
+            let counters = place.signaling().http().counters();
+            assert!(
+                counters.idle_closed + counters.timed_out >= 1_000,
+                "{counters:?}"
+            );
+            let still_open = place.mischief(stranger).connections.iter();
+            let still_open = still_open
+                .filter(|connection| connection.closed_at.is_none())
+                .count();
+            assert_eq!(still_open, 0);
+            let viewer = place.watching("tea")?;
+            place.ask(viewer, Ask::Leave);
+            place.run(secs(1))?;
+            assert_eq!(place.stage(viewer), Stage::Left);
+            Ok(())
+        },
+    );
+}
+
+/// A STUN binding request (RFC 8489) with this user name, without a signature that anybody knows.
+fn stun(username: &str) -> Vec<u8> {
+    let mut attributes = Vec::new();
+    let mut attribute = |kind: u16, value: &[u8]| {
+        attributes.extend(kind.to_be_bytes());
+        attributes.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        attributes.extend(value);
+        attributes.resize(attributes.len().next_multiple_of(4), 0);
+    };
+    attribute(0x0006, username.as_bytes());
+    attribute(0x0024, &1_845_501_695_u32.to_be_bytes()); // PRIORITY
+    attribute(0x802a, &[7; 8]); // ICE-CONTROLLING
+    attribute(0x0025, &[]); // USE-CANDIDATE
+    attribute(0x0008, &[0x5a; 20]); // MESSAGE-INTEGRITY
+    let mut message = vec![0, 1];
+    message.extend(u16::try_from(attributes.len()).unwrap().to_be_bytes());
+    message.extend([0x21, 0x12, 0xa4, 0x42]);
+    message.extend([9; 12]);
+    message.extend(attributes);
+    message
+}
+
+#[test]
+fn a_flood_of_stun_with_unknown_names_is_counted_and_not_answered() {
+    siege("a_flood_of_stun", &Plan::new(), |place, stranger, _| {
+        for round in 0..20 {
+            let flood = (0..100).map(|number| stun(&format!("u{round}x{number}:peer")));
+            place.ask(stranger, Ask::Throw(port(0), flood.collect()));
+            place.run(ms(50))?;
+        }
+        assert_eq!(place.count("sfu_unknown_users_total"), 2_000);
+        assert_eq!(place.mischief(stranger).datagrams, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn stun_with_a_known_name_and_a_wrong_signature_moves_nobody() {
+    siege(
+        "stun_with_a_known_name",
+        &Plan::new(),
+        |place, stranger, [_, viewer]| {
+            // The name is in each of the peer's own requests, for all to read.
+            let answer = place.peer(viewer).answers[0].text();
+            let ufrag = answer
+                .lines()
+                .find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+            let name = format!("{}:whoever", ufrag.unwrap().trim());
+            let addresses = place.count("sfu_addresses");
+            let both = [port(0), port(1)];
+            for _ in 0..20 {
+                for to in both {
+                    place.ask(stranger, Ask::Throw(to, vec![stun(&name); 10]));
+                }
+                place.run(ms(50))?;
+            }
+            assert_eq!(place.count("sfu_addresses"), addresses);
+            assert_eq!(place.count("sfu_not_the_peers_total"), 200);
+            assert_eq!(place.count("sfu_unknown_users_total"), 200);
+            assert_eq!(place.mischief(stranger).datagrams, 0);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn datagrams_of_strangers_are_counted_and_dropped() {
+    siege(
+        "datagrams_of_strangers",
+        &Plan::new(),
+        |place, stranger, _| {
+            let rtp = |number: u8| {
+                [
+                    &[0x80, 96, 0, number, 0, 0, 0, 1, 0, 0, 0, 2][..],
+                    &[7; 100],
+                ]
+                .concat()
+            };
+            let dtls = |number: u8| {
+                [
+                    &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, number, 0, 9][..],
+                    &[1; 9],
+                ]
+                .concat()
+            };
+            let mut noise: Vec<Vec<u8>> = (0..200).map(rtp).chain((0..200).map(dtls)).collect();
+            noise.extend((0..=255).map(|first| vec![first; 1 + usize::from(first) * 5]));
+            noise.push(Vec::new());
+            let count = noise.len() as u64;
+            place.ask(stranger, Ask::Throw(port(0), noise.clone()));
+            place.ask(stranger, Ask::Throw(port(1), noise));
+            place.run(secs(1))?;
+            let counted = ["strangers", "unknown_users", "malformed"];
+            let counted = counted.map(|name| place.count(&format!("sfu_{name}_total")));
+            assert_eq!(counted.iter().sum::<u64>(), 2 * count, "{counted:?}");
+            assert_eq!(place.mischief(stranger).datagrams, 0);
+            Ok(())
+        },
+    );
+}
+
+/// What a peer has sent last, of these kinds (RFC 7983), and where to.
+fn kept(
+    place: &Place<'_>,
+    guest: Guest,
+    first: core::ops::RangeInclusive<u8>,
+) -> Vec<(SocketAddr, Vec<u8>)> {
+    let kept = place.peer(guest).kept.iter();
+    let kept = kept.filter(|(_, datagram)| first.contains(&datagram[0]));
+    kept.cloned().collect()
+}
+
+#[test]
+fn what_peers_have_sent_is_worth_nothing_to_who_sends_it_again() {
+    siege(
+        "what_peers_have_sent",
+        &Plan::new(),
+        |place, stranger, guests| {
+            for _ in 0..5 {
+                place.run(ms(700))?;
+                for guest in guests {
+                    let media = kept(place, guest, 128..=191);
+                    assert!(media.len() > 20, "{}", media.len());
+                    for (to, datagram) in media {
+                        place.ask(stranger, Ask::Throw(to, vec![datagram]));
+                    }
+                }
+            }
+            assert!(place.count("sfu_strangers_total") > 200);
+            assert_eq!(place.mischief(stranger).datagrams, 0);
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn who_sends_a_recorded_request_from_elsewhere_does_not_get_the_media() {
+    siege(
+        "who_sends_a_recorded",
+        &Plan::new(),
+        |place, stranger, guests| {
+            // Signed requests, that say which path is to be taken.
+            for _ in 0..10 {
+                place.run(ms(500))?;
+                for guest in guests {
+                    for (to, datagram) in kept(place, guest, 0..=3) {
+                        place.ask(stranger, Ask::Throw(to, vec![datagram]));
+                    }
+                }
+            }
+            let got = place.mischief(stranger).datagrams;
+            println!("{got} {}", place.describe());
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn media_from_another_peer_reaches_nobody() {
+    siege(
+        "media_from_another_peer",
+        &Plan::new(),
+        |place, _, [publisher, _]| {
+            let other = place.publishing("milk")?;
+            let (viewer, at_other) = (place.watching("milk")?, kept(place, other, 128..=191));
+            let of_publisher = kept(place, publisher, 128..=191);
+            let (theirs, its_own) = (of_publisher[0].0, at_other[0].0);
+            let strangers = place.count("sfu_strangers_total");
+            let stolen: Vec<_> = of_publisher
+                .into_iter()
+                .map(|(_, datagram)| datagram)
+                .collect();
+            let count = stolen.len() as u64;
+            // What another has sent, to where that one has a session, and to its own.
+            if theirs != its_own {
+                place.ask(other, Ask::Throw(theirs, stolen.clone()));
+                place.run(ms(100))?;
+                assert_eq!(place.count("sfu_strangers_total"), strangers + count);
+            }
+            place.ask(other, Ask::Throw(its_own, stolen));
+            // Its own once more, and what only looks like media.
+            let again: Vec<_> = at_other.into_iter().map(|(_, datagram)| datagram).collect();
+            let noise = again.iter().map(|datagram| {
+                let mut noise = datagram.clone();
+                noise[12..].fill(0x5a);
+                noise
+            });
+            let noise = noise.collect();
+            place.ask(other, Ask::Throw(its_own, again));
+            place.ask(other, Ask::Throw(its_own, noise));
+            place.run(secs(2))?;
+            let video = &place.peer(viewer).video;
+            assert_eq!((video.stale, video.corrupt, video.sources), (0, 0, 1));
+            assert_eq!(
+                (video.missing, video.broken),
+                (0, 0),
+                "{}",
+                place.describe()
+            );
+            for guest in [viewer, other] {
+                place.ask(guest, Ask::Leave);
+            }
+            place.run(secs(1))
+        },
+    );
+}

@@ -9,11 +9,12 @@ use crate::buffer::{Buffer, BufferPool};
 use crate::id::{ListenerId, ResourceId, StreamId};
 use crate::net::NetworkEvent;
 use crate::stream::{StreamWriter, TcpListen};
-use crate::task::{App, Outbox};
+use crate::task::{App, Context, Outbox};
 use crate::time::{Deadline, Timestamp};
 
 use super::config::{HttpConfig, HttpCounters};
 use super::connection::{Admission, Common, Connection, Standing};
+use super::counted::Counted;
 use super::head::{After, Refusal};
 
 /// One request on one connection, to be answered. No other ever has the same.
@@ -88,12 +89,19 @@ impl HttpServer {
             stop_at: None,
             common: Common {
                 config,
-                counters: HttpCounters::default(),
+                counted: Counted::default(),
                 buffers: BufferPool::new(),
                 after: After::KeepAlive,
                 text: Vec::new(),
             },
         }
+    }
+
+    /// Counts as metrics of the task from now on, for those who watch its worker: to be called when
+    /// the task starts. All servers of one type of task count together then. The names begin with
+    /// `http_`.
+    pub fn count_as_metrics(&mut self, context: &Context) {
+        self.common.counted = Counted::as_metrics(context);
     }
 
     /// Asks for a listener at `bind` (port 0 lets the system choose one). Memory comes from
@@ -218,7 +226,7 @@ impl HttpServer {
             if let Some(connection) = self.waiting_for(exchange)
                 && let Some(request) = connection.take_request()
             {
-                self.common.counters.requests += 1;
+                self.common.counted.requests.add(1);
                 return Some((exchange, request));
             }
         }
@@ -253,10 +261,10 @@ impl HttpServer {
             "{status} is not an answer; respond with a final status"
         );
         if self.waiting_for(exchange).is_none() {
-            self.common.counters.responses_stale += 1;
+            self.common.counted.responses_stale.add(1);
             return Err(StaleExchange { exchange });
         }
-        self.common.counters.responses += 1;
+        self.common.counted.responses.add(1);
         self.turn(
             now,
             exchange.stream,
@@ -326,8 +334,8 @@ impl HttpServer {
 
     /// What the server has done so far.
     #[must_use]
-    pub const fn counters(&self) -> HttpCounters {
-        self.common.counters
+    pub fn counters(&self) -> HttpCounters {
+        self.common.counted.snapshot()
     }
 
     fn accepted<A: App>(
@@ -340,9 +348,9 @@ impl HttpServer {
         let stream = writer.stream();
         let served = self.connections.len() - self.refused;
         let max = self.common.config.connections_max;
-        self.common.counters.connections += 1;
+        self.common.counted.connections.add(1);
         if self.refused >= max && served >= max {
-            self.common.counters.connections_dropped += 1;
+            self.common.counted.connections_dropped.add(1);
             return outbox.close(stream);
         }
         let connection = Connection::new(now, peer, writer);

@@ -8,6 +8,7 @@
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "simulated/faults.rs"]
 mod faults;

@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import time
+import zlib
 
 from sfu_peers import Peer
 
@@ -21,7 +22,7 @@ async def somebody_plays(server, room="quiet"):
     await publisher.connected()
     assert (await viewer.watch(room)).status == 201
     await viewer.played()
-    viewer.gap_max = 0.0
+    viewer.gap_max, viewer.publisher = 0.0, publisher
     yield viewer
     await viewer.played()
     assert viewer.gap_max < GAP_MAX_SECONDS, f"the picture stood still for {viewer.gap_max:.2f} s: {viewer!r}"
@@ -90,12 +91,14 @@ async def bad_requests(place):
     return f"{len(cases) + 5} answers, {refused:.0f} offers refused by media ports"
 
 
-def stun(chance):
+def stun(chance, name=None):
     """A binding request of somebody unknown, with an integrity that is made up."""
-    name = f"{chance.randbytes(4).hex()}:{chance.randbytes(4).hex()}".encode()
+    name = name or f"{chance.randbytes(4).hex()}:{chance.randbytes(4).hex()}".encode()
     attributes = struct.pack(">HH", 0x0006, len(name)) + name + b"\0" * (-len(name) % 4)
+    attributes += struct.pack(">HH", 0x0024, 4) + chance.randbytes(4) + struct.pack(">HH", 0x0025, 0)
     attributes += struct.pack(">HH", 0x0008, 20) + chance.randbytes(20)
-    return struct.pack(">HHI", 1, len(attributes), 0x2112A442) + chance.randbytes(12) + attributes
+    message = struct.pack(">HHI", 1, len(attributes) + 8, 0x2112A442) + chance.randbytes(12) + attributes
+    return message + struct.pack(">HHI", 0x8028, 4, zlib.crc32(message) ^ 0x5354554E)
 
 
 def rtp(chance):
@@ -115,7 +118,7 @@ COUNTED = ["sfu_unknown_users_total", "sfu_strangers_total", "sfu_malformed_tota
 
 async def noise_at_the_media_ports(place):
     """STUN of unknown users, RTP and DTLS of strangers, and noise: all of it is counted, and a viewer plays on."""
-    server = await place.start_server("noise")
+    server = await place.start_server("noise", media="127.0.0.1:0")
     chance = random.Random(8)
     async with somebody_plays(server) as viewer:
         before = await server.total(*COUNTED, "stillpoint_datagrams_dropped_total")
@@ -136,6 +139,58 @@ async def noise_at_the_media_ports(place):
         assert counted["sfu_unknown_users_total"] > sent // 5, counted
         frames = viewer.frames - frames
         assert frames > 10, f"{frames} frames meanwhile"
+    await server.settled(server.at_first)
+    return f"{sent} datagrams: {counted}; {frames} frames meanwhile, {viewer.gap_max:.2f} s at most between two"
+
+
+def close_notify(_):
+    """What ends a session, if it were believed without its signature: in the clear, and as of the running epoch."""
+    return b"\x15\xfe\xfd\0\0\0\0\0\0\0\x09\0\x02\x01\0"
+
+
+def sealed(chance):
+    """The same in the epoch of the session, sealed with a key that is none."""
+    return b"\x15\xfe\xfd\0\x01\0\0\0\0\0" + chance.randbytes(1) + b"\0\x1a" + chance.randbytes(26)
+
+
+def rtcp(chance):
+    """A goodbye (RTCP BYE), sealed with no key."""
+    return struct.pack(">BBHI", 0x81, 203, 1, chance.randrange(1 << 32)) + chance.randbytes(14)
+
+
+def as_from(source, target, payload):
+    """An IPv4 packet with a UDP datagram that says it comes from somewhere else. The kernel adds what is left at zero."""
+    udp = struct.pack(">HHHH", source[1], target[1], 8 + len(payload), 0) + payload
+    addresses = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + addresses + udp
+
+
+async def impostors(place):
+    """Somebody sends with the addresses of the publisher and the viewer, and knows the names of their sessions."""
+    server = await place.start_server("impostors")
+    chance = random.Random(9)
+    async with somebody_plays(server) as viewer:
+        before, was = await server.metrics(), await server.total(*COUNTED)
+        frames, sent = viewer.frames, 0
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            for peer in (viewer, viewer.publisher):
+                host, port, server_at = peer.address()
+                name = peer.names()
+                for _ in range(100):
+                    for make in (rtp, rtcp, dtls, close_notify, sealed, noise, lambda chance: stun(chance, name)):
+                        raw.sendto(as_from((host, port), server_at, make(chance)), server_at)
+                        # From elsewhere, the name alone makes no difference.
+                        raw.sendto(as_from((host, 9), server_at, make(chance)), server_at)
+                        sent += 2
+                    await asyncio.sleep(0.01)
+        await viewer.played()
+        frames = viewer.frames - frames
+        assert frames > 10, f"{frames} frames meanwhile"
+    after = await server.metrics()
+    counted = {name: int(b - a) for name, a, b in zip(COUNTED, was, await server.total(*COUNTED))}
+    assert sum(counted.values()) > sent // 4, f"{sent} were sent, and only {counted} seen as what they are"
+    ended = {name: after[name] - before[name] for name in after if "sessions_ended" in name and after[name]}
+    assert sum(ended.values()) == 2 and not any("failed" in name for name in ended), ended
     await server.settled(server.at_first)
     return f"{sent} datagrams: {counted}; {frames} frames meanwhile, {viewer.gap_max:.2f} s at most between two"
 

@@ -21,11 +21,12 @@ PATIENCE = 20
 class Server:
     """The SFU, in a process of its own, on ports that the system chooses."""
 
-    async def start(self, program, log, *options, workers=2, listen=("127.0.0.1", 0)):
+    async def start(self, program, log, *options, workers=2, listen=("127.0.0.1", 0), media=None):
         self.log, self.killed = Path(log), False
         with self.log.open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
-                program, "--listen", "{}:{}".format(*listen), "--media", "127.0.0.1:0", "--workers", str(workers), *options,
+                program, "--listen", "{}:{}".format(*listen), "--workers", str(workers), *(["--media", media] if media else []),
+                *options,
                 stdout=out, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )
         self.media = []
@@ -110,7 +111,8 @@ class Server:
         last, end = None, time.monotonic() + PATIENCE
         while time.monotonic() < end:
             live = await self.live()
-            if live == (like or last):
+            # What is None is of no matter.
+            if live == (like or last) or like and all(live[name] == n for name, n in like.items() if n is not None):
                 return live
             last = live
             await asyncio.sleep(0.2)
@@ -224,6 +226,18 @@ class Peer:
             self.location = answer.headers["location"]
             await self.pc.setRemoteDescription(RTCSessionDescription(answer.body.decode(), "answer"))
         return answer
+
+    def address(self):
+        """Where it sends from, and whom it is in touch with there."""
+        connection = self.pc.getTransceivers()[0].receiver.transport.transport._connection
+        (pair,) = connection._nominated.values()
+        return pair.local_candidate.host, pair.local_candidate.port, pair.remote_addr
+
+    def names(self):
+        """The user name of its checks: first the server's part of it."""
+        ours, theirs = (re.search(r"a=ice-ufrag:(\S+)", description.sdp)[1]
+                        for description in (self.pc.localDescription, self.pc.remoteDescription))
+        return f"{theirs}:{ours}".encode()
 
     async def until(self, what, seen, patience=PATIENCE):
         """Waits until something holds, and tells what is there if it does not."""

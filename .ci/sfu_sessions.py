@@ -69,6 +69,28 @@ async def chromium_and_aiortc(place):
     return "; ".join(await asyncio.gather(to_chromium(), to_aiortc()))
 
 
+async def sound_alone_and_picture_alone(place):
+    """Who publishes no picture is heard all the same, and who publishes no sound is seen."""
+    publisher = Peer(place.server)
+    assert (await publisher.publish("radio", picture=False)).status == 201
+    tab = await place.browser.open(f"{place.server.url}/watch?room=radio")
+    await tab.state("playing")
+    assert "sound only" in await tab.says()
+    await tab.click("#sound")
+    await tab.until("window.whip.stats.audio.totalAudioEnergy > 0")
+    await publisher.end()
+    await tab.state("ended")
+    publisher = Peer(place.server)
+    assert (await publisher.publish("radio", sound=False)).status == 201
+    await tab.state("playing")
+    await tab.until("document.getElementById('video').currentTime > 1")
+    assert await tab.run("window.whip.stats.video.framesDecoded > 0")
+    await publisher.end()
+    await tab.state("ended")
+    await tab.close()
+    return "heard, and seen"
+
+
 async def a_thousand_sessions(place):
     """Sessions come and go, half of them connected. Nothing of them is left."""
     server = await place.start_server("thousand")

@@ -29,7 +29,7 @@ mod thread;
 pub use board::StatusReader;
 pub use clock::SystemClock;
 pub use config::{RuntimeConfig, ThreadConfig};
-pub use controller::{Controller, Interrupter, ShutdownSummary, StartError};
+pub use controller::{Controller, Fallen, Interrupter, ShutdownSummary, StartError};
 pub use record::{RecordTo, RecorderConfig};
 pub use remote::Remote;
 

@@ -56,6 +56,46 @@ fn a_command_reaches_its_task_and_the_answer_comes_back() {
 }
 
 #[test]
+fn who_serves_gets_reports_until_somebody_interrupts() {
+    let mut controller = start(1);
+    controller.spawn(0, open(LOOPBACK)).unwrap();
+    let report = controller.wait_report();
+    assert!(matches!(report, Ok(Some(Report::Bound(_)))), "{report:?}");
+    controller.interrupter().interrupt();
+    assert!(matches!(controller.wait_report(), Ok(None)));
+    controller.interrupter().interrupt();
+    assert!(matches!(controller.wait_report(), Ok(None)));
+}
+
+#[test]
+fn who_serves_hears_what_ended_that_was_to_go_on() {
+    let mut controller = start(2);
+    controller.spawn(1, Kind::Plain).unwrap();
+    let task = next(&mut controller, |event| match event {
+        ControllerEvent::Started { task, .. } => Some(*task),
+        _ => None,
+    });
+    controller.command(task, Command::Panic).unwrap();
+    let fallen = |controller: &mut Controller<support::Probe>| loop {
+        if let Err(fallen) = controller.wait_report() {
+            break fallen.to_string();
+        }
+    };
+    let ended = format!("{task}: panicked: told to");
+    assert_eq!(fallen(&mut controller), ended);
+    controller.remove_worker(1).unwrap();
+    assert_eq!(fallen(&mut controller), "worker 1 has stopped");
+}
+
+#[test]
+fn the_epoch_for_guests_is_that_of_the_workers() {
+    let controller = start(1);
+    let epoch = controller.epoch();
+    let now = controller.now();
+    assert_eq!(epoch.timestamp(epoch.instant(now)), now);
+}
+
+#[test]
 fn law_6_a_task_that_panics_ends_alone_and_its_message_is_told() {
     let mut controller = start(1);
     let local = bound(&mut controller, LOOPBACK);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig, ShutdownSummary};
+use stillpoint::runtime::{Controller, RuntimeConfig, ShutdownSummary};
 use stillpoint::{App, NetworkCounters, Spawned, Spawner};
 
 use super::output::fail;
@@ -27,27 +27,14 @@ pub fn wait_for_interrupt<A: App>(
     controller: &mut Controller<A>,
     mut on_report: impl FnMut(A::Report),
 ) {
-    loop {
-        match controller.wait(None) {
-            None | Some(ControllerEvent::Interrupted) => return,
-            Some(ControllerEvent::Report { report, .. }) => on_report(report),
-            Some(ControllerEvent::WorkerStopped(summary)) => {
-                let failure = summary.failure.map(|failure| failure.to_string());
-                let failure = failure.unwrap_or_default();
-                fail(format_args!("worker {}: {failure}", summary.worker));
-            }
-            Some(ControllerEvent::Ended { task, end, .. }) => fail(format_args!("{task} {end}")),
-            Some(_) => {}
-        }
+    while let Some(report) = controller.wait_report().unwrap_or_else(|error| fail(error)) {
+        on_report(report);
     }
 }
 
 /// Has all workers stop within two seconds. Gives what they said last, and what all have counted.
 pub fn stop<A: App>(controller: Controller<A>) -> (ShutdownSummary<A>, NetworkCounters) {
     let summary = controller.shutdown(Duration::from_secs(2));
-    let mut total = NetworkCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters;
-    }
+    let total = summary.network();
     (summary, total)
 }

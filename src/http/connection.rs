@@ -390,18 +390,16 @@ impl Connection {
         if self.is_over() {
             return Standing::NOTHING;
         }
-        let (wait, reason) = match self.phase {
-            Phase::Asked => (Duration::MAX, ""),
-            Phase::Idle => (config.idle_max, "idle HTTP client"),
-            Phase::Arriving => (config.request_max, "HTTP request to come"),
-            Phase::Answering => (config.idle_max, "slow HTTP client"),
-            Phase::Lingering => (LINGERING_MAX, "HTTP client to go"),
+        let wait = match self.phase {
+            Phase::Asked => None,
+            Phase::Idle => Some((config.idle_max, "idle HTTP client")),
+            Phase::Arriving => Some((config.request_max, "HTTP request to come")),
+            Phase::Answering => Some((config.idle_max, "slow HTTP client")),
+            Phase::Lingering => Some((LINGERING_MAX, "HTTP client to go")),
         };
-        let due = Deadline::new(self.since.after(wait), reason);
-        let due = (self.phase != Phase::Asked).then_some(due);
         Standing {
             asked: self.asked(),
-            due,
+            due: wait.map(|(wait, reason)| Deadline::new(self.since.after(wait), reason)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Epoch, Timestamp};
 
 /// The system's monotonic clock, counted from when this value was made. Copies agree.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,12 @@ impl SystemClock {
     )]
     pub fn new() -> Self {
         Self { epoch: instant() }
+    }
+
+    /// What its epoch is for guests that want time as std has it.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        Epoch::new(self.epoch)
     }
 }
 

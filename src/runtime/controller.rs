@@ -30,13 +30,14 @@ use crate::control::{
 use crate::net::NetworkError;
 use crate::status::WorkerStatus;
 use crate::task::App;
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Epoch, Timestamp};
 use crate::worker::{Spawned, Spawner};
 
 mod events;
 mod lifecycle;
 mod records;
 
+pub use events::Fallen;
 pub use lifecycle::ShutdownSummary;
 
 /// Why a runtime, or one more worker, did not start.
@@ -241,6 +242,12 @@ impl<A: App> Controller<A> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What the epoch of all workers is for guests that want time as std has it.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.clock.epoch()
     }
 
     /// Makes a task on the worker that `placement` says; a number is that worker. What comes of it

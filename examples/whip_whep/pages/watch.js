@@ -34,12 +34,10 @@ async function playOnce() {
   try {
     pc.addTransceiver('video', { direction: 'recvonly' });
     pc.addTransceiver('audio', { direction: 'recvonly' });
-    const stream = new MediaStream(pc.getReceivers().map(receiver => receiver.track));
     await session.open(`/whep/${room}`);
     say('connecting', 'Somebody is live. Connecting …');
     await connected(pc);
-    video.srcObject = stream;
-    play();
+    carry(pc, false);
     const lock = await stayAwake();
     const looking = lookOften(pc, gone);
     const how = await over(pc, gone.signal);
@@ -80,8 +78,10 @@ async function lookOften(pc, gone) {
     const now = (picture?.packetsReceived ?? 0) + (sound?.packetsReceived ?? 0);
     quiet = now > packets ? 0 : quiet + 1;
     packets = now;
-    // A picture is there, or sound alone if there is no picture to come.
-    if (picture?.framesDecoded || (sound?.packetsReceived && !picture?.packetsReceived)) {
+    // A picture is there, or sound alone if no picture is to come. (Probes of the network are packets without bytes.)
+    const soundAlone = Boolean(sound?.bytesReceived && !picture?.bytesReceived);
+    carry(pc, soundAlone);
+    if (picture?.framesDecoded || soundAlone) {
       if (quiet <= QUIET_LOOKS_MAX) {
         say('playing', picture?.framesDecoded ? 'Playing.' : 'Playing. So far there is sound only.');
         $('sound').hidden = !sound?.packetsReceived;
@@ -96,6 +96,17 @@ async function lookOften(pc, gone) {
     await pause(1000, gone.signal);
   }
   return undefined;
+}
+
+/**
+ * Has the page play what there is. Browsers play no sound before the first picture: while there is none, they are not
+ * to wait for one. (Tracks that come and go in a stream do not tell them; another stream does.)
+ */
+function carry(pc, soundAlone) {
+  const tracks = pc.getReceivers().map(({ track }) => track).filter(({ kind }) => kind === 'audio' || !soundAlone);
+  if (video.srcObject?.getTracks().length === tracks.length) return;
+  video.srcObject = new MediaStream(tracks);
+  play();
 }
 
 function show(stats, picture, sound) {

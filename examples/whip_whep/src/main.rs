@@ -6,12 +6,11 @@ use core::time::Duration;
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
+use serde_json::json;
 use stillpoint::backend::BackendKind;
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
-use stillpoint::{Epoch, NetworkCounters};
+use stillpoint::runtime::{Controller, RuntimeConfig};
 use str0m::crypto;
 use whip_whep::{MediaConfig, Report, Sfu, SignalingConfig, Spawn, spawn};
 
@@ -68,14 +67,34 @@ fn run(options: &Options) -> Result<(), String> {
     let interrupter = controller.interrupter();
     ctrlc::set_handler(move || interrupter.interrupt()).map_err(text)?;
     start(&mut controller, options)?;
-    serve(&mut controller)?;
-    end(controller, options)
+    while let Some(report) = controller.wait_report().map_err(text)? {
+        match report {
+            Report::Listening(at) => line(format_args!("open http://{at}/"))?,
+            Report::MediaAt(at) => line(format_args!("media at {at}"))?,
+            Report::BindFailed { bind, error } => {
+                return Err(format!("cannot bind {bind}: {error}"));
+            }
+        }
+    }
+    let total = controller.shutdown(Duration::from_secs(5)).network();
+    let total = json!({
+        "datagrams_in": total.datagrams_in,
+        "datagrams_out": total.datagrams_out,
+        "bytes_in": total.bytes_in,
+        "bytes_out": total.bytes_out,
+        "send_failed": total.send_failed,
+        "receive_dropped": total.receive_dropped,
+    });
+    if options.json {
+        return line(total);
+    }
+    let mut rows = total.as_object().into_iter().flatten();
+    rows.try_for_each(|(name, count)| line(format_args!("{name:<16}{count:>16}")))
 }
 
 /// Makes the tasks: one that speaks HTTP, and a media port for each worker.
 fn start(controller: &mut Controller<Sfu>, options: &Options) -> Result<(), String> {
-    #[expect(clippy::disallowed_methods, reason = "the program starts here")]
-    let epoch = Epoch::new(Instant::now() - Duration::from_nanos(controller.now().as_nanos()));
+    let epoch = controller.epoch();
     let provider = crypto::from_feature_flags();
     let certificate = provider.dtls_provider.generate_certificate();
     let certificate = certificate.ok_or("no certificate can be made for DTLS")?;
@@ -123,58 +142,6 @@ fn public(options: &Options) -> Vec<IpAddr> {
     own.into_iter()
         .chain([Ipv4Addr::LOCALHOST.into()])
         .collect()
-}
-
-/// Waits for Ctrl-C.
-fn serve(controller: &mut Controller<Sfu>) -> Result<(), String> {
-    loop {
-        match controller.wait(None) {
-            None | Some(ControllerEvent::Interrupted) => return Ok(()),
-            Some(ControllerEvent::Report { report, .. }) => match report {
-                Report::Listening(at) => line(format_args!("open http://{at}/"))?,
-                Report::MediaAt(at) => line(format_args!("media at {at}"))?,
-                Report::BindFailed { bind, error } => {
-                    return Err(format!("cannot bind {bind}: {error}"));
-                }
-            },
-            Some(ControllerEvent::WorkerStopped(summary)) => {
-                let failure = summary.failure.map(|failure| failure.to_string());
-                return Err(format!(
-                    "worker {}: {}",
-                    summary.worker,
-                    failure.unwrap_or_default()
-                ));
-            }
-            Some(ControllerEvent::Ended { task, end, .. }) => return Err(format!("{task} {end}")),
-            Some(_) => {}
-        }
-    }
-}
-
-fn end(controller: Controller<Sfu>, options: &Options) -> Result<(), String> {
-    let summary = controller.shutdown(Duration::from_secs(5));
-    let mut total = NetworkCounters::default();
-    for worker in &summary.workers {
-        total += worker.counters;
-    }
-    let rows = [
-        ("datagrams_in", total.datagrams_in),
-        ("datagrams_out", total.datagrams_out),
-        ("bytes_in", total.bytes_in),
-        ("bytes_out", total.bytes_out),
-        ("send_failed", total.send_failed),
-        ("queue_dropped", total.queue_dropped),
-        ("receive_dropped", total.receive_dropped),
-    ];
-    if options.json {
-        let object: serde_json::Map<_, _> = rows
-            .map(|(name, count)| (name.to_owned(), count.into()))
-            .into_iter()
-            .collect();
-        return line(serde_json::Value::from(object));
-    }
-    rows.iter()
-        .try_for_each(|(name, count)| line(format_args!("{name:<16}{count:>16}")))
 }
 
 fn line(text: impl Display) -> Result<(), String> {

@@ -1,9 +1,43 @@
 //! Waiting for what workers have to say.
 
+use crate::control::{WorkerFailure, WorkerSummary};
+use crate::id::TaskId;
+use crate::task::End;
+use crate::worker::SpawnError;
+
 use super::{
     App, Clock, Controller, ControllerEvent, Duration, Event, Ordering, PollFd, SpawnId,
     SpawnState, Timeout, Timestamp, poll_fds,
 };
+
+/// Something of a program is no more that was to go on. See [`Controller::wait_report`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fallen {
+    /// A worker has stopped.
+    #[error("worker {worker} has stopped{}", because(.failure.as_ref()))]
+    Worker {
+        /// Its index.
+        worker: u16,
+        /// Why, if not because it was told to.
+        failure: Option<WorkerFailure>,
+    },
+    /// A task has ended.
+    #[error("{task}: {end}")]
+    Task {
+        /// Which.
+        task: TaskId,
+        /// How.
+        end: End,
+    },
+    /// A task could not be made.
+    #[error("a task cannot be made: {0}")]
+    Spawn(SpawnError),
+}
+
+fn because(failure: Option<&WorkerFailure>) -> String {
+    failure.map_or_else(String::new, |failure| format!(": {failure}"))
+}
 
 impl<A: App> Controller<A> {
     /// Waits for the next event: for ever, or at most for `timeout`. `None` also if no worker is
@@ -34,6 +68,50 @@ impl<A: App> Controller<A> {
                 return None;
             }
         }
+    }
+
+    /// Waits for the next report, for a program that serves until somebody interrupts it. `None` once
+    /// that has happened, or if no worker is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Fallen`] if something of the program is no more that was to go on: a worker, or a task that
+    /// the controller itself has asked for.
+    pub fn wait_report(&mut self) -> Result<Option<A::Report>, Fallen> {
+        while let Some(event) = self.wait(None) {
+            match event {
+                ControllerEvent::Report { report, .. } => return Ok(Some(report)),
+                ControllerEvent::Interrupted => return Ok(None),
+                ControllerEvent::WorkerStopped(summary) => {
+                    let WorkerSummary {
+                        worker, failure, ..
+                    } = *summary;
+                    return Err(Fallen::Worker { worker, failure });
+                }
+                ControllerEvent::RestartFailed { worker, .. } => {
+                    let failure = None;
+                    return Err(Fallen::Worker { worker, failure });
+                }
+                ControllerEvent::Ended {
+                    task,
+                    end,
+                    spawn: Some(_),
+                } => return Err(Fallen::Task { task, end }),
+                ControllerEvent::SpawnFailed {
+                    error,
+                    spawn: Some(_),
+                    ..
+                } => return Err(Fallen::Spawn(error)),
+                ControllerEvent::Started { .. }
+                | ControllerEvent::SpawnFailed { .. }
+                | ControllerEvent::Ended { .. }
+                | ControllerEvent::Commanded { .. }
+                | ControllerEvent::Stale(_)
+                | ControllerEvent::Untold { .. }
+                | ControllerEvent::WorkerStarted { .. } => {}
+            }
+        }
+        Ok(None)
     }
 
     /// Waits until a spawn is more than under way, or at most for `timeout`, and says how it

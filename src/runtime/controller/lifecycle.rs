@@ -7,6 +7,7 @@ use super::{
     PoisonError, StartError, StopSignal,
 };
 use crate::control::{Reaction, WorkerSummary};
+use crate::counters::NetworkCounters;
 use crate::runtime::lines::{Event, Events, Lines, Mail, Outbound, PeerLine, Peers, Stop, Stopped};
 use crate::runtime::ring::ring;
 use crate::runtime::thread::{NotReady, Thread};
@@ -23,6 +24,18 @@ pub struct ShutdownSummary<A: App> {
     pub stuck: Vec<u16>,
     /// What had not been waited for.
     pub events: Vec<ControllerEvent<A>>,
+}
+
+impl<A: App> ShutdownSummary<A> {
+    /// What passed through the sockets of all these workers.
+    #[must_use]
+    pub fn network(&self) -> NetworkCounters {
+        let mut total = NetworkCounters::default();
+        for worker in &self.workers {
+            total += worker.counters;
+        }
+        total
+    }
 }
 
 impl<A: App> Controller<A> {

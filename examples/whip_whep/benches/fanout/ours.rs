@@ -3,11 +3,9 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Instant;
 
-use stillpoint::Epoch;
 use stillpoint::backend::BackendKind;
-use stillpoint::runtime::{Controller, ControllerEvent, RuntimeConfig};
+use stillpoint::runtime::{Controller, RuntimeConfig};
 use str0m::crypto;
 use whip_whep::{MediaConfig, Report, Sfu, SignalingConfig, Spawn, spawn};
 
@@ -27,7 +25,7 @@ impl Ours {
         let provider = crypto::from_feature_flags();
         let certificate = provider.dtls_provider.generate_certificate().unwrap();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let media = MediaConfig::new(any, Epoch::new(Instant::now()), certificate);
+        let media = MediaConfig::new(any, controller.epoch(), certificate);
         controller
             .spawn(0, Spawn::MediaPort(Box::new(media)))
             .unwrap();
@@ -36,11 +34,7 @@ impl Ours {
             .spawn(0, Spawn::Signaling(Box::new(signaling)))
             .unwrap();
         let address = loop {
-            if let Some(ControllerEvent::Report {
-                report: Report::Listening(at),
-                ..
-            }) = controller.wait(None)
-            {
+            if let Some(Report::Listening(at)) = controller.wait_report().unwrap() {
                 break at;
             }
         };

@@ -125,12 +125,15 @@ pub(super) struct Standing {
     /// The number of the request that the task owes an answer to.
     pub(super) asked: Option<u64>,
     pub(super) due: Option<Deadline>,
+    /// Since when nothing has come, if nobody waits for anything.
+    pub(super) idle: Option<Timestamp>,
 }
 
 impl Standing {
     pub(super) const NOTHING: Self = Self {
         asked: None,
         due: None,
+        idle: None,
     };
 }
 
@@ -401,6 +404,7 @@ impl Connection {
         };
         Standing {
             asked: self.asked(),
+            idle: (self.phase == Phase::Idle).then_some(self.since),
             due: wait.map(|(wait, reason)| Deadline::new(self.since.after(wait), reason)),
         }
     }

@@ -1,6 +1,7 @@
 //! The server: its listener, its connections and their deadlines.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ::http::{Request, Response};
@@ -57,6 +58,8 @@ pub struct HttpServer {
     connections: BTreeMap<StreamId, Connection>,
     /// When each connection wants a timeout, if it does.
     deadlines: BTreeSet<(Timestamp, StreamId)>,
+    /// Since when each idle connection is so.
+    idle: BTreeSet<(Timestamp, StreamId)>,
     /// Of the connections, those that were told that they are too many.
     refused: usize,
     /// Requests without an answer.
@@ -83,6 +86,7 @@ impl HttpServer {
             listener: Listener::Closed,
             connections: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            idle: BTreeSet::new(),
             refused: 0,
             exchanges: 0,
             ready: VecDeque::new(),
@@ -346,9 +350,12 @@ impl HttpServer {
         outbox: &mut Outbox<A>,
     ) {
         let stream = writer.stream();
-        let served = self.connections.len() - self.refused;
         let max = self.common.config.connections_max;
         self.common.counted.connections.add(1);
+        if self.connections.len() - self.refused >= max {
+            self.make_place(now, outbox);
+        }
+        let served = self.connections.len() - self.refused;
         if self.refused >= max && served >= max {
             self.common.counted.connections_dropped.add(1);
             return outbox.close(stream);
@@ -363,6 +370,18 @@ impl HttpServer {
             }
         });
         self.refused += usize::from(served >= max);
+    }
+
+    /// Closes the connection that has been idle for longest, unless that is not long: who comes has
+    /// something to ask.
+    fn make_place<A: App>(&mut self, now: Timestamp, outbox: &mut Outbox<A>) {
+        if let Some(&(since, stream)) = self.idle.first()
+            && now.since(since) >= IDLE_MIN
+        {
+            self.common.counted.idle_closed.add(1);
+            outbox.close(stream);
+            self.forget(stream);
+        }
     }
 
     /// Does something with a connection, and sees to what follows from it.
@@ -403,6 +422,12 @@ impl HttpServer {
             }
             self.deadlines.extend(after.due.map(|due| (due.at, stream)));
         }
+        if before.idle != after.idle {
+            if let Some(since) = before.idle {
+                self.idle.remove(&(since, stream));
+            }
+            self.idle.extend(after.idle.map(|since| (since, stream)));
+        }
         if before.asked != after.asked {
             self.exchanges -= usize::from(before.asked.is_some());
             self.exchanges += usize::from(after.asked.is_some());
@@ -427,3 +452,6 @@ impl HttpServer {
 #[cfg(test)]
 #[path = "server_tests.rs"]
 mod tests;
+
+/// How long a connection may be idle even where all places are taken.
+const IDLE_MIN: Duration = Duration::from_secs(1);

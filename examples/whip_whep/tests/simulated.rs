@@ -8,13 +8,16 @@
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "simulated/datagrams.rs"]
+mod datagrams;
 #[path = "simulated/faults.rs"]
 mod faults;
-#[path = "simulated/hostile.rs"]
-mod hostile;
 #[path = "simulated/many.rs"]
 mod many;
 #[path = "simulated/media.rs"]
 mod media;
+#[path = "simulated/requests.rs"]
+mod requests;
 mod support;

@@ -28,6 +28,7 @@ pub mod http;
 pub mod line;
 pub mod peer;
 pub mod place;
+pub mod siege;
 pub mod stranger;
 
 use peer::{Peer, PeerConfig, Roam};

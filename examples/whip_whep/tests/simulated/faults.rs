@@ -159,6 +159,31 @@ fn when_a_worker_dies_its_sessions_are_given_up_and_the_others_go_on() {
 }
 
 #[test]
+fn viewers_are_told_of_their_publishers_end_though_nobody_signals_any_more() {
+    let plan = Plan {
+        workers: 3,
+        ..Plan::new()
+    };
+    story("though_nobody_signals", 0..2, &plan, |place| {
+        // It takes the place beside the signaling.
+        place.publishing("coffee")?;
+        let publisher = place.publishing("tea")?;
+        let viewer = place.watching("tea")?;
+        place.world.kill_worker(place.server, 0);
+        place.run(secs(5))?;
+        let video = &place.peer(viewer).video;
+        assert_eq!((video.missing, video.broken), (0, 0));
+        place.ask(publisher, Ask::Vanish);
+        place.run(secs(25))?;
+        assert_eq!(place.stage(viewer), Stage::Told, "{}", place.describe());
+        // Whoever watches over the server starts it anew.
+        place.world.crash(place.server);
+        place.world.restart(place.server);
+        place.run(secs(1))
+    });
+}
+
+#[test]
 fn a_server_that_crashes_and_comes_back_knows_nobody_and_takes_all() {
     story("a_server_that_crashes", 0..2, &Plan::new(), |place| {
         let publisher = place.publishing("tea")?;

@@ -133,6 +133,49 @@ fn with_a_tenth_lost_nearly_all_is_seen_and_key_frames_come_when_they_are_needed
     );
 }
 
+#[test]
+fn what_is_lost_on_the_way_in_is_never_shown_broken() {
+    story("what_is_lost_on_the_way_in", 0..3, &Plan::new(), |place| {
+        let publisher = place.publishing("tea")?;
+        let viewer = place.watching("tea")?;
+        // So much is lost that not all can be repaired.
+        let bad = Link::new(ms(5)..=ms(15)).loss(0.6);
+        place.world.one_way(publisher.node, place.server, &bad);
+        place.run(secs(30))?;
+        let video = &place.peer(viewer).video;
+        assert!(video.missing > 30, "nothing was lost: {}", place.describe());
+        assert_eq!(video.broken, 0, "{}", place.describe());
+        assert!(video.keys > 3 && video.shown > 60, "{}", place.describe());
+        Ok(())
+    });
+}
+
+#[test]
+fn who_joins_sees_the_next_picture() {
+    // One a second: who only asked for a key frame when a picture came would see the one after.
+    let camera = CameraConfig {
+        picture_every: secs(1),
+        ..CameraConfig::default()
+    };
+    let plan = Plan {
+        camera,
+        ..Plan::new()
+    };
+    story("who_joins_sees", 0..3, &plan, |place| {
+        place.publishing("tea")?;
+        for pause in [0, 300, 700] {
+            place.run(ms(pause))?;
+            let viewer = place.watching("tea")?;
+            let waited = place
+                .world
+                .now()
+                .since(place.peer(viewer).joined_at.unwrap());
+            assert!(waited < ms(1_150), "{waited:?}");
+        }
+        Ok(())
+    });
+}
+
 /// A publisher and a viewer, one of whom gets another address. How long nothing was seen.
 fn roam(place: &mut Place<'_>, who: usize, how: Roam) -> Result<Duration, Failure> {
     let publisher = place.publishing("tea")?;

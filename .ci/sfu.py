@@ -19,7 +19,10 @@ from sfu_peers import Server
 
 # Side by side within a row, one row after the other: what is measured is not disturbed by what is heavy.
 ROWS = [
-    [sfu_pages.published_and_watched, sfu_sessions.aiortc_plays_aiortc, sfu_pages.tokens, sfu_pages.the_server_comes_back],
+    [
+        sfu_pages.published_and_watched, sfu_sessions.aiortc_plays_aiortc, sfu_pages.tokens,
+        sfu_pages.the_server_comes_back,
+    ],
     [sfu_pages.the_publisher_goes_and_comes_back, sfu_sessions.chromium_and_aiortc, sfu_pages.simulcast],
     [sfu_pages.other_codecs, sfu_pages.another_device_on_the_air, sfu_abuse.bad_requests],
     [sfu_pages.a_network_that_is_no_good, sfu_sessions.sound_alone_and_picture_alone],

@@ -12,6 +12,8 @@ from sfu_peers import Peer
 
 # The longest that a picture may stand still meanwhile: both peers and the noise share two cores with the server.
 GAP_MAX_SECONDS = 2.0
+# A session that never was.
+NOWHERE = "/sessions/0123456789abcdef0123456789abcdef"
 
 
 @contextlib.asynccontextmanager
@@ -54,8 +56,8 @@ async def bad_requests(place):
         (404, "POST", "/whip/", offer, {}),
         (404, "POST", "/whep/nobody", offer, {}),
         (404, "POST", "/nowhere", offer, {}),
-        (404, "DELETE", "/sessions/0123456789abcdef0123456789abcdef", b"", {}),
-        (405, "PATCH", "/sessions/0123456789abcdef0123456789abcdef", b"", {"Content_Type": "application/trickle-ice-sdpfrag"}),
+        (404, "DELETE", NOWHERE, b"", {}),
+        (405, "PATCH", NOWHERE, b"", {"Content_Type": "application/trickle-ice-sdpfrag"}),
         (404, "GET", "/../Cargo.toml", b"", {}),
         (404, "GET", "/rooms/nobody", b"", {}),
         (405, "GET", "/whip/a", b"", {}),
@@ -102,7 +104,8 @@ def stun(chance, name=None):
 
 
 def rtp(chance):
-    return struct.pack(">BBHII", 0x80, 96, chance.randrange(1 << 16), chance.randrange(1 << 32), 7) + chance.randbytes(400)
+    head = struct.pack(">BBHII", 0x80, 96, chance.randrange(1 << 16), chance.randrange(1 << 32), 7)
+    return head + chance.randbytes(400)
 
 
 def dtls(chance):
@@ -159,7 +162,7 @@ def rtcp(chance):
 
 
 def as_from(source, target, payload):
-    """An IPv4 packet with a UDP datagram that says it comes from somewhere else. The kernel adds what is left at zero."""
+    """An IPv4 packet with a datagram that says it comes from somewhere else. The kernel adds what is left at zero."""
     udp = struct.pack(">HHHH", source[1], target[1], 8 + len(payload), 0) + payload
     addresses = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
     return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + addresses + udp
@@ -196,7 +199,7 @@ async def impostors(place):
 
 
 async def slow_and_half_open_connections(place):
-    """A thousand connections that say nothing, twenty that never get to the point; who has something to say is heard."""
+    """A thousand connections that say nothing, twenty that never get to the point. Who has a question is answered."""
     server = await place.start_server("slow")
     async with somebody_plays(server) as viewer:
         files, frames, opened = server.files(), viewer.frames, []

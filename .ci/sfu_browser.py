@@ -172,7 +172,7 @@ class Tab:
         await self.ask("Input.insertText", text=text)
 
     async def picture(self, path, middle_of=None, whole=False):
-        """A screenshot: of all that can be seen, of the whole page, or of the middle of one element, where no button is."""
+        """A screenshot: of what can be seen, of the whole page, or of the middle of an element, where no button is."""
         params = {"format": "png"}
         if middle_of:
             box = await self.run(f"""(e => {{ const r = e.getBoundingClientRect();

@@ -84,7 +84,8 @@ async def published_and_watched(place):
         await viewer.picture(place.picture(f"{name}-page"), whole=True)
     # One of both is at another worker than the publisher, so its media has crossed the bus.
     metrics = await server.metrics()
-    came, went = ([metrics[f'sfu_frames_{way}_total{{worker="{worker}"}}'] for worker in (0, 1)] for way in ("in", "out"))
+    came, went = ([metrics[f'sfu_frames_{way}_total{{worker="{worker}"}}'] for worker in (0, 1)]
+                  for way in ("in", "out"))
     assert min(came) == 0 and max(came) > 50 and min(went) > 50, f"by worker, {came} frames came in and {went} went out"
     await publisher.until("window.whip.viewers === 2")
     await publisher.picture(place.picture("publish-page"), whole=True)
@@ -140,7 +141,7 @@ async def the_publisher_goes_and_comes_back(place):
 
 
 async def another_device_on_the_air(place):
-    """While it is live, a publisher shows the screen instead of the camera, mutes the microphone, and takes both back."""
+    """While live, a publisher shows the screen instead of the camera, mutes the microphone, and takes both back."""
     browser, server = place.browser, place.server
     publisher = await browser.open(f"{server.url}/publish?room=devices&size=360&simulcast=0")
     await publisher.click("#go")
@@ -207,7 +208,7 @@ async def a_network_that_is_no_good(place):
     # What is lost is asked for and sent again.
     assert video["nackCount"] > 0 and relay.lost > 20, f"{relay.lost} were lost: {video}"
     assert video["framesDecoded"] > 40, f"{video['framesDecoded']} frames in 4 s: {video}"
-    sent = await publisher.until("window.whip.stats.layers[0].retransmittedPacketsSent > 0 && window.whip.stats.layers[0]")
+    sent = await publisher.until("(layer => layer.retransmittedPacketsSent > 0 && layer)(window.whip.stats.layers[0])")
     lost, relay.loss = relay.lost, 0.0
     strangers, = await server.total("sfu_strangers_total")
     relay.forget()

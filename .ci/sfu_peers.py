@@ -23,10 +23,10 @@ class Server:
 
     async def start(self, program, log, *options, workers=2, listen=("127.0.0.1", 0), media=None):
         self.log, self.killed = Path(log), False
+        options += ("--media", media) if media else ()
         with self.log.open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
-                program, "--listen", "{}:{}".format(*listen), "--workers", str(workers), *(["--media", media] if media else []),
-                *options,
+                program, "--listen", "{}:{}".format(*listen), "--workers", str(workers), *options,
                 stdout=out, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )
         self.media = []

@@ -1,4 +1,4 @@
-"""A way to the server that is no good: it loses datagrams, takes its time, and gives peers other addresses, as NATs do."""
+"""A bad way to the server: it loses datagrams, takes its time, and gives peers other addresses, as NATs do."""
 
 import asyncio
 import random

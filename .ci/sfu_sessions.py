@@ -111,7 +111,8 @@ async def a_thousand_sessions(place):
         if number % 2 == 0:
             # Offered, and ended at once: a viewer, or a publisher in a room of its own.
             path = "/whep/many" if number % 4 == 0 else f"/whip/room-{number}"
-            answer = await server.ask("POST", path, offer.replace(b"recvonly", b"sendonly") if "whip" in path else offer)
+            to_send = offer.replace(b"recvonly", b"sendonly")
+            answer = await server.ask("POST", path, to_send if "whip" in path else offer)
             assert answer.status == 201, answer
             assert (await server.ask("DELETE", answer.headers["location"])).status == 200
             return
@@ -148,7 +149,7 @@ async def a_thousand_sessions(place):
 
 
 async def nothing_is_left(place):
-    """All who came to the server that stories share have gone. Browsers keep connections for later; they go with them."""
+    """All who came to the server that stories share have gone; so have browsers, who keep connections for later."""
     await place.stop_browsers()
     await place.server.settled(place.server.at_first)
     answer = await place.server.ask("GET", "/rooms")

@@ -60,7 +60,10 @@
 //!     fn handle_input(&mut self, now: Timestamp, input: Input<Demo>) {
 //!         let outbox = &mut self.outbox;
 //!         match input {
-//!             Input::Started(context) => self.http.listen(self.bind, context.buffers, outbox),
+//!             Input::Started(context) => {
+//!                 self.http.count_as_metrics(&context);
+//!                 self.http.listen(self.bind, context.buffers, outbox);
+//!             }
 //!             Input::Network(event) => match self.http.handle_event(now, event, outbox) {
 //!                 Some(NetworkEvent::Listening { local, .. }) => outbox.report(Ok(local)),
 //!                 Some(NetworkEvent::ListenFailed { error, .. }) => {
@@ -93,6 +96,7 @@ mod answer;
 mod chunked;
 mod config;
 mod connection;
+mod counted;
 mod head;
 mod intake;
 mod server;

@@ -23,7 +23,8 @@ pub struct HttpConfig {
     /// The longest body of a request, in bytes; beyond: 413, before the body comes if its length is
     /// known.
     pub body_bytes_max: usize,
-    /// Connections at a time; beyond: 503. As many again may be there to be told so; whoever comes
+    /// Connections at a time. Beyond, the one that has been idle for longest is closed, if for a
+    /// second at least; else who comes gets a 503. As many again may be there to be told so; whoever comes
     /// then is closed at once.
     pub connections_max: usize,
     /// How long a connection may be silent between requests, or take nothing of an answer: less than

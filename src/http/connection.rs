@@ -16,7 +16,8 @@ use crate::task::{App, Outbox};
 use crate::time::{Deadline, Timestamp};
 
 use super::answer::{closes, is_bodiless, problem, write_head};
-use super::config::{HttpConfig, HttpCounters};
+use super::config::HttpConfig;
+use super::counted::Counted;
 use super::head::{After, Refusal};
 use super::intake::{Intake, Next};
 
@@ -24,7 +25,7 @@ use super::intake::{Intake, Next};
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) config: HttpConfig,
-    pub(super) counters: HttpCounters,
+    pub(super) counted: Counted,
     pub(super) buffers: BufferPool,
     /// Whether each connection may go on after its next answer.
     pub(super) after: After,
@@ -124,12 +125,15 @@ pub(super) struct Standing {
     /// The number of the request that the task owes an answer to.
     pub(super) asked: Option<u64>,
     pub(super) due: Option<Deadline>,
+    /// Since when nothing has come, if nobody waits for anything.
+    pub(super) idle: Option<Timestamp>,
 }
 
 impl Standing {
     pub(super) const NOTHING: Self = Self {
         asked: None,
         due: None,
+        idle: None,
     };
 }
 
@@ -207,11 +211,11 @@ impl Connection {
             Phase::Asked => {}
             Phase::Arriving => self.refuse(Refusal::TimedOut, common, outbox),
             Phase::Answering => {
-                common.counters.stalled += 1;
+                common.counted.stalled.add(1);
                 self.reset(outbox);
             }
             Phase::Idle => {
-                common.counters.idle_closed += 1;
+                common.counted.idle_closed.add(1);
                 self.close(outbox);
             }
             Phase::Lingering => self.close(outbox),
@@ -258,17 +262,18 @@ impl Connection {
         common: &mut Common,
         outbox: &mut Outbox<A>,
     ) {
-        let counters = &mut common.counters;
-        *match refusal {
-            Refusal::Malformed => &mut counters.malformed,
-            Refusal::TimedOut => &mut counters.timed_out,
-            Refusal::BodyTooLong => &mut counters.body_too_long,
-            Refusal::HeadTooLong => &mut counters.head_too_long,
-            Refusal::Overloaded => &mut counters.connections_refused,
+        let counted = &common.counted;
+        let count = match refusal {
+            Refusal::Malformed => &counted.malformed,
+            Refusal::TimedOut => &counted.timed_out,
+            Refusal::BodyTooLong => &counted.body_too_long,
+            Refusal::HeadTooLong => &counted.head_too_long,
+            Refusal::Overloaded => &counted.connections_refused,
             Refusal::Expectation | Refusal::NotImplemented | Refusal::Version => {
-                &mut counters.unsupported
+                &counted.unsupported
             }
-        } += 1;
+        };
+        count.add(1);
         let mut response = problem(refusal.status(), refusal.detail());
         if refusal == Refusal::Overloaded {
             let retry = header::HeaderValue::from_static("1");
@@ -399,6 +404,7 @@ impl Connection {
         };
         Standing {
             asked: self.asked(),
+            idle: (self.phase == Phase::Idle).then_some(self.since),
             due: wait.map(|(wait, reason)| Deadline::new(self.since.after(wait), reason)),
         }
     }

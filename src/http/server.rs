@@ -1,6 +1,7 @@
 //! The server: its listener, its connections and their deadlines.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ::http::{Request, Response};
@@ -9,11 +10,12 @@ use crate::buffer::{Buffer, BufferPool};
 use crate::id::{ListenerId, ResourceId, StreamId};
 use crate::net::NetworkEvent;
 use crate::stream::{StreamWriter, TcpListen};
-use crate::task::{App, Outbox};
+use crate::task::{App, Context, Outbox};
 use crate::time::{Deadline, Timestamp};
 
 use super::config::{HttpConfig, HttpCounters};
 use super::connection::{Admission, Common, Connection, Standing};
+use super::counted::Counted;
 use super::head::{After, Refusal};
 
 /// One request on one connection, to be answered. No other ever has the same.
@@ -56,6 +58,8 @@ pub struct HttpServer {
     connections: BTreeMap<StreamId, Connection>,
     /// When each connection wants a timeout, if it does.
     deadlines: BTreeSet<(Timestamp, StreamId)>,
+    /// Since when each idle connection is so.
+    idle: BTreeSet<(Timestamp, StreamId)>,
     /// Of the connections, those that were told that they are too many.
     refused: usize,
     /// Requests without an answer.
@@ -82,18 +86,26 @@ impl HttpServer {
             listener: Listener::Closed,
             connections: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            idle: BTreeSet::new(),
             refused: 0,
             exchanges: 0,
             ready: VecDeque::new(),
             stop_at: None,
             common: Common {
                 config,
-                counters: HttpCounters::default(),
+                counted: Counted::default(),
                 buffers: BufferPool::new(),
                 after: After::KeepAlive,
                 text: Vec::new(),
             },
         }
+    }
+
+    /// Counts as metrics of the task from now on, for those who watch its worker: to be called when
+    /// the task starts. All servers of one type of task count together then. The names begin with
+    /// `http_`.
+    pub fn count_as_metrics(&mut self, context: &Context) {
+        self.common.counted = Counted::as_metrics(context);
     }
 
     /// Asks for a listener at `bind` (port 0 lets the system choose one). Memory comes from
@@ -218,7 +230,7 @@ impl HttpServer {
             if let Some(connection) = self.waiting_for(exchange)
                 && let Some(request) = connection.take_request()
             {
-                self.common.counters.requests += 1;
+                self.common.counted.requests.add(1);
                 return Some((exchange, request));
             }
         }
@@ -253,10 +265,10 @@ impl HttpServer {
             "{status} is not an answer; respond with a final status"
         );
         if self.waiting_for(exchange).is_none() {
-            self.common.counters.responses_stale += 1;
+            self.common.counted.responses_stale.add(1);
             return Err(StaleExchange { exchange });
         }
-        self.common.counters.responses += 1;
+        self.common.counted.responses.add(1);
         self.turn(
             now,
             exchange.stream,
@@ -326,8 +338,8 @@ impl HttpServer {
 
     /// What the server has done so far.
     #[must_use]
-    pub const fn counters(&self) -> HttpCounters {
-        self.common.counters
+    pub fn counters(&self) -> HttpCounters {
+        self.common.counted.snapshot()
     }
 
     fn accepted<A: App>(
@@ -338,11 +350,14 @@ impl HttpServer {
         outbox: &mut Outbox<A>,
     ) {
         let stream = writer.stream();
-        let served = self.connections.len() - self.refused;
         let max = self.common.config.connections_max;
-        self.common.counters.connections += 1;
+        self.common.counted.connections.add(1);
+        if self.connections.len() - self.refused >= max {
+            self.make_place(now, outbox);
+        }
+        let served = self.connections.len() - self.refused;
         if self.refused >= max && served >= max {
-            self.common.counters.connections_dropped += 1;
+            self.common.counted.connections_dropped.add(1);
             return outbox.close(stream);
         }
         let connection = Connection::new(now, peer, writer);
@@ -355,6 +370,18 @@ impl HttpServer {
             }
         });
         self.refused += usize::from(served >= max);
+    }
+
+    /// Closes the connection that has been idle for longest, unless that is not long: who comes has
+    /// something to ask.
+    fn make_place<A: App>(&mut self, now: Timestamp, outbox: &mut Outbox<A>) {
+        if let Some(&(since, stream)) = self.idle.first()
+            && now.since(since) >= IDLE_MIN
+        {
+            self.common.counted.idle_closed.add(1);
+            outbox.close(stream);
+            self.forget(stream);
+        }
     }
 
     /// Does something with a connection, and sees to what follows from it.
@@ -395,6 +422,12 @@ impl HttpServer {
             }
             self.deadlines.extend(after.due.map(|due| (due.at, stream)));
         }
+        if before.idle != after.idle {
+            if let Some(since) = before.idle {
+                self.idle.remove(&(since, stream));
+            }
+            self.idle.extend(after.idle.map(|since| (since, stream)));
+        }
         if before.asked != after.asked {
             self.exchanges -= usize::from(before.asked.is_some());
             self.exchanges += usize::from(after.asked.is_some());
@@ -419,3 +452,6 @@ impl HttpServer {
 #[cfg(test)]
 #[path = "server_tests.rs"]
 mod tests;
+
+/// How long a connection may be idle even where all places are taken.
+const IDLE_MIN: Duration = Duration::from_secs(1);

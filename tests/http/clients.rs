@@ -272,6 +272,9 @@ fn those_who_are_too_many_are_told_so_and_those_beyond_are_closed() {
     assert_eq!(bench.statuses(next), [200]);
     bench.wait(seconds(2));
     assert_eq!(bench.connections(), 3);
+    for client in [next, clients[1], clients[2]] {
+        bench.say(client, &POST[..10]);
+    }
     let late = bench.connect();
     assert_eq!(bench.statuses(late), [503], "all places are taken still");
     let counters = bench.counters();
@@ -280,6 +283,35 @@ fn those_who_are_too_many_are_told_so_and_those_beyond_are_closed() {
         (10, 4)
     );
     assert_eq!(counters.connections_dropped, 2);
+}
+
+#[test]
+fn who_comes_when_all_places_are_taken_gets_that_of_whoever_has_been_idle_for_longest() {
+    let mut bench = Bench::with(HttpConfig::new().with_connections_max(3));
+    let [first, second, busy] = [0; 3].map(|_| {
+        bench.wait(SECOND / 2);
+        bench.connect()
+    });
+    bench.say(busy, &POST[..10]);
+    bench.say(first, GET); // So the second is the one that has been silent for longest.
+    let early = bench.connect();
+    assert_eq!(
+        bench.statuses(early),
+        [503],
+        "nobody has been silent for a second"
+    );
+
+    bench.wait(SECOND);
+    let late = bench.connect();
+    bench.say(late, GET);
+    assert_eq!(bench.statuses(late), [200]);
+    assert_eq!(bench.counters().idle_closed, 1);
+    bench.say(first, GET);
+    assert_eq!(bench.statuses(first), [200, 200]);
+    assert!(bench.client(second).heard.is_empty());
+    bench.say(busy, &POST[10..]);
+    bench.say(busy, "123456789");
+    assert_eq!(bench.statuses(busy), [200]);
 }
 
 #[test]

@@ -213,7 +213,9 @@ export function showFigures(figures) {
   }
 }
 
-export const inBits = bits => bits >= 999_500 ? `${(bits / 1e6).toFixed(2)} Mbit/s` : `${Math.round(bits / 1000)} kbit/s`;
+export function inBits(bits) {
+  return bits >= 999_500 ? `${(bits / 1e6).toFixed(2)} Mbit/s` : `${Math.round(bits / 1000)} kbit/s`;
+}
 export const inMs = seconds => seconds === undefined ? null : `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
 export const inPixels = one => one?.frameWidth ? `${one.frameWidth}×${one.frameHeight}` : null;
 export const inFrames = one => one?.framesPerSecond === undefined ? null : `${Math.round(one.framesPerSecond)} fps`;

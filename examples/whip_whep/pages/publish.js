@@ -57,7 +57,7 @@ async function openDevices() {
 function whyNoDevice(error) {
   switch (error.name) {
     case 'NotAllowedError':
-      return 'The browser does not let this page use camera and microphone. Allow it beside the address, then ask again.';
+      return 'The browser lets this page use no camera and no microphone. Allow it beside the address, then ask again.';
     case 'NotFoundError':
       return 'There is no camera and no microphone here. A screen can be shown instead, where the browser can.';
     case 'NotReadableError':
@@ -157,7 +157,8 @@ async function choose(kind, id) {
 function readyText() {
   if (tracks.video && tracks.audio) return 'Ready. Nobody sees you yet.';
   if (tracks.video) return 'Ready, with a picture and no sound. Nobody sees you yet.';
-  return tracks.audio ? 'Ready, with sound and no picture. Nobody hears you yet.' : 'Choose a picture or a sound to send.';
+  if (tracks.audio) return 'Ready, with sound and no picture. Nobody hears you yet.';
+  return 'Choose a picture or a sound to send.';
 }
 
 // ---- Publishing
@@ -318,7 +319,8 @@ function show(stats) {
     codec: codecs.join(', ') || null,
   });
   showLayers(layers);
-  window.whip.stats = { bitrate, roundTrip, lost, packets, codecs, layers, audio: sent.find(one => one.kind === 'audio') };
+  const audio = sent.find(one => one.kind === 'audio');
+  window.whip.stats = { bitrate, roundTrip, lost, packets, codecs, layers, audio };
 }
 
 function showLayers(layers) {

@@ -83,7 +83,8 @@ async function lookOften(pc, gone) {
     carry(pc, soundAlone);
     if (picture?.framesDecoded || soundAlone) {
       if (quiet <= QUIET_LOOKS_MAX) {
-        say('playing', picture?.framesDecoded ? 'Playing.' : 'Playing. So far there is sound only.');
+        const why = 'Playing sound only: no picture is sent, or none that this browser can show.';
+        say('playing', picture?.framesDecoded ? 'Playing.' : why);
         $('sound').hidden = !sound?.packetsReceived;
         $('full').hidden = !picture?.framesDecoded || !($('stage').requestFullscreen || video.webkitEnterFullscreen);
       }

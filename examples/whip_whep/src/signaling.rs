@@ -393,6 +393,7 @@ impl<A: SfuApp> Task for Signaling<A> {
                     Ended::ALL.map(|(_, how)| context.counter(ended.with_label("how", how)));
                 let names = [SESSIONS, ROOMS, WAITING];
                 self.gauges = names.map(|name| context.gauge(name));
+                self.http.count_as_metrics(&context);
                 self.buffers = context.buffers.clone();
                 self.http
                     .listen(self.config.bind, context.buffers, &mut self.outbox);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::support::camera::CameraConfig;
-use crate::support::peer::{Roam, Stage};
+use crate::support::peer::{Codecs, Roam, Stage};
 use crate::support::{Ask, Lab, Place, Plan, ms, scenario, secs, spawn, story};
 use stillpoint_shim::self_check;
 use stillpoint_sim::{Failure, Link, Nat, Queue};
@@ -71,6 +71,7 @@ fn who_leaves_is_gone_and_nobody_else_is_disturbed() {
         assert_eq!(place.stage(leaver), Stage::Left);
         let last = place.peer(leaver).answers.last().unwrap();
         assert_eq!(last.status, 200);
+        assert_eq!(place.peer(leaver).connections(), 1, "it was kept alive");
         assert_eq!(
             (place.count("sfu_viewers"), place.count("sfu_sessions")),
             (1, 2)
@@ -172,6 +173,24 @@ fn who_joins_sees_the_next_picture() {
                 .since(place.peer(viewer).joined_at.unwrap());
             assert!(waited < ms(1_150), "{waited:?}");
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn who_cannot_decode_the_pictures_still_hears() {
+    story("who_cannot_decode", 0..2, &Plan::new(), |place| {
+        place.publishing("tea")?;
+        let (node, local) = place.add_node("viewer");
+        let mut config = place.viewer(local, "tea");
+        config.codecs = Codecs::H264;
+        let viewer = place.add_peer(node, config)?;
+        place.run(secs(3))?;
+        assert_eq!(place.stage(viewer), Stage::Joined);
+        let peer = place.peer(viewer);
+        assert!(peer.audio.shown > 130 && peer.audio.missing == 0);
+        assert_eq!(peer.video.frames, 0);
+        assert!(place.count("sfu_frames_of_other_codecs_total") > 80);
         Ok(())
     });
 }

@@ -10,7 +10,7 @@ use stillpoint_sim::{BusLink, Failure, Link, NodeId, World};
 use whip_whep::{MediaConfig, MediaPort, Signaling, SignalingConfig};
 
 use super::camera::CameraConfig;
-use super::peer::{Peer, PeerConfig, Role, Stage};
+use super::peer::{Codecs, Peer, PeerConfig, Role, Stage};
 use super::stranger::{Stranger, StrangerConfig};
 use super::{Ask, Certificate, Lab, Spawn, ms, spawn};
 
@@ -140,6 +140,7 @@ impl<'a> Place<'a> {
             role: Role::Publish(self.plan.camera.clone()),
             token: self.plan.publish_token.map(str::to_owned),
             certificate: Certificate::pinned(),
+            codecs: Codecs::All,
             kept_max: 200,
         }
     }

@@ -78,5 +78,5 @@ impl Path {
 /// The first byte of STUN is below this (RFC 7983).
 const STUN_BELOW: u8 = 4;
 
-/// Requests that are remembered: of some minutes.
-const SEEN_MAX: usize = 64;
+/// Requests that are remembered: those of some ten minutes, once a path is chosen.
+const SEEN_MAX: usize = 256;

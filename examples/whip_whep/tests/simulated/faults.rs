@@ -159,6 +159,31 @@ fn when_a_worker_dies_its_sessions_are_given_up_and_the_others_go_on() {
 }
 
 #[test]
+fn viewers_are_told_of_their_publishers_end_though_nobody_signals_any_more() {
+    let plan = Plan {
+        workers: 3,
+        ..Plan::new()
+    };
+    story("though_nobody_signals", 0..2, &plan, |place| {
+        // It takes the place beside the signaling.
+        place.publishing("coffee")?;
+        let publisher = place.publishing("tea")?;
+        let viewer = place.watching("tea")?;
+        place.world.kill_worker(place.server, 0);
+        place.run(secs(5))?;
+        let video = &place.peer(viewer).video;
+        assert_eq!((video.missing, video.broken), (0, 0));
+        place.ask(publisher, Ask::Vanish);
+        place.run(secs(25))?;
+        assert_eq!(place.stage(viewer), Stage::Told, "{}", place.describe());
+        // Whoever watches over the server starts it anew.
+        place.world.crash(place.server);
+        place.world.restart(place.server);
+        place.run(secs(1))
+    });
+}
+
+#[test]
 fn a_server_that_crashes_and_comes_back_knows_nobody_and_takes_all() {
     story("a_server_that_crashes", 0..2, &Plan::new(), |place| {
         let publisher = place.publishing("tea")?;
@@ -217,6 +242,11 @@ fn all_kinds_of_faults(place: &mut Place<'_>) -> Result<(), Failure> {
         place.watch("tea")?;
     }
     place.world.heal();
+    if !place.server_is_whole() {
+        // It has found an address taken, or a worker has died: whoever watches over it starts it anew.
+        place.world.crash(place.server);
+        place.world.restart(place.server);
+    }
     place.run(secs(5))?;
     let panicked = place
         .world
@@ -237,7 +267,7 @@ fn all_kinds_of_faults(place: &mut Place<'_>) -> Result<(), Failure> {
 fn after_faults_of_all_kinds_who_comes_is_served_and_nothing_is_left_over() {
     story(
         "after_faults_of_all_kinds",
-        0..6,
+        0..12,
         &Plan::new(),
         all_kinds_of_faults,
     );

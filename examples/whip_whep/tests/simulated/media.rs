@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::support::camera::CameraConfig;
-use crate::support::peer::{Roam, Stage};
+use crate::support::peer::{Codecs, Roam, Stage};
 use crate::support::{Ask, Lab, Place, Plan, ms, scenario, secs, spawn, story};
 use stillpoint_shim::self_check;
 use stillpoint_sim::{Failure, Link, Nat, Queue};
@@ -71,6 +71,7 @@ fn who_leaves_is_gone_and_nobody_else_is_disturbed() {
         assert_eq!(place.stage(leaver), Stage::Left);
         let last = place.peer(leaver).answers.last().unwrap();
         assert_eq!(last.status, 200);
+        assert_eq!(place.peer(leaver).connections(), 1, "it was kept alive");
         assert_eq!(
             (place.count("sfu_viewers"), place.count("sfu_sessions")),
             (1, 2)
@@ -131,6 +132,67 @@ fn with_a_tenth_lost_nearly_all_is_seen_and_key_frames_come_when_they_are_needed
             Ok(())
         },
     );
+}
+
+#[test]
+fn what_is_lost_on_the_way_in_is_never_shown_broken() {
+    story("what_is_lost_on_the_way_in", 0..3, &Plan::new(), |place| {
+        let publisher = place.publishing("tea")?;
+        let viewer = place.watching("tea")?;
+        // So much is lost that not all can be repaired.
+        let bad = Link::new(ms(5)..=ms(15)).loss(0.6);
+        place.world.one_way(publisher.node, place.server, &bad);
+        place.run(secs(30))?;
+        let video = &place.peer(viewer).video;
+        assert!(video.missing > 30, "nothing was lost: {}", place.describe());
+        assert_eq!(video.broken, 0, "{}", place.describe());
+        assert!(video.keys > 3 && video.shown > 60, "{}", place.describe());
+        Ok(())
+    });
+}
+
+#[test]
+fn who_joins_sees_the_next_picture() {
+    // One a second: who only asked for a key frame when a picture came would see the one after.
+    let camera = CameraConfig {
+        picture_every: secs(1),
+        ..CameraConfig::default()
+    };
+    let plan = Plan {
+        camera,
+        ..Plan::new()
+    };
+    story("who_joins_sees", 0..3, &plan, |place| {
+        place.publishing("tea")?;
+        for pause in [0, 300, 700] {
+            place.run(ms(pause))?;
+            let viewer = place.watching("tea")?;
+            let waited = place
+                .world
+                .now()
+                .since(place.peer(viewer).joined_at.unwrap());
+            assert!(waited < ms(1_150), "{waited:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn who_cannot_decode_the_pictures_still_hears() {
+    story("who_cannot_decode", 0..2, &Plan::new(), |place| {
+        place.publishing("tea")?;
+        let (node, local) = place.add_node("viewer");
+        let mut config = place.viewer(local, "tea");
+        config.codecs = Codecs::H264;
+        let viewer = place.add_peer(node, config)?;
+        place.run(secs(3))?;
+        assert_eq!(place.stage(viewer), Stage::Joined);
+        let peer = place.peer(viewer);
+        assert!(peer.audio.shown > 130 && peer.audio.missing == 0);
+        assert_eq!(peer.video.frames, 0);
+        assert!(place.count("sfu_frames_of_other_codecs_total") > 80);
+        Ok(())
+    });
 }
 
 /// A publisher and a viewer, one of whom gets another address. How long nothing was seen.

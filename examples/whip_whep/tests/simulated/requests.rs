@@ -249,6 +249,32 @@ fn a_session_can_be_ended_once() {
 }
 
 #[test]
+fn who_finds_all_places_taken_is_told_to_come_later() {
+    let plan = Plan {
+        sessions_max: 2,
+        ..Plan::new()
+    };
+    siege("who_finds_all_places", &plan, |place, stranger, _| {
+        let others = [place.watching("tea")?, place.watching("tea")?];
+        let sdp = offer();
+        let sdp = Some((http::SDP, sdp.as_bytes()));
+        for target in ["/whep/tea", "/whip/milk"] {
+            let answer = ask(place, stranger, ("POST", target), &[], sdp)?;
+            assert_problem(&answer, 503);
+            assert!(answer.header("retry-after").is_some());
+        }
+        assert_eq!(place.count("sfu_rooms"), 1);
+        for guest in others {
+            place.ask(guest, Ask::Leave);
+        }
+        place.run(secs(1))?;
+        let viewer = place.watching("tea")?;
+        place.ask(viewer, Ask::Leave);
+        place.run(secs(1))
+    });
+}
+
+#[test]
 fn an_offer_of_a_megabyte_and_a_head_without_an_end_are_not_kept() {
     siege(
         "an_offer_of_a_megabyte",
@@ -325,38 +351,50 @@ fn who_says_one_byte_at_a_time_is_not_waited_for() {
     });
 }
 
+/// Whether all connections of a stranger are over.
+fn are_over(place: &Place<'_>, stranger: Guest) -> bool {
+    let mut connections = place.mischief(stranger).connections.iter();
+    connections.all(|connection| connection.closed_at.is_some())
+}
+
 #[test]
-fn a_thousand_connections_that_say_nothing_keep_others_out_for_a_while_only() {
-    siege(
-        "a_thousand_connections",
-        &Plan::new(),
-        |place, stranger, _| {
-            for _ in 0..1_500 {
-                place.ask(stranger, Ask::Dial(Vec::new(), None));
-            }
-            place.run(secs(2))?;
-            let counters = place.signaling().http().counters();
-            assert!(
-                counters.connections_refused + counters.connections_dropped >= 400,
-                "{counters:?}"
-            );
-            // Who is there already may still leave: its connection is kept, or it is let in again.
-            place.run(secs(35))?;
-            let counters = place.signaling().http().counters();
-            assert!(
-                counters.idle_closed + counters.timed_out >= 1_000,
-                "{counters:?}"
-            );
-            let still_open = place.mischief(stranger).connections.iter();
-            let still_open = still_open
-                .filter(|connection| connection.closed_at.is_none())
-                .count();
-            assert_eq!(still_open, 0);
-            let viewer = place.watching("tea")?;
-            place.ask(viewer, Ask::Leave);
-            place.run(secs(1))?;
-            assert_eq!(place.stage(viewer), Stage::Left);
-            Ok(())
-        },
-    );
+fn connections_that_say_nothing_keep_nobody_out() {
+    siege("that_say_nothing", &Plan::new(), |place, stranger, _| {
+        for _ in 0..1_500 {
+            place.ask(stranger, Ask::Dial(Vec::new(), None));
+        }
+        place.run(secs(2))?;
+        // Those that have been idle for longest make room.
+        let viewer = place.watching("tea")?;
+        place.ask(viewer, Ask::Leave);
+        place.run(secs(1))?;
+        assert_eq!(place.stage(viewer), Stage::Left);
+        place.run(secs(32))?;
+        assert!(are_over(place, stranger));
+        let counters = place.signaling().http().counters();
+        assert!(counters.idle_closed >= 1_500, "{counters:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn connections_that_never_finish_what_they_say_keep_others_out_for_a_while_only() {
+    siege("that_never_finish", &Plan::new(), |place, stranger, _| {
+        let head = b"POST /whep/tea HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhello";
+        for _ in 0..1_500 {
+            place.ask(stranger, Ask::Dial(head.to_vec(), None));
+        }
+        place.run(secs(2))?;
+        let counters = place.signaling().http().counters();
+        let turned_away = counters.connections_refused + counters.connections_dropped;
+        assert!(turned_away >= 400, "{counters:?}");
+        place.run(secs(12))?;
+        assert!(are_over(place, stranger));
+        assert!(place.signaling().http().counters().timed_out >= 1_000);
+        let viewer = place.watching("tea")?;
+        place.ask(viewer, Ask::Leave);
+        place.run(secs(1))?;
+        assert_eq!(place.stage(viewer), Stage::Left);
+        Ok(())
+    });
 }

@@ -15,7 +15,7 @@ use str0m::{Candidate, Event, IceConnectionState, Rtc};
 
 use super::camera::{RIDS, Shot};
 use super::frames::FrameKind;
-use super::peer::{PeerConfig, Role};
+use super::peer::{Codecs, PeerConfig, Role};
 
 /// A session, on the client's side.
 pub struct Call {
@@ -56,7 +56,11 @@ impl Call {
     /// A session to be, and its offer.
     pub fn new(now: Timestamp, local: SocketAddr, config: &PeerConfig) -> (Self, String) {
         let certificate = config.certificate.0.clone();
-        let builder = Rtc::builder().set_dtls_cert(certificate);
+        let mut builder = Rtc::builder().set_dtls_cert(certificate);
+        if config.codecs == Codecs::H264 {
+            builder = builder.clear_codecs().enable_opus(true, false);
+            builder = builder.enable_h264(true);
+        }
         let mut rtc = builder.build(config.epoch.instant(now));
         rtc.add_local_candidate(host(local));
         let mut changes = rtc.sdp_api();

@@ -71,13 +71,6 @@ pub enum Ask {
     Vanish,
     /// A peer: have another address.
     Roam(Roam, IpAddr),
-    /// A peer: send a request, with this method and target, these headers, and a body with its type.
-    Request(
-        String,
-        String,
-        Vec<(String, String)>,
-        Option<(String, Vec<u8>)>,
-    ),
     /// A stranger: connect, and write these bytes; if there is a pause, one at a time.
     Dial(Vec<u8>, Option<Duration>),
     /// A stranger: break all connections off.

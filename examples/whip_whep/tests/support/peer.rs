@@ -31,8 +31,18 @@ pub struct PeerConfig {
     /// What it says to be let in.
     pub token: Option<String>,
     pub certificate: Certificate,
+    pub codecs: Codecs,
     /// How many of the datagrams that it has sent are kept.
     pub kept_max: usize,
+}
+
+/// What it can decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codecs {
+    /// All that str0m knows.
+    All,
+    /// Opus, and of video H.264 alone.
+    H264,
 }
 
 #[derive(Debug, Clone)]
@@ -107,7 +117,6 @@ pub struct Peer {
 enum Asked {
     Offer,
     Leave,
-    Other,
 }
 
 impl Peer {
@@ -135,20 +144,19 @@ impl Peer {
     }
 
     /// Sends a request, with a body if there is a type of one.
-    fn request(
-        &mut self,
-        asked: Asked,
-        (method, target): (&str, &str),
-        headers: &[(String, String)],
-        body: Option<(&str, &[u8])>,
-    ) {
-        let mut headers = headers.to_vec();
+    fn request(&mut self, asked: Asked, method: &str, target: &str, body: Option<(&str, &[u8])>) {
         let token = self.config.token.as_deref();
-        headers.extend(token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}"))));
+        let header = |token| ("Authorization".to_owned(), format!("Bearer {token}"));
+        let headers: Vec<_> = token.map(header).into_iter().collect();
         let request = http::request(method, target, &headers, body);
         let buffers = &self.context.as_ref().expect("started").buffers;
         self.line.send(request, buffers, &mut self.outbox);
         self.asked.push_back(asked);
+    }
+
+    /// How often it has connected to say what it wanted.
+    pub fn connections(&self) -> u32 {
+        self.line.connections
     }
 
     /// How it stands, for people who read failures.
@@ -232,7 +240,7 @@ impl Peer {
         };
         let target = format!("/{verb}/{room}");
         let body = Some((http::SDP, offer.as_bytes()));
-        self.request(Asked::Offer, ("POST", &target), &[], body);
+        self.request(Asked::Offer, "POST", &target, body);
     }
 
     fn handle_answer(&mut self, now: Timestamp, answer: Answer) {
@@ -253,7 +261,6 @@ impl Peer {
                 }
                 self.stop(Stage::Left);
             }
-            Some(Asked::Other) => {}
             None => panic!("nobody has asked for {answer:?}"),
         }
         self.answers.push(answer);
@@ -338,7 +345,7 @@ impl Peer {
         match ask {
             Ask::Leave => match self.session.clone() {
                 Some(session) if self.call.is_some() => {
-                    self.request(Asked::Leave, ("DELETE", &session), &[], None);
+                    self.request(Asked::Leave, "DELETE", &session, None);
                 }
                 _ => self.stop(Stage::Left),
             },
@@ -350,10 +357,6 @@ impl Peer {
                 self.roam = Some(how);
                 self.outbox
                     .open_udp(UdpOpen::new(MEDIA, SocketAddr::new(to, 0)));
-            }
-            Ask::Request(method, target, headers, body) => {
-                let body = body.as_ref().map(|(kind, body)| (&**kind, &**body));
-                self.request(Asked::Other, (&method, &target), &headers, body);
             }
             Ask::Throw(to, datagrams) => {
                 let buffers = &self.context.as_ref().expect("started").buffers;

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use stillpoint::{Epoch, Task, TaskId};
 use stillpoint_sim::{BusLink, Failure, Link, NodeId, World};
-use whip_whep::{MediaConfig, Signaling, SignalingConfig};
+use whip_whep::{MediaConfig, MediaPort, Signaling, SignalingConfig};
 
 use super::camera::CameraConfig;
-use super::peer::{Peer, PeerConfig, Role, Stage};
+use super::peer::{Codecs, Peer, PeerConfig, Role, Stage};
 use super::stranger::{Stranger, StrangerConfig};
 use super::{Ask, Certificate, Lab, Spawn, ms, spawn};
 
@@ -140,6 +140,7 @@ impl<'a> Place<'a> {
             role: Role::Publish(self.plan.camera.clone()),
             token: self.plan.publish_token.map(str::to_owned),
             certificate: Certificate::pinned(),
+            codecs: Codecs::All,
             kept_max: 200,
         }
     }
@@ -239,6 +240,13 @@ impl<'a> Place<'a> {
             self.world.remove_address(guest.node, address);
         }
         address
+    }
+
+    /// Whether all its tasks live.
+    pub fn server_is_whole(&self) -> bool {
+        let ports = self.world.tasks::<MediaPort<Lab>>(self.server).count();
+        let signaling = self.world.tasks::<Signaling<Lab>>(self.server).count();
+        (ports, signaling) == (usize::from(self.plan.workers), 1)
     }
 
     pub fn signaling(&self) -> &Signaling<Lab> {

@@ -263,10 +263,12 @@ async def sizes_follow_the_network(place):
         relay.narrow, began = narrow, time.monotonic()
         lines = await viewer.until(f"(lines => lines {wanted} && lines)({height})", patience=40)
         seen.append(f"{lines} lines after {time.monotonic() - began:.0f} s")
-        # What fits comes through without a halt, whatever is done to find out whether more would.
-        await asyncio.sleep(2)
-        video, *_ = await heard_and_seen(viewer, 5.0)
-        assert video["framesDecoded"] >= 70 and video["freezeCount"] <= 1, f"{seen}: it does not flow: {video}"
+        # Once what did not fit is through, what fits flows, whatever is done to find out whether more would.
+        for _ in range(6):
+            video, *_ = await heard_and_seen(viewer, 3.0)
+            if flows := video["framesDecoded"] >= 45 and video["freezeCount"] == 0:
+                break
+        assert flows, f"{seen}: it does not flow: {video}"
     await no_complaints(publisher, viewer)
     await viewer.close()
     await publisher.close()

@@ -106,6 +106,8 @@ pub struct Session<A: SfuApp> {
     /// Of a viewer.
     layers: Layers,
     desired: u64,
+    /// When its bandwidth may be estimated anew at the soonest.
+    begin_anew_at: Timestamp,
     /// When the last frame came that went out: of video, and of audio.
     sent: [Timestamp; 2],
     /// Of a publisher: the layers that a key frame was asked for lately, and when.
@@ -155,6 +157,7 @@ impl<A: SfuApp> Session<A> {
             video: None,
             layers: Layers::new(shared.bandwidth),
             desired: 0,
+            begin_anew_at: Timestamp::EPOCH,
             sent: [Timestamp::EPOCH; 2],
             asked_for: Vec::new(),
             buffers: BufferPool::new(),
@@ -330,8 +333,9 @@ impl<A: SfuApp> Session<A> {
                 let floor = self.layers.floor();
                 // Less is of no use: the smallest layer goes out all the same. str0m would hold it back
                 // for two seconds and send it in one go, and take what is lost for a sign of still less.
-                if estimate.as_u64() < floor {
-                    self.rtc.bwe().reset(Bitrate::bps(floor));
+                if estimate.as_u64() < floor && now >= self.begin_anew_at {
+                    self.begin_anew_at = now.after(BEGIN_ANEW);
+                    self.rtc.bwe().reset(Bitrate::bps(floor + floor / 2));
                     self.desired = 0;
                 }
                 self.layers.set_bandwidth(estimate.as_u64().max(floor));
@@ -580,3 +584,6 @@ const ROUNDS_MAX: usize = 64;
 
 /// How soon after that it is asked again.
 const TICK_MIN: Duration = Duration::from_millis(1);
+
+/// How long an estimate of the bandwidth is given to find its way before another one is begun.
+const BEGIN_ANEW: Duration = Duration::from_secs(3);

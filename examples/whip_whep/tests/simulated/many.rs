@@ -213,7 +213,9 @@ fn people_come_and_go_for_minutes_and_nothing_piles_up() {
             assert_eq!(place.count("sfu_rooms"), publishers, "{}", place.describe());
             assert!(viewers <= 80 && place.count("sfu_addresses") <= 4 * (viewers + publishers));
         }
-        // Who comes now is served.
+        // Nodes that are down come back, so that nobody waits for them to say goodbye. Who comes now is
+        // served.
+        place.world.heal();
         place.publishing("juice")?;
         place.watching("juice")?;
         Ok(())

@@ -21,7 +21,7 @@ FLAGS = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disab
 class Browser:
     """One Chromium with a new profile. As many of its tabs as are opened run side by side."""
 
-    async def start(self, *flags):
+    async def start(self, without=()):
         self.folder = tempfile.mkdtemp(prefix="sfu-browser-")
         self.answers, self.tabs, self.count = {}, {}, 0
         command_read, self.command_write = os.pipe()
@@ -34,7 +34,8 @@ class Browser:
             os.dup2(write, 4)
 
         self.process = await asyncio.create_subprocess_exec(
-            "chromium", *FLAGS, *flags, f"--user-data-dir={self.folder}", "about:blank",
+            "chromium", *(flag for flag in FLAGS if flag not in without),
+            f"--user-data-dir={self.folder}", "about:blank",
             preexec_fn=set_up, close_fds=False, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
         )

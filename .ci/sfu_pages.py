@@ -101,7 +101,7 @@ async def published_and_watched(place):
 
 
 async def the_publisher_goes_and_comes_back(place):
-    """Viewers are told when the publisher stops, or closes the tab, and go on when somebody publishes again."""
+    """Viewers are told at once when the publisher stops, or closes the tab, and go on when somebody publishes again."""
     browser, server = place.browser, place.server
     viewer = await browser.open(f"{server.url}/watch?room=door")
     await viewer.state("waiting")
@@ -117,7 +117,7 @@ async def the_publisher_goes_and_comes_back(place):
     # The first one is not disturbed by that, and stops by itself.
     assert await publisher.run("window.whip.state") == "live"
     await publisher.click("#go")
-    await viewer.state("ended")
+    await viewer.state("ended", patience=4)
     assert "has ended" in await viewer.says()
     await other.click("#go")
     await other.state("live")
@@ -126,7 +126,7 @@ async def the_publisher_goes_and_comes_back(place):
     await no_complaints(publisher, other, viewer)
     # A tab that is closed says goodbye as well.
     await other.close()
-    await viewer.state("ended")
+    await viewer.state("ended", patience=4)
     await publisher.click("#go")
     await publisher.state("live")
     await viewer.state("playing")
@@ -268,6 +268,39 @@ async def other_codecs(place):
         await publisher.close()
         return f'{codec}: {video["framesDecoded"]} frames'
     return ", ".join(await asyncio.gather(play("H264"), play("VP9")))
+
+
+async def no_camera_at_first(place):
+    """Who may not use the camera is told why, and can allow it; so is who comes in a way that browsers do not trust."""
+    browser = await place.start_browser(without=["--use-fake-ui-for-media-stream"])
+
+    async def answer(setting):
+        for name in ("camera", "microphone"):
+            permission = {"permission": {"name": name}, "setting": setting, "origin": place.server.url}
+            await browser.ask("Browser.setPermission", **permission)
+
+    await answer("denied")
+    tab = await browser.open(f"{place.server.url}/publish?room=shy&size=360")
+    await tab.state("refused")
+    assert "Allow it" in await tab.says(), await tab.says()
+    assert await tab.run("document.getElementById('go').disabled")
+    await tab.picture(place.picture("not-allowed"), whole=True)
+    await answer("granted")
+    await tab.click("#again")
+    await tab.state("idle")
+    await tab.click("#go")
+    await tab.state("live")
+    await tab.close()
+    server = await place.start_server("untrusted", listen=("198.51.100.1", 0))
+    tab = await browser.open(f"{server.url}/publish?room=shy")
+    await tab.state("refused")
+    assert "HTTPS" in await tab.says(), await tab.says()
+    await no_complaints(tab)
+    # A room that is none leads back to the first page.
+    await tab.go(f"{server.url}/publish?room=no/room")
+    await tab.until("location.pathname === '/' && document.getElementById('enter')")
+    await tab.close()
+    return "told, and allowed"
 
 
 async def tokens(place):

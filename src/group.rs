@@ -122,7 +122,8 @@ pub(crate) struct Common {
     metrics_of: Option<Entity>,
     site: Site,
     buffers: BufferPool,
-    mischief: Option<Mischief>,
+    /// Who decides where tasks do what is rare. `None` in production.
+    pub(crate) mischief: Option<Mischief>,
     outputs_max: u32,
     tasks_max: u32,
 }
@@ -457,12 +458,10 @@ impl<T: Task> TaskGroup<T> {
         let entity = self.entity.part(self.started);
         let random = self.common.site.source(entity);
         self.started += 1;
-        let mischief = self.common.mischief.clone();
-        let mischief = mischief.map(|mischief| (mischief, entity));
         let buffers = self.common.buffers.clone();
         let owner = self.common.metrics_of.unwrap_or(self.entity);
         let group = (Rc::clone(&self.common), owner);
-        let context = Context::new(task, parent, random, buffers, mischief, group);
+        let context = Context::new(task, parent, random, buffers, group);
         self.state.enter(WorkerState::OnInput);
         let input = || Input::Started(context);
         self.turn(now, task.key, Way::Input, input, outputs);

@@ -248,8 +248,6 @@ pub struct Context {
     pub random: Source,
     /// Memory for datagrams.
     pub buffers: BufferPool,
-    /// Who decides where it does what is rare. `None` in production.
-    mischief: Option<(Mischief, Entity)>,
     group: Place,
 }
 
@@ -262,7 +260,6 @@ impl Context {
         parent: Option<TaskId>,
         random: Source,
         buffers: BufferPool,
-        mischief: Option<(Mischief, Entity)>,
         group: Place,
     ) -> Self {
         Self {
@@ -270,7 +267,6 @@ impl Context {
             parent,
             random,
             buffers,
-            mischief,
             group,
         }
     }
@@ -323,16 +319,16 @@ impl Context {
     #[must_use]
     #[inline]
     pub fn buggify(&self, label: &'static str) -> bool {
-        match &self.mischief {
+        match self.mischief() {
             None => false,
-            Some((mischief, task)) => mischief.decide(label, *task),
+            Some(mischief) => mischief.decide(label, self.random.entity()),
         }
     }
 
     /// Who decides that. `None` in production.
     #[must_use]
     pub fn mischief(&self) -> Option<&Mischief> {
-        self.mischief.as_ref().map(|(mischief, _)| mischief)
+        self.group.0.mischief.as_ref()
     }
 
     /// Index of the worker that the task lives on.

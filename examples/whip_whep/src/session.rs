@@ -24,6 +24,7 @@ use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
 use crate::metrics::Metrics;
 use crate::path::{Path, Proof};
+use crate::sources::Sources;
 use crate::{
     Channel, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
 };
@@ -99,6 +100,7 @@ pub struct Session<A: SfuApp> {
     due: Timestamp,
     /// Where the peer is, and which address of ours it wants to write to.
     path: Path,
+    sources: Sources,
     /// Who has just written, if it is the peer.
     written_by: Option<SocketAddr>,
     audio: Option<Mid>,
@@ -150,6 +152,7 @@ impl<A: SfuApp> Session<A> {
             heard_at: now,
             due: Timestamp::MAX,
             path: Path::default(),
+            sources: Sources::default(),
             written_by: None,
             audio: None,
             video: None,
@@ -203,6 +206,7 @@ impl<A: SfuApp> Session<A> {
     fn accept(&mut self, now: Timestamp) -> Result<String, Problem> {
         let unprocessable = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let offer = core::mem::take(&mut self.offer);
+        self.sources = Sources::of(&offer);
         let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| {
             // Its first line names a place in memory.
             let error = error.to_string();
@@ -240,7 +244,8 @@ impl<A: SfuApp> Session<A> {
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
-            if !self.rtc.accepts(&input)
+            if self.sources.excludes(datagram)
+                || !self.rtc.accepts(&input)
                 || self.path.hear(run.peer, run.local, datagram) == Proof::Nothing
             {
                 self.shared.metrics.not_the_peers.add(1);

@@ -267,7 +267,7 @@ fn all_kinds_of_faults(place: &mut Place<'_>) -> Result<(), Failure> {
 fn after_faults_of_all_kinds_who_comes_is_served_and_nothing_is_left_over() {
     story(
         "after_faults_of_all_kinds",
-        0..12,
+        0..6,
         &Plan::new(),
         all_kinds_of_faults,
     );

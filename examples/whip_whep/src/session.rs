@@ -244,14 +244,20 @@ impl<A: SfuApp> Session<A> {
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
-            if self.sources.excludes(datagram)
-                || !self.rtc.accepts(&input)
-                || self.path.hear(run.peer, run.local, datagram) == Proof::Nothing
-            {
-                self.shared.metrics.not_the_peers.add(1);
-                continue;
+            let proof = if self.sources.excludes(datagram) || !self.rtc.accepts(&input) {
+                Proof::Nothing
+            } else {
+                self.path.hear(run.peer, run.local, datagram)
+            };
+            match proof {
+                Proof::Nothing => {
+                    self.shared.metrics.not_the_peers.add(1);
+                    continue;
+                }
+                // Who only ever checks the path has so long as anybody to connect.
+                Proof::Alive if self.state == State::Connected => self.heard_at = now,
+                Proof::Alive | Proof::Perhaps => {}
             }
-            self.heard_at = now;
             self.written_by = Some(run.peer);
             let taken = self.rtc.handle_input(input);
             self.go_on(now, taken);
@@ -317,6 +323,7 @@ impl<A: SfuApp> Session<A> {
         match event {
             Event::Connected => {
                 self.state = State::Connected;
+                self.heard_at = now;
                 self.counted[1] = Some(self.shared.metrics.connected.hold());
                 if let Role::Watch(publisher, _) = self.role {
                     self.repair_much();

@@ -176,6 +176,7 @@ impl<'a> Place<'a> {
             certificate: Certificate::pinned(),
             codecs: Codecs::All,
             kept_max: 200,
+            unsent: None,
         }
     }
 

@@ -263,8 +263,10 @@ async def sizes_follow_the_network(place):
         relay.narrow, began = narrow, time.monotonic()
         lines = await viewer.until(f"(lines => lines {wanted} && lines)({height})", patience=40)
         seen.append(f"{lines} lines after {time.monotonic() - began:.0f} s")
-        frames = await viewer.run("window.whip.stats.video.framesDecoded")
-        await viewer.until(f"window.whip.stats.video.framesDecoded > {frames + 40}")
+        # What fits comes through without a halt, whatever is done to find out whether more would.
+        await asyncio.sleep(2)
+        video, *_ = await heard_and_seen(viewer, 5.0)
+        assert video["framesDecoded"] >= 70 and video["freezeCount"] <= 1, f"{seen}: it does not flow: {video}"
     await no_complaints(publisher, viewer)
     await viewer.close()
     await publisher.close()

@@ -64,13 +64,29 @@ impl Layers {
         self.bandwidth = bits_per_second;
     }
 
-    /// Bits per second that the largest layer takes.
-    pub(crate) fn largest(&self) -> u64 {
-        self.seen
+    /// Bits per second that it takes to find out whether more would fit: what the next larger layer
+    /// needs, or a little more than the largest takes. No more than that, since whoever looks for room
+    /// in a narrow network fills it.
+    pub(crate) fn next(&self) -> u64 {
+        let current = self
+            .seen
+            .iter()
+            .find(|layer| self.current == Some(layer.rid));
+        let current = current.map_or(0, |layer| layer.bitrate);
+        let larger = self
+            .seen
             .iter()
             .map(|layer| layer.bitrate)
-            .max()
-            .unwrap_or(0)
+            .filter(|&bitrate| bitrate > current);
+        let next = larger.min().unwrap_or(current);
+        next + next / 2
+    }
+
+    /// Bits per second below which nothing can go out: what the smallest layer takes, and something for
+    /// sound and for what is sent again.
+    pub(crate) fn floor(&self) -> u64 {
+        let smallest = self.seen.iter().map(|layer| layer.bitrate).min();
+        smallest.map_or(0, |smallest| smallest + smallest / 4 + SOUND)
     }
 
     /// The layer that the viewer gets, if one goes out.
@@ -195,6 +211,9 @@ const LAYER_SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// How long a layer is looked at to know what it takes.
 const MEASURED_FOR: Duration = Duration::from_secs(1);
+
+/// Bits per second that sound takes.
+const SOUND: u64 = 48_000;
 
 /// How long to wait for a key frame before asking again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);

@@ -339,7 +339,14 @@ impl<A: SfuApp> Session<A> {
             Event::EgressBitrateEstimate(
                 BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. },
             ) => {
-                self.layers.set_bandwidth(estimate.as_u64());
+                let floor = self.layers.floor();
+                // Less is of no use: the smallest layer goes out all the same. str0m would hold it back
+                // for two seconds and send it in one go, and take what is lost for a sign of still less.
+                if estimate.as_u64() < floor {
+                    self.rtc.bwe().reset(Bitrate::bps(floor));
+                    self.desired = 0;
+                }
+                self.layers.set_bandwidth(estimate.as_u64().max(floor));
             }
             _ => {}
         }
@@ -461,14 +468,12 @@ impl<A: SfuApp> Session<A> {
         self.go_on(now, written);
     }
 
-    /// Has str0m find out whether there is bandwidth for the largest layer.
+    /// Has str0m find out whether there is bandwidth for a larger layer.
     fn desire(&mut self) {
-        let largest = self.layers.largest();
-        if largest.abs_diff(self.desired) > self.desired / 8 {
-            self.desired = largest;
-            self.rtc
-                .bwe()
-                .set_desired_bitrate(Bitrate::bps(largest + largest / 2));
+        let next = self.layers.next();
+        if next.abs_diff(self.desired) > self.desired / 8 {
+            self.desired = next;
+            self.rtc.bwe().set_desired_bitrate(Bitrate::bps(next));
         }
     }
 

@@ -25,7 +25,10 @@ ROWS = [
     ],
     [sfu_pages.the_publisher_goes_and_comes_back, sfu_sessions.chromium_and_aiortc, sfu_pages.simulcast],
     [sfu_pages.other_codecs, sfu_pages.another_device_on_the_air, sfu_abuse.bad_requests],
-    [sfu_pages.a_network_that_is_no_good, sfu_pages.no_camera_at_first, sfu_sessions.sound_alone_and_picture_alone],
+    [
+        sfu_pages.a_network_that_is_no_good, sfu_pages.sizes_follow_the_network, sfu_pages.no_camera_at_first,
+        sfu_sessions.sound_alone_and_picture_alone,
+    ],
     [sfu_sessions.a_thousand_sessions, sfu_sessions.nothing_is_left],
     [sfu_abuse.noise_at_the_media_ports, sfu_abuse.impostors, sfu_abuse.slow_and_half_open_connections],
 ]

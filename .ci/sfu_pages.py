@@ -248,6 +248,30 @@ async def simulcast(place):
     return f'sent with {heights} lines, seen with {height}, {video["framesDecoded"]} frames'
 
 
+async def sizes_follow_the_network(place):
+    """A viewer whose network becomes narrow gets a smaller picture, and the large one when it is wide again."""
+    browser = await place.start_browser()
+    server = await place.start_server("narrow", *Relay.OPTIONS, media=f"{SERVER}:0")
+    relay = await Relay().start(server)
+    publisher = await browser.open(f"{server.url}/publish?room=narrow&size=720")
+    await publisher.click("#go")
+    await publisher.state("live")
+    viewer = await browser.open(f"{server.url}/watch?room=narrow")
+    height = "window.whip.stats.video?.frameHeight"
+    seen = []
+    for narrow, wanted in ((None, "=== 720"), (350_000, "< 720"), (None, "=== 720")):
+        relay.narrow, began = narrow, time.monotonic()
+        lines = await viewer.until(f"(lines => lines {wanted} && lines)({height})", patience=40)
+        seen.append(f"{lines} lines after {time.monotonic() - began:.0f} s")
+        frames = await viewer.run("window.whip.stats.video.framesDecoded")
+        await viewer.until(f"window.whip.stats.video.framesDecoded > {frames + 40}")
+    await no_complaints(publisher, viewer)
+    await viewer.close()
+    await publisher.close()
+    relay.stop()
+    return ", ".join(seen)
+
+
 async def other_codecs(place):
     """H.264 and VP9, where this Chromium can send them."""
     async def play(codec):

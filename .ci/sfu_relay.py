@@ -1,10 +1,13 @@
-"""A bad way to the server: it loses datagrams, takes its time, and gives peers other addresses, as NATs do."""
+"""A bad way to the server: it loses datagrams, is slow and narrow, and gives peers other addresses, as NATs do."""
 
 import asyncio
 import random
+import time
 
 # Peers are told to come to the relay, which has the ports of the server at an address of its own.
 SERVER, RELAY = "127.0.0.2", "127.0.0.3"
+# A narrow way has a queue for so long, and drops what does not fit.
+QUEUE_SECONDS = 0.2
 
 
 class Relay:
@@ -15,6 +18,8 @@ class Relay:
     async def start(self, server, loss=0.0, delay=0.02):
         self.chance, self.loss, self.delay = random.Random(8), loss, delay
         self.passed, self.lost, self.ways = 0, 0, {}
+        # Bits a second that each peer can be sent, if there is a limit.
+        self.narrow = None
         loop = asyncio.get_running_loop()
         self.doors = [
             await loop.create_datagram_endpoint(lambda port=port: Door(self, port), local_addr=(RELAY, port))
@@ -22,13 +27,13 @@ class Relay:
         ]
         return self
 
-    def carry(self, transport, data, to=None):
+    def carry(self, transport, data, to=None, queued=0.0):
         """Lets a datagram through, a little later, or not."""
-        if self.chance.random() < self.loss:
+        if self.chance.random() < self.loss or queued > QUEUE_SECONDS:
             self.lost += 1
             return
         self.passed += 1
-        asyncio.get_running_loop().call_later(self.delay, self._send, transport, data, to)
+        asyncio.get_running_loop().call_later(queued + self.delay, self._send, transport, data, to)
 
     @staticmethod
     def _send(transport, data, to):
@@ -72,10 +77,15 @@ class Way(asyncio.DatagramProtocol):
     """One peer, as the server sees it."""
 
     def __init__(self, door, peer):
-        self.door, self.peer, self.transport = door, peer, None
+        self.door, self.peer, self.transport, self.free_at = door, peer, None, 0.0
 
     def connection_made(self, transport):
         self.transport = transport
 
     def datagram_received(self, data, _):
-        self.door.relay.carry(self.door.transport, data, self.peer)
+        relay, now = self.door.relay, time.monotonic()
+        queued = max(0.0, self.free_at - now)
+        if relay.narrow and queued <= QUEUE_SECONDS:
+            queued += len(data) * 8 / relay.narrow
+            self.free_at = now + queued
+        relay.carry(self.door.transport, data, self.peer, queued)

@@ -108,8 +108,6 @@ pub struct Session<A: SfuApp> {
     /// Of a viewer.
     layers: Layers,
     desired: u64,
-    /// When the last frame came that went out: of video, and of audio.
-    sent: [Timestamp; 2],
     /// Of a publisher: the layers that a key frame was asked for lately, and when.
     asked_for: Vec<(Option<Rid>, Timestamp)>,
     buffers: BufferPool,
@@ -158,7 +156,6 @@ impl<A: SfuApp> Session<A> {
             video: None,
             layers: Layers::new(shared.bandwidth),
             desired: 0,
-            sent: [Timestamp::EPOCH; 2],
             asked_for: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
@@ -459,10 +456,9 @@ impl<A: SfuApp> Session<A> {
             Some(orientation) => writer.video_orientation(orientation),
             None => writer,
         };
-        // str0m sends in the order of these times, and what was repaired has come late.
-        let last = &mut self.sent[usize::from(frame.kind == Kind::Audio)];
-        *last = frame.at.max(*last);
-        let at = self.shared.epoch.instant(*last);
+        // Drained at once: of frames that wait, str0m would send first what came first, and not what
+        // was sent first.
+        let at = self.shared.epoch.instant(frame.at);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
         self.shared.metrics.frames_out.add(1);
         self.go_on(now, written);

@@ -25,9 +25,11 @@ use crate::time::{Deadline, Timestamp};
 use crate::transmit::TransmitBuffer;
 use crate::worker::TaskView;
 
+mod children;
 pub(crate) mod timer;
 mod turn;
 
+pub use children::Children;
 use timer::LazyTimers;
 pub(crate) use turn::guard;
 #[cfg(feature = "poll")]

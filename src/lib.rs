@@ -75,7 +75,7 @@ pub use device::{
     PartialChecksum, SegmentProtocol, Segmentation, SinglePackets,
 };
 pub use entropy::{Choices, Draw, Entity, Entropy, Site, Source};
-pub use group::{GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
+pub use group::{Children, GroupConfig, GroupFull, GroupOutputs, StaleTask, TaskGroup};
 pub use id::{DeviceId, ListenerId, RequestId, ResourceId, SocketId, StreamId, TaskId};
 pub use metric::{Counter, Gauge, Held, MetricKind, MetricName, MetricStatus};
 pub use mischief::{Decide, Mischief};

@@ -103,6 +103,8 @@ in_every_world! {
     listeners::a_port_that_is_listened_at_cannot_be_had_again,
     listeners::an_address_of_others_cannot_be_listened_at,
     listeners::a_port_may_be_listened_at_by_all_who_share_it,
+    listeners::a_listener_at_all_addresses_takes_in_both_families,
+    listeners::a_listener_at_all_addresses_takes_the_port_of_both_families,
     listeners::a_closed_listener_leaves_its_streams,
     listeners::a_worker_that_is_full_refuses_and_goes_on,
     listeners::a_worker_that_is_full_opens_no_more,

@@ -80,6 +80,50 @@ pub(crate) fn a_port_may_be_listened_at_by_all_who_share_it(kind: Kind) {
     assert!(each[0] > 0 && each[1] > 0, "not shared: {each:?}");
 }
 
+/// A listener at all addresses of both families, and its port.
+fn listening_everywhere(lab: &mut Lab, puppet: Puppet) -> u16 {
+    let everywhere = "[::]:0".parse().expect("an address");
+    listen(lab, puppet, TcpListen::new(Token(1), everywhere));
+    lab.next(puppet, |event| match event {
+        NetworkEvent::Listening { local, .. } => Some(local.port()),
+        _ => None,
+    })
+}
+
+pub(crate) fn a_listener_at_all_addresses_takes_in_both_families(kind: Kind) {
+    let mut lab = Lab::new(kind);
+    let (client, server) = (lab.puppet(), lab.puppet());
+    let port = listening_everywhere(&mut lab, server);
+    for ip in [lab.ip(server.host), lab.ip_v6(server.host)] {
+        let address = SocketAddr::new(ip, port);
+        lab.act(client, move |hands| {
+            hands.outbox.connect(TcpConnect::new(Token(7), address));
+        });
+        let peer = lab.next(client, |event| match event {
+            NetworkEvent::Connected { local, .. } => Some(*local),
+            _ => None,
+        });
+        let accepted = lab.next(server, |event| match event {
+            NetworkEvent::Accepted { peer, local, .. } => Some((*peer, *local)),
+            _ => None,
+        });
+        assert_eq!(accepted, (peer, address));
+    }
+}
+
+pub(crate) fn a_listener_at_all_addresses_takes_the_port_of_both_families(kind: Kind) {
+    let mut lab = Lab::new(kind);
+    let first = lab.puppet();
+    let second = lab.puppet_on(first.host);
+    let port = listening_everywhere(&mut lab, first);
+    for ip in [lab.ip(first.host), [0, 0, 0, 0].into()] {
+        let bind = SocketAddr::new(ip, port);
+        listen(&mut lab, second, TcpListen::new(Token(8), bind));
+        let failed = lab.next(second, listen_failed);
+        assert_eq!(failed, (Token(8), NetworkError::AddressInUse));
+    }
+}
+
 pub(crate) fn a_closed_listener_leaves_its_streams(kind: Kind) {
     let mut pair = Pair::new(kind);
     pair.lab.act(pair.server, |_| {});

@@ -4,9 +4,9 @@ use core::cell::RefCell;
 use std::rc::Rc;
 
 use stillpoint::{
-    BufferPool, Context, Deadline, End, Entity, Entropy, GroupConfig, Input, NetworkCommand,
-    NetworkEvent, Outbox, Output, Task, TaskGroup, TaskId, Timestamp, TransmitBuffer, UdpBuffers,
-    Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
+    BufferPool, Children, Context, Deadline, End, Entity, Entropy, GroupConfig, Input,
+    NetworkCommand, NetworkEvent, Outbox, Output, Task, TaskGroup, TaskId, Timestamp,
+    TransmitBuffer, UdpBuffers, Worker, WorkerConfig, WorkerInput, WorkerOutput, WorkerOutputs,
 };
 
 use super::bench::{Bench, Say};
@@ -15,13 +15,12 @@ use super::probe::{Act, Birth, Book, Entry, Heard, Lab, Place, Probe, Pushed, Sh
 
 /// Hands what it is told down to its first child, and takes in what the children say.
 struct Parent {
-    children: TaskGroup<Probe<0>>,
+    children: Children<Probe<0>>,
     births: Vec<Birth>,
     ids: Vec<TaskId>,
     ended: Rc<RefCell<Vec<(TaskId, End)>>>,
     book: SharedBook,
     outbox: Outbox<Lab>,
-    buffers: BufferPool,
 }
 
 impl Task for Parent {
@@ -31,13 +30,11 @@ impl Task for Parent {
         let Self {
             children,
             outbox,
-            buffers,
             ended,
             ids,
             book,
             ..
         } = self;
-        let mut adopted = outbox.adopt(buffers, |child, end| ended.borrow_mut().push((child, end)));
         match input {
             Input::Started(_) => {
                 for birth in self.births.drain(..) {
@@ -47,7 +44,7 @@ impl Task for Parent {
                         let next = child_id(slot);
                         book.borrow_mut().tasks.push(next);
                         children
-                            .insert(now, Probe::new(birth, Rc::clone(book)), &mut adopted)
+                            .insert(now, Probe::new(birth, Rc::clone(book)), outbox)
                             .expect("there is room")
                     };
                     assert_eq!(book.borrow().tasks.last(), Some(&id));
@@ -55,13 +52,16 @@ impl Task for Parent {
                 }
             }
             Input::Timeout => {
-                children.handle_timeout(now, 8, &mut adopted);
+                children.handle_timeout(now, outbox);
             }
             other => {
                 // Whoever has ended is not there to be told.
-                let _ended = children.handle_input(now, ids[0], other, &mut adopted);
+                let _ended = children.handle_input(now, ids[0], other, outbox);
             }
         }
+        ended
+            .borrow_mut()
+            .extend(core::iter::from_fn(|| children.poll_ended()));
     }
 
     fn poll_output(&mut self, _: Timestamp, _: &mut TransmitBuffer<'_>) -> Option<Output<Lab>> {
@@ -125,13 +125,12 @@ impl Family {
         let mut births = Some(births);
         let mut worker = Worker::new(config, move |_, spawner| {
             spawner.insert(Parent {
-                children: TaskGroup::new(GroupConfig::new(Entropy::from_seed(0), Entity::new(9))),
+                children: Children::new(GroupConfig::new(Entropy::from_seed(0), Entity::new(9))),
                 births: births.take().unwrap_or_default(),
                 ids: Vec::new(),
                 ended: Rc::clone(&ends),
                 book: Rc::clone(&shared),
                 outbox: Outbox::new(),
-                buffers: BufferPool::new(),
             })
         });
         let mut driver = Driver::default();
@@ -238,9 +237,9 @@ fn law_6_a_panic_in_a_child_ends_that_child_alone_and_its_parent_is_told() {
         let end = (child_id(0), End::Panicked { message });
         assert_eq!(*family.ended.borrow(), [end]);
         let parent: &Parent = family.worker.task(family.parent).expect("the parent lives");
-        assert_eq!(parent.children.len(), 1);
+        assert_eq!(parent.children.group().len(), 1);
         assert_eq!(
-            parent.children.iter().next().map(|(id, _)| id),
+            parent.children.group().iter().next().map(|(id, _)| id),
             Some(child_id(1))
         );
     }

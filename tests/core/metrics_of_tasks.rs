@@ -1,8 +1,8 @@
 //! What tasks count themselves, as the status of their worker tells it.
 
 use stillpoint::{
-    App, Context, Counter, Entropy, Held, Input, MetricKind, MetricName, Outbox, Output, Spawned,
-    Spawner, Task, TaskGroup, Timestamp, TransmitBuffer, Worker, WorkerConfig, WorkerInput,
+    App, Children, Context, Counter, Entropy, Held, Input, MetricKind, MetricName, Outbox, Output,
+    Spawned, Spawner, Task, Timestamp, TransmitBuffer, Worker, WorkerConfig, WorkerInput,
     WorkerOutput, WorkerOutputs, WorkerStatus,
 };
 
@@ -43,18 +43,16 @@ impl Task for Child {
     }
 }
 
-struct Parent(Option<TaskGroup<Child>>, Outbox<Lab>);
+struct Parent(Option<Children<Child>>, Outbox<Lab>);
 
 impl Parent {
     fn start(&mut self, now: Timestamp, context: &Context) {
         context.counter(BORN.with_label("kind", "parent")).add(1);
-        let mut children = TaskGroup::new(context.children());
-        let mut outputs = self.1.adopt(&context.buffers, |_, _| {});
+        let mut children = Children::new(context.children());
         for _ in 0..3 {
             let child = Child(None, Outbox::new());
-            children
-                .insert(now, child, &mut outputs)
-                .expect("there is room");
+            let outbox = &mut self.1;
+            children.insert(now, child, outbox).expect("there is room");
         }
         self.0 = Some(children);
     }

@@ -26,6 +26,7 @@ mod registry;
 mod room;
 mod session;
 mod signaling;
+mod sources;
 mod switch;
 
 use core::fmt;

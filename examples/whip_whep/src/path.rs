@@ -24,8 +24,10 @@ pub(crate) struct Path {
 /// What a datagram proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// Its sender is the peer, as far as can be known.
-    Peer,
+    /// Its sender is the peer, and has just said so: a request that is signed, and was not seen before.
+    Alive,
+    /// Its sender may be the peer. Anybody may write any address on a datagram.
+    Perhaps,
     /// Nothing: it was sent before, from elsewhere.
     Nothing,
 }
@@ -39,25 +41,28 @@ impl Path {
         datagram: &[u8],
     ) -> Proof {
         if datagram.first().is_none_or(|&first| first >= STUN_BELOW) {
-            return Proof::Peer; // It is encrypted, and str0m knows what it has seen.
+            return Proof::Perhaps; // str0m knows whether it can be decrypted.
         }
         let Ok(request) = StunMessage::parse(datagram) else {
             return Proof::Nothing;
         };
         let id = request.trans_id();
-        match self.seen.iter().find(|(seen, _)| *seen == id) {
-            Some((_, first)) if *first != from => return Proof::Nothing,
-            Some(_) => {} // Our answer was lost.
-            None => self.seen.push_back((id, from)),
+        let first = self.seen.iter().find(|(seen, _)| *seen == id);
+        if first.is_some_and(|(_, first)| *first != from) {
+            return Proof::Nothing;
         }
         self.latest = local;
+        if first.is_some() {
+            return Proof::Perhaps; // Our answer was lost.
+        }
+        self.seen.push_back((id, from));
         if self.seen.len() > SEEN_MAX {
             self.seen.pop_front();
         }
         if request.use_candidate() {
             self.chosen = Some((from, local));
         }
-        Proof::Peer
+        Proof::Alive
     }
 
     /// Where a datagram is to go that str0m would send to `destination`, and from which address of

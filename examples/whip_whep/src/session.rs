@@ -24,6 +24,7 @@ use crate::layers::{Layers, Verdict};
 use crate::media::{Frame, Kind};
 use crate::metrics::Metrics;
 use crate::path::{Path, Proof};
+use crate::sources::Sources;
 use crate::{
     Channel, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
 };
@@ -99,6 +100,7 @@ pub struct Session<A: SfuApp> {
     due: Timestamp,
     /// Where the peer is, and which address of ours it wants to write to.
     path: Path,
+    sources: Sources,
     /// Who has just written, if it is the peer.
     written_by: Option<SocketAddr>,
     audio: Option<Mid>,
@@ -108,8 +110,6 @@ pub struct Session<A: SfuApp> {
     desired: u64,
     /// When its bandwidth may be estimated anew at the soonest.
     begin_anew_at: Timestamp,
-    /// When the last frame came that went out: of video, and of audio.
-    sent: [Timestamp; 2],
     /// Of a publisher: the layers that a key frame was asked for lately, and when.
     asked_for: Vec<(Option<Rid>, Timestamp)>,
     buffers: BufferPool,
@@ -152,13 +152,13 @@ impl<A: SfuApp> Session<A> {
             heard_at: now,
             due: Timestamp::MAX,
             path: Path::default(),
+            sources: Sources::default(),
             written_by: None,
             audio: None,
             video: None,
             layers: Layers::new(shared.bandwidth),
             desired: 0,
             begin_anew_at: Timestamp::EPOCH,
-            sent: [Timestamp::EPOCH; 2],
             asked_for: Vec::new(),
             buffers: BufferPool::new(),
             outbox: Outbox::new(),
@@ -206,6 +206,7 @@ impl<A: SfuApp> Session<A> {
     fn accept(&mut self, now: Timestamp) -> Result<String, Problem> {
         let unprocessable = |detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let offer = core::mem::take(&mut self.offer);
+        self.sources = Sources::of(&offer);
         let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| {
             // Its first line names a place in memory.
             let error = error.to_string();
@@ -243,13 +244,20 @@ impl<A: SfuApp> Session<A> {
                 continue;
             };
             let input = str0m::Input::Receive(at, receive);
-            if !self.rtc.accepts(&input)
-                || self.path.hear(run.peer, run.local, datagram) == Proof::Nothing
-            {
-                self.shared.metrics.not_the_peers.add(1);
-                continue;
+            let proof = if self.sources.excludes(datagram) || !self.rtc.accepts(&input) {
+                Proof::Nothing
+            } else {
+                self.path.hear(run.peer, run.local, datagram)
+            };
+            match proof {
+                Proof::Nothing => {
+                    self.shared.metrics.not_the_peers.add(1);
+                    continue;
+                }
+                // Who only ever checks the path has so long as anybody to connect.
+                Proof::Alive if self.state == State::Connected => self.heard_at = now,
+                Proof::Alive | Proof::Perhaps => {}
             }
-            self.heard_at = now;
             self.written_by = Some(run.peer);
             let taken = self.rtc.handle_input(input);
             self.go_on(now, taken);
@@ -315,6 +323,7 @@ impl<A: SfuApp> Session<A> {
         match event {
             Event::Connected => {
                 self.state = State::Connected;
+                self.heard_at = now;
                 self.counted[1] = Some(self.shared.metrics.connected.hold());
                 if let Role::Watch(publisher, _) = self.role {
                     self.repair_much();
@@ -451,10 +460,9 @@ impl<A: SfuApp> Session<A> {
             Some(orientation) => writer.video_orientation(orientation),
             None => writer,
         };
-        // str0m sends in the order of these times, and what was repaired has come late.
-        let last = &mut self.sent[usize::from(frame.kind == Kind::Audio)];
-        *last = frame.at.max(*last);
-        let at = self.shared.epoch.instant(*last);
+        // Drained at once: of frames that wait, str0m would send first what came first, and not what
+        // was sent first.
+        let at = self.shared.epoch.instant(frame.at);
         let written = writer.write(pt, at, time, Arc::clone(&frame.data));
         self.shared.metrics.frames_out.add(1);
         self.go_on(now, written);

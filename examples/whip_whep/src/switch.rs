@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use stillpoint::http::StatusCode;
 use stillpoint::{
-    Adopted, BufferPool, BusEvent, DatagramRun, Deadline, Destination, End, GroupConfig, Input,
-    NetworkEvent, NoRoom, Outbox, TaskGroup, TaskId, Timestamp,
+    BusEvent, Children, DatagramRun, Deadline, Destination, GroupConfig, Input, NetworkEvent,
+    NoRoom, Outbox, TaskId, Timestamp,
 };
 use str0m::IceCreds;
 use str0m::ice::StunMessage;
@@ -24,7 +24,7 @@ use crate::{Channel, Message, Open, Problem, Role, SessionId, SfuApp};
 pub(crate) struct Switch<A: SfuApp> {
     shared: Rc<Shared>,
     sessions_max: usize,
-    sessions: TaskGroup<Session<A>>,
+    sessions: Children<Session<A>>,
     records: BTreeMap<TaskId, Record>,
     by_id: BTreeMap<SessionId, TaskId>,
     by_ufrag: BTreeMap<String, TaskId>,
@@ -33,7 +33,6 @@ pub(crate) struct Switch<A: SfuApp> {
     audiences: BTreeMap<SessionId, BTreeSet<TaskId>>,
     /// A message, and who is still to get it.
     handing_out: Option<(Message, VecDeque<TaskId>)>,
-    buffers: BufferPool,
 }
 
 /// What is known of a session.
@@ -52,8 +51,7 @@ impl<A: SfuApp> Switch<A> {
         Self {
             shared: Rc::new(shared),
             sessions_max,
-            buffers: group.buffers.clone(),
-            sessions: TaskGroup::new(group),
+            sessions: Children::new(group),
             records: BTreeMap::new(),
             by_id: BTreeMap::new(),
             by_ufrag: BTreeMap::new(),
@@ -97,11 +95,9 @@ impl<A: SfuApp> Switch<A> {
             addresses: VecDeque::new(),
         };
         let session = Session::new(open, asked, creds, now, Rc::clone(&self.shared));
-        let mut task = None;
-        let ended = self.with(outbox, |sessions, outputs| {
-            task = sessions.insert(now, session, outputs).ok()
-        });
-        let Some(task) = task else { return }; // As many as that are never there.
+        let Ok(task) = self.sessions.insert(now, session, outbox) else {
+            return; // As many as that are never there.
+        };
         self.by_id.insert(record.id, task);
         self.by_ufrag.insert(record.ufrag.clone(), task);
         if let Role::Watch(publisher, _) = record.role {
@@ -113,7 +109,7 @@ impl<A: SfuApp> Switch<A> {
         }
         self.records.insert(task, record);
         self.note();
-        self.bury(ended, outbox);
+        self.bury(outbox);
     }
 
     /// Names and passwords that nobody guesses. `None` if the system has none.
@@ -153,7 +149,14 @@ impl<A: SfuApp> Switch<A> {
             Input::Network(NetworkEvent::Datagrams { socket, run }),
             outbox,
         );
-        if is_stun && self.sessions.get(task).and_then(Session::written_by) == Some(peer) {
+        if is_stun
+            && self
+                .sessions
+                .group()
+                .get(task)
+                .and_then(Session::written_by)
+                == Some(peer)
+        {
             self.learn(task, peer);
         }
     }
@@ -211,10 +214,8 @@ impl<A: SfuApp> Switch<A> {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Timestamp, outbox: &mut Outbox<A>) {
-        let ended = self.with(outbox, |sessions, outputs| {
-            sessions.handle_timeout(now, u32::MAX, outputs);
-        });
-        self.bury(ended, outbox);
+        self.sessions.handle_timeout(now, outbox);
+        self.bury(outbox);
     }
 
     pub(crate) fn shut_down(&mut self, now: Timestamp, outbox: &mut Outbox<A>) {
@@ -225,24 +226,8 @@ impl<A: SfuApp> Switch<A> {
 
     /// Gives a session an input. It may have ended since.
     fn give(&mut self, now: Timestamp, task: TaskId, input: Input<A>, outbox: &mut Outbox<A>) {
-        let ended = self.with(outbox, |sessions, outputs| {
-            let _stale = sessions.handle_input(now, task, input, outputs);
-        });
-        self.bury(ended, outbox);
-    }
-
-    /// Does something with the sessions, whose outputs are the port's. Gives those that have ended.
-    fn with(
-        &mut self,
-        outbox: &mut Outbox<A>,
-        act: impl FnOnce(&mut TaskGroup<Session<A>>, &mut Adopted<'_, A, &mut dyn FnMut(TaskId, End)>),
-    ) -> Vec<(TaskId, End)> {
-        let mut ended = Vec::new();
-        let mut on_end = |task, end| ended.push((task, end));
-        let mut outputs = outbox.adopt(&self.buffers, &mut on_end as &mut dyn FnMut(TaskId, End));
-        act(&mut self.sessions, &mut outputs);
-        drop(outputs);
-        ended
+        let _stale = self.sessions.handle_input(now, task, input, outbox);
+        self.bury(outbox);
     }
 
     fn note(&self) {
@@ -252,8 +237,8 @@ impl<A: SfuApp> Switch<A> {
     }
 
     /// Forgets sessions that have ended.
-    fn bury(&mut self, ended: Vec<(TaskId, End)>, outbox: &mut Outbox<A>) {
-        for (task, end) in ended {
+    fn bury(&mut self, outbox: &mut Outbox<A>) {
+        while let Some((task, end)) = self.sessions.poll_ended() {
             let Some(record) = self.records.remove(&task) else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! Listeners: where they are, and who waits there to be taken in.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
@@ -193,8 +193,9 @@ impl Listeners {
     pub(super) fn conflict(&self, node: u32, local: SocketAddr, sharing: Sharing) -> bool {
         self.at_port(node, local.port()).any(|(_, listener)| {
             let (one, other) = (listener.local.ip(), local.ip());
+            let speaks_both = is_dual(one) || is_dual(other);
             let overlap = one == other
-                || (one.is_ipv4() == other.is_ipv4()
+                || ((one.is_ipv4() == other.is_ipv4() || speaks_both)
                     && (one.is_unspecified() || other.is_unspecified()));
             let shared = listener.sharing.is_shared() && sharing.is_shared();
             overlap && !shared
@@ -202,7 +203,8 @@ impl Listeners {
     }
 
     /// The listener that a connection to `target` is for: one at the very address before one at all
-    /// addresses. Among several that share it, `flow` decides.
+    /// addresses; those at all IPv6 addresses listen for IPv4 as well. Among several that share it,
+    /// `flow` decides.
     pub(super) fn find(
         &self,
         node: u32,
@@ -212,7 +214,7 @@ impl Listeners {
         let exact = |listener: &Listener| listener.local.ip() == target.ip();
         let all = |listener: &Listener| {
             let ip = listener.local.ip();
-            ip.is_unspecified() && ip.is_ipv4() == target.is_ipv4()
+            ip.is_unspecified() && (ip.is_ipv4() == target.is_ipv4() || is_dual(ip))
         };
         let fit = |fits: &dyn Fn(&Listener) -> bool| -> Vec<(u32, &Listener)> {
             let found = self.at_port(node, target.port());
@@ -240,4 +242,10 @@ impl Listeners {
         let slots = self.by_port.get(&(node, port)).into_iter().flatten();
         slots.filter_map(|&slot| Some((slot, self.all.get(slot as usize)?)))
     }
+}
+
+/// Whether a listener at this address listens for both families, as those at all IPv6 addresses do
+/// under every backend.
+const fn is_dual(ip: IpAddr) -> bool {
+    ip.is_ipv6() && ip.is_unspecified()
 }

@@ -153,8 +153,9 @@ fn who_sends_a_recorded_request_from_elsewhere_does_not_get_the_media() {
                     }
                 }
             }
-            let got = place.mischief(stranger).datagrams;
-            println!("{got} {}", place.describe());
+            assert_eq!(place.mischief(stranger).datagrams, 0);
+            assert!(place.count("sfu_not_the_peers_total") > 40);
+            assert_eq!(place.count("sfu_addresses"), 2);
             Ok(())
         },
     );
@@ -205,6 +206,67 @@ fn media_from_another_peer_reaches_nobody() {
             for guest in [viewer, other] {
                 place.ask(guest, Ask::Leave);
             }
+            place.run(secs(1))
+        },
+    );
+}
+
+#[test]
+fn what_is_written_in_a_peers_name_ends_no_session() {
+    // Anybody may write any address on a datagram: here the peers themselves do it.
+    siege("in_a_peers_name", &Plan::new(), |place, _, guests| {
+        let dtls = |kind: u8, epoch: u8, body: &[u8]| {
+            let len = u8::try_from(body.len()).unwrap();
+            let head = [kind, 254, 253, 0, epoch, 0, 0, 0, 0, 1, 0, 0, len];
+            [&head[..], body].concat()
+        };
+        let hello = [1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0, 2, 254, 253];
+        let mut forged = vec![
+            dtls(21, 0, &[2, 40]), // An alert: the handshake has failed.
+            dtls(21, 0, &[1, 0]),  // An alert: goodbye.
+            dtls(22, 0, &hello),
+            dtls(22, 0, &[7; 40]),
+            dtls(20, 0, &[1]),
+            dtls(23, 1, &[9; 60]),
+            dtls(21, 1, &[9; 60]),
+            stun("x:y"),
+        ];
+        forged.extend((0..=255).map(|first| vec![first; 60]));
+        for guest in guests {
+            let to = kept(place, guest, 128..=191)[0].0;
+            // Its own first words, and all else that it has said so far but media.
+            let spoken = kept(place, guest, 20..=63);
+            let spoken = spoken.into_iter().map(|(_, datagram)| datagram);
+            let forged = forged.iter().cloned().chain(spoken).collect();
+            place.ask(guest, Ask::Throw(to, forged));
+            place.run(secs(1))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn media_of_other_sources_in_a_publishers_name_does_not_keep_key_frames_from_coming() {
+    siege(
+        "of_other_sources",
+        &Plan::new(),
+        |place, _, [publisher, _]| {
+            let media = kept(place, publisher, 128..=191);
+            let to = media[0].0;
+            let forged = media.into_iter().map(|(_, mut datagram)| {
+                datagram[8] ^= 0x55; // Where the source is named.
+                datagram
+            });
+            place.ask(publisher, Ask::Throw(to, forged.collect()));
+            place.run(secs(1))?;
+            // Who comes now needs one.
+            let viewer = place.watching("tea")?;
+            let waited = place
+                .world
+                .now()
+                .since(place.peer(viewer).joined_at.unwrap());
+            assert!(waited < secs(1), "{waited:?}");
+            place.ask(viewer, Ask::Leave);
             place.run(secs(1))
         },
     );

@@ -84,6 +84,44 @@ fn who_asks_and_never_comes_holds_its_room_for_a_while_only() {
 }
 
 #[test]
+fn who_checks_the_path_and_never_shakes_hands_is_given_up_too() {
+    story("never_shakes_hands", 0..2, &Plan::new(), |place| {
+        let (node, local) = place.add_node("publisher");
+        let mut config = place.publisher(local, "tea");
+        config.unsent = Some(20..=63);
+        let publisher = place.add_peer(node, config)?;
+        place.run(secs(10))?;
+        assert_eq!(place.stage(publisher), Stage::Joining);
+        assert_eq!(place.count("sfu_addresses"), 1, "its checks are answered");
+        place.run(secs(7))?;
+        assert_eq!(place.count("sfu_sessions"), 0, "{}", place.describe());
+        place.publishing("tea")?;
+        Ok(())
+    });
+}
+
+#[test]
+fn who_vanishes_is_given_up_though_others_write_in_its_name() {
+    story("in_its_name", 0..2, &Plan::new(), |place| {
+        let publisher = place.publishing("tea")?;
+        let viewer = place.watching("tea")?;
+        place.run(secs(2))?;
+        let recorded = place.peer(publisher).kept.clone();
+        place.ask(publisher, Ask::Vanish);
+        for _ in 0..25 {
+            // All that it has sent, from where it was: requests and media.
+            for (to, datagram) in recorded.clone() {
+                place.ask(publisher, Ask::Throw(to, vec![datagram]));
+            }
+            place.run(secs(1))?;
+        }
+        assert_eq!(place.stage(viewer), Stage::Told, "{}", place.describe());
+        assert!(place.nobody_is_there(), "{}", place.describe());
+        Ok(())
+    });
+}
+
+#[test]
 fn a_worker_that_stands_still_for_a_second_loses_nobody() {
     story("a_worker_that_stands_still", 0..2, &Plan::new(), |place| {
         let publisher = place.publishing("tea")?;
@@ -267,7 +305,7 @@ fn all_kinds_of_faults(place: &mut Place<'_>) -> Result<(), Failure> {
 fn after_faults_of_all_kinds_who_comes_is_served_and_nothing_is_left_over() {
     story(
         "after_faults_of_all_kinds",
-        0..12,
+        0..6,
         &Plan::new(),
         all_kinds_of_faults,
     );

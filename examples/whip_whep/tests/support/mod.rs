@@ -32,7 +32,7 @@ pub mod siege;
 pub mod stranger;
 
 use peer::{Peer, PeerConfig, Roam};
-pub use place::{Guest, Place, Plan};
+pub use place::{Families, Guest, Place, Plan};
 use stranger::{Stranger, StrangerConfig};
 
 /// An application with the SFU and those who come to it.

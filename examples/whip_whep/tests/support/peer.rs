@@ -4,6 +4,7 @@
 //! asked for, by commands.
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
 use std::collections::VecDeque;
 
 use stillpoint::{
@@ -34,6 +35,8 @@ pub struct PeerConfig {
     pub codecs: Codecs,
     /// How many of the datagrams that it has sent are kept.
     pub kept_max: usize,
+    /// Datagrams that begin with one of these bytes are not sent: see RFC 7983.
+    pub unsent: Option<RangeInclusive<u8>>,
 }
 
 /// What it can decode.
@@ -307,6 +310,10 @@ impl Peer {
     }
 
     fn transmit(&mut self, peer: SocketAddr, datagram: &[u8]) {
+        let unsent = self.config.unsent.as_ref();
+        if unsent.is_some_and(|unsent| unsent.contains(&datagram[0])) {
+            return;
+        }
         let buffers = &self.context.as_ref().expect("started").buffers;
         if let Some(socket) = self.socket {
             self.outbox.send(socket, peer, buffers.copy_from(datagram));

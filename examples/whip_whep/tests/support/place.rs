@@ -1,6 +1,6 @@
 //! The server and its guests, and what a story may ask about them.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -24,6 +24,8 @@ pub struct Plan {
     pub bus: BusLink,
     pub publish_token: Option<&'static str>,
     pub watch_token: Option<&'static str>,
+    /// What the server is reached by.
+    pub families: Families,
     /// Sessions at each port.
     pub sessions_max: usize,
     pub camera: CameraConfig,
@@ -38,10 +40,19 @@ impl Plan {
             bus: BusLink::default(),
             publish_token: None,
             watch_token: None,
+            families: Families::V4,
             sessions_max: 2_000,
             camera: CameraConfig::default(),
         }
     }
+}
+
+/// Families of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    V4,
+    V6,
+    Both,
 }
 
 /// Somebody who has come: the node and the task.
@@ -67,17 +78,29 @@ impl<'a> Place<'a> {
         #[expect(clippy::disallowed_methods, reason = "answered by the shim")]
         let epoch = Epoch::new(Instant::now());
         let config = plan.clone();
-        let server = world
-            .node("server", server().ip())
+        let mut node = world.node("server", server().ip());
+        if plan.families == Families::Both {
+            node = node.address(SERVER_V6);
+        }
+        let server = node
             .workers(plan.workers)
             .bus(plan.bus.clone())
             .boot(move |boot| {
-                let mut signaling = SignalingConfig::new(server());
+                let is_both = config.families == Families::Both;
+                let bind = |of_v4: SocketAddr| match is_both {
+                    true => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), of_v4.port()),
+                    false => of_v4,
+                };
+                let mut signaling = SignalingConfig::new(bind(server()));
                 signaling.publish_token = config.publish_token.map(str::to_owned);
                 signaling.watch_token = config.watch_token.map(str::to_owned);
                 let signaling = whip_whep::Spawn::Signaling(Box::new(signaling));
                 for worker in 0..boot.workers() {
-                    let mut media = MediaConfig::new(port(worker), epoch, Certificate::pinned().0);
+                    let certificate = Certificate::pinned().0;
+                    let mut media = MediaConfig::new(bind(port(worker)), epoch, certificate);
+                    if is_both {
+                        media.public = vec![server().ip(), SERVER_V6.into()];
+                    }
                     media.sessions_max = config.sessions_max;
                     let media = whip_whep::Spawn::MediaPort(Box::new(media));
                     boot.spawn(worker, Spawn::Server(media));
@@ -99,9 +122,17 @@ impl<'a> Place<'a> {
 
     /// A node for guests, and its address.
     pub fn add_node(&mut self, name: &str) -> (NodeId, IpAddr) {
+        self.add_node_of(Families::V4, name)
+    }
+
+    /// The same, with an address of this family.
+    pub fn add_node_of(&mut self, family: Families, name: &str) -> (NodeId, IpAddr) {
         self.nodes += 1;
         let [high, low] = self.nodes.to_be_bytes();
-        let address = IpAddr::from([10, 1, high, low]);
+        let address = match family {
+            Families::V6 => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 1, self.nodes]),
+            Families::V4 | Families::Both => IpAddr::from([10, 1, high, low]),
+        };
         let name = format!("{name} {}", self.nodes);
         let node = self.world.node(name, address).spawner(spawn);
         (node, address)
@@ -134,7 +165,10 @@ impl<'a> Place<'a> {
     pub fn publisher(&self, local: IpAddr, room: &str) -> PeerConfig {
         PeerConfig {
             epoch: self.epoch,
-            server: server(),
+            server: match local {
+                IpAddr::V4(_) => server(),
+                IpAddr::V6(_) => SocketAddr::new(SERVER_V6.into(), server().port()),
+            },
             local,
             room: room.to_owned(),
             role: Role::Publish(self.plan.camera.clone()),
@@ -142,6 +176,7 @@ impl<'a> Place<'a> {
             certificate: Certificate::pinned(),
             codecs: Codecs::All,
             kept_max: 200,
+            unsent: None,
         }
     }
 
@@ -302,6 +337,9 @@ const LIVE: [&str; 8] = [
     "sfu_rooms",
     "sfu_requests",
 ];
+
+/// The server's other address, if it has one.
+const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 
 /// Where the server listens for requests.
 pub fn server() -> SocketAddr {

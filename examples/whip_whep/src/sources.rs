@@ -12,7 +12,17 @@ use std::collections::BTreeSet;
 pub(crate) struct Sources(BTreeSet<u32>);
 
 impl Sources {
+    /// None, if the media of one section has none: browsers name those of sound, and not those of the
+    /// layers beside it.
     pub(crate) fn of(offer: &str) -> Self {
+        let names_none = |section: &str| {
+            let is_media = section.starts_with("audio") || section.starts_with("video");
+            let sends = !section.contains("\na=recvonly") && !section.contains("\na=inactive");
+            is_media && sends && !section.contains("\na=ssrc:")
+        };
+        if offer.split("\nm=").skip(1).any(names_none) {
+            return Self::default();
+        }
         let lines = offer
             .lines()
             .filter_map(|line| line.strip_prefix("a=ssrc:"));
@@ -58,5 +68,13 @@ mod tests {
             !Sources::of("v=0\r\n").excludes(&media(259)),
             "it named none"
         );
+        let layers = "v=0\r\nm=video 9 X 96\r\na=sendonly\r\na=rid:h send\r\n\
+            m=audio 9 X 111\r\na=sendonly\r\na=ssrc:7 cname:x\r\n";
+        assert!(
+            !Sources::of(layers).excludes(&media(259)),
+            "those of layers have no names beside a sound that has"
+        );
+        let sound = layers.replace("a=sendonly\r\na=rid:h send", "a=recvonly");
+        assert!(Sources::of(&sound).excludes(&media(259)));
     }
 }

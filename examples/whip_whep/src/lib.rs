@@ -39,7 +39,7 @@ use stillpoint::{App, NetworkError, Spawned, Spawner, TaskId};
 pub use media::Frame;
 pub use port::{MediaConfig, MediaPort, rtc_config};
 pub use room::Room;
-pub use session::{Ended, Session};
+pub use session::Session;
 pub use signaling::{Signaling, SignalingConfig};
 pub use str0m::media::Rid;
 
@@ -161,6 +161,36 @@ pub enum Message {
     Gone(SessionId),
     /// To the port of a publisher: a viewer needs a key frame of this layer.
     KeyFrame(SessionId, Option<Rid>),
+}
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "all the ways there are")]
+pub enum Ended {
+    /// It was told to.
+    Closed,
+    /// The peer has closed it.
+    ClosedByPeer,
+    /// Its publisher is no more.
+    PublisherGone,
+    /// The peer never connected.
+    NeverConnected,
+    /// Nothing came from the peer for too long.
+    Silent,
+    /// Something went wrong in the protocol.
+    Failed,
+}
+
+impl Ended {
+    /// All of them.
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Closed, "closed"),
+        (Self::ClosedByPeer, "closed_by_peer"),
+        (Self::PublisherGone, "publisher_gone"),
+        (Self::NeverConnected, "never_connected"),
+        (Self::Silent, "silent"),
+        (Self::Failed, "failed"),
+    ];
 }
 
 /// What is wrong with a request, and what to do about it (RFC 9457).

@@ -26,38 +26,8 @@ use crate::metrics::Metrics;
 use crate::path::{Path, Proof};
 use crate::sources::Sources;
 use crate::{
-    Channel, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
+    Channel, Ended, Layering, Message, Open, Opened, Problem, Role, SessionAt, SessionId, SfuApp,
 };
-
-/// Why a session has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "all the ways there are")]
-pub enum Ended {
-    /// It was told to.
-    Closed,
-    /// The peer has closed it.
-    ClosedByPeer,
-    /// Its publisher is no more.
-    PublisherGone,
-    /// The peer never connected.
-    NeverConnected,
-    /// Nothing came from the peer for too long.
-    Silent,
-    /// Something went wrong in the protocol.
-    Failed,
-}
-
-impl Ended {
-    /// All of them.
-    pub(crate) const ALL: [(Self, &'static str); 6] = [
-        (Self::Closed, "closed"),
-        (Self::ClosedByPeer, "closed_by_peer"),
-        (Self::PublisherGone, "publisher_gone"),
-        (Self::NeverConnected, "never_connected"),
-        (Self::Silent, "silent"),
-        (Self::Failed, "failed"),
-    ];
-}
 
 /// What a port gives all its sessions.
 #[derive(Debug)]

@@ -26,9 +26,9 @@ use subtle::ConstantTimeEq;
 
 use crate::registry::{Entry, Registry};
 use crate::room::Room;
-use crate::session::Ended;
 use crate::{
-    Channel, Message, Open, Opened, Problem, Report, Role, SessionAt, SessionId, SfuApp, files,
+    Channel, Ended, Message, Open, Opened, Problem, Report, Role, SessionAt, SessionId, SfuApp,
+    files,
 };
 
 /// What the signaling is made from.

@@ -16,8 +16,8 @@ use stillpoint::{
 use str0m::IceCreds;
 use str0m::ice::StunMessage;
 
-use crate::session::{Asked, Ended, Session, Shared};
-use crate::{Channel, Message, Open, Problem, Role, SessionId, SfuApp};
+use crate::session::{Asked, Session, Shared};
+use crate::{Channel, Ended, Message, Open, Problem, Role, SessionId, SfuApp};
 
 /// The sessions of one port.
 #[derive(Debug)]

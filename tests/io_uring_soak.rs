@@ -133,15 +133,13 @@ impl<A: App> Hosts<A> {
     fn stop(self) -> NetworkCounters {
         let summary = self.controller.shutdown(PATIENCE);
         assert!(summary.stuck.is_empty());
-        let mut all = NetworkCounters::default();
         for worker in &summary.workers {
             assert_eq!(worker.failure, None);
-            all += worker.counters;
         }
         for pool in &*self.pools.lock().unwrap() {
             assert_eq!(pool.live(), 0, "buffers are left");
         }
-        all
+        summary.network()
     }
 }
 

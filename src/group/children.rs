@@ -7,7 +7,7 @@ use crate::buffer::BufferPool;
 use crate::id::TaskId;
 #[cfg(doc)]
 use crate::task::Context;
-use crate::task::{End, Input, Outbox, Task};
+use crate::task::{Adopted, App, End, Input, Outbox, Task};
 use crate::time::{Deadline, Timestamp};
 
 use super::{GroupConfig, GroupFull, StaleTask, TaskGroup};
@@ -92,8 +92,7 @@ impl<T: Task> Children<T> {
         child: T,
         outbox: &mut Outbox<T::App>,
     ) -> Result<TaskId, GroupFull> {
-        let ended = &mut self.ended;
-        let mut outputs = outbox.adopt(&self.buffers, |task, end| ended.push_back((task, end)));
+        let mut outputs = adopt(outbox, &self.buffers, &mut self.ended);
         self.group.insert(now, child, &mut outputs)
     }
 
@@ -109,16 +108,14 @@ impl<T: Task> Children<T> {
         input: Input<T::App>,
         outbox: &mut Outbox<T::App>,
     ) -> Result<(), StaleTask> {
-        let ended = &mut self.ended;
-        let mut outputs = outbox.adopt(&self.buffers, |task, end| ended.push_back((task, end)));
+        let mut outputs = adopt(outbox, &self.buffers, &mut self.ended);
         self.group.handle_input(now, child, input, &mut outputs)
     }
 
     /// Gives each child whose deadline has passed its timeout. To be called when the parent has its
     /// own.
     pub fn handle_timeout(&mut self, now: Timestamp, outbox: &mut Outbox<T::App>) {
-        let ended = &mut self.ended;
-        let mut outputs = outbox.adopt(&self.buffers, |task, end| ended.push_back((task, end)));
+        let mut outputs = adopt(outbox, &self.buffers, &mut self.ended);
         self.group.handle_timeout(now, u32::MAX, &mut outputs);
     }
 
@@ -128,8 +125,7 @@ impl<T: Task> Children<T> {
     ///
     /// [`StaleTask`] if the child is no more.
     pub fn remove(&mut self, child: TaskId, outbox: &mut Outbox<T::App>) -> Result<(), StaleTask> {
-        let ended = &mut self.ended;
-        let mut outputs = outbox.adopt(&self.buffers, |task, end| ended.push_back((task, end)));
+        let mut outputs = adopt(outbox, &self.buffers, &mut self.ended);
         self.group.remove(child, &mut outputs)
     }
 
@@ -149,6 +145,15 @@ impl<T: Task> Children<T> {
     pub const fn group(&self) -> &TaskGroup<T> {
         &self.group
     }
+}
+
+/// Has what children say come out of `outbox`, and notes who ends.
+fn adopt<'a, A: App>(
+    outbox: &'a mut Outbox<A>,
+    buffers: &'a BufferPool,
+    ended: &'a mut VecDeque<(TaskId, End)>,
+) -> Adopted<'a, A, impl FnMut(TaskId, End) + use<'a, A>> {
+    outbox.adopt(buffers, |task, end| ended.push_back((task, end)))
 }
 
 impl<T: Task> fmt::Debug for Children<T> {

@@ -40,7 +40,7 @@ impl Path {
         local: Option<IpAddr>,
         datagram: &[u8],
     ) -> Proof {
-        if datagram.first().is_none_or(|&first| first >= STUN_BELOW) {
+        if !is_stun(datagram) {
             return Proof::Perhaps; // str0m knows whether it can be decrypted.
         }
         let Ok(request) = StunMessage::parse(datagram) else {
@@ -72,16 +72,17 @@ impl Path {
         destination: SocketAddr,
         datagram: &[u8],
     ) -> (SocketAddr, Option<IpAddr>) {
-        let is_stun = datagram.first().is_some_and(|&first| first < STUN_BELOW);
         match self.chosen {
-            Some(chosen) if !is_stun => chosen,
+            Some(chosen) if !is_stun(datagram) => chosen,
             _ => (destination, self.latest),
         }
     }
 }
 
-/// The first byte of STUN is below this (RFC 7983).
-const STUN_BELOW: u8 = 4;
+/// Whether a datagram is a message of STUN: its first byte is below 4 (RFC 7983).
+pub(crate) fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|&first| first < 4)
+}
 
 /// Requests that are remembered: those of some ten minutes, once a path is chosen.
 const SEEN_MAX: usize = 256;

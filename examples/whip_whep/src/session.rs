@@ -411,12 +411,14 @@ impl<A: SfuApp> Session<A> {
             (self.audio, frame.time)
         } else {
             match self.layers.judge(now, frame) {
-                Verdict::Forward(time) => (self.video, time),
+                Verdict::Forward(time) => {
+                    self.desire();
+                    (self.video, time)
+                }
                 Verdict::Skip => return,
                 Verdict::SkipAndAsk(rid) => return self.ask_for_key_frame(publisher, rid),
             }
         };
-        self.desire();
         let Some(writer) = mid.and_then(|mid| self.rtc.writer(mid)) else {
             return;
         };

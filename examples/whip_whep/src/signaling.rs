@@ -80,7 +80,7 @@ pub struct Signaling<A: SfuApp> {
     /// What ports were asked for, by token.
     waiting: BTreeMap<Token, Waiting>,
     last_token: u64,
-    ended: [Counter; Ended::ALL.len()],
+    ended: BTreeMap<Ended, Counter>,
     /// Sessions, rooms, and requests that wait for a port.
     gauges: [Gauge; 3],
     buffers: BufferPool,
@@ -110,7 +110,7 @@ impl<A: SfuApp> Signaling<A> {
             registry: Registry::default(),
             waiting: BTreeMap::new(),
             last_token: 0,
-            ended: Default::default(),
+            ended: BTreeMap::new(),
             gauges: Default::default(),
             buffers: BufferPool::new(),
             resend: Resend::new(),
@@ -266,7 +266,13 @@ impl<A: SfuApp> Signaling<A> {
 
     /// Ends a session, and those who depend on it.
     fn end(&mut self, id: SessionId) {
-        for SessionAt { id, port } in self.registry.remove(id) {
+        let over = self.registry.remove(id);
+        self.close_all(over);
+    }
+
+    /// Has ports end sessions.
+    fn close_all(&mut self, sessions: impl IntoIterator<Item = SessionAt>) {
+        for SessionAt { id, port } in sessions {
             self.outbox.send_to(port, Message::Close(id), NoRoom::Wait);
         }
     }
@@ -330,11 +336,11 @@ impl<A: SfuApp> Signaling<A> {
                 message: Message::Ended(id, how),
                 ..
             }) => {
-                self.ended[how as usize].add(1);
-                let depend = self.registry.remove(id).into_iter().skip(1);
-                for SessionAt { id, port } in depend {
-                    self.outbox.send_to(port, Message::Close(id), NoRoom::Wait);
+                if let Some(counter) = self.ended.get(&how) {
+                    counter.add(1);
                 }
+                let over = self.registry.remove(id);
+                self.close_all(over.into_iter().skip(1));
             }
             Some(BusEvent::Reply { token, message, .. }) => {
                 match (self.waiting.remove(&token), message) {
@@ -389,8 +395,8 @@ impl<A: SfuApp> Task for Signaling<A> {
             Input::Started(context) => {
                 let ended =
                     MetricName::new("sfu_sessions_ended_total", "Sessions that have ended.");
-                self.ended =
-                    Ended::ALL.map(|(_, how)| context.counter(ended.with_label("how", how)));
+                let counter = |how| context.counter(ended.with_label("how", how));
+                self.ended = Ended::ALL.map(|(end, how)| (end, counter(how))).into();
                 let names = [SESSIONS, ROOMS, WAITING];
                 self.gauges = names.map(|name| context.gauge(name));
                 self.http.count_as_metrics(&context);

@@ -16,6 +16,7 @@ use stillpoint::{
 use str0m::IceCreds;
 use str0m::ice::StunMessage;
 
+use crate::path::is_stun;
 use crate::session::{Asked, Session, Shared};
 use crate::{Channel, Ended, Message, Open, Problem, Role, SessionId, SfuApp};
 
@@ -124,7 +125,7 @@ impl<A: SfuApp> Switch<A> {
     }
 
     pub(crate) fn receive(&mut self, now: Timestamp, run: DatagramRun, outbox: &mut Outbox<A>) {
-        let is_stun = run.payload.first().is_some_and(|&first| first < 4); // RFC 7983
+        let is_stun = is_stun(&run.payload);
         let task = if is_stun {
             let message = StunMessage::parse(run.iter().next().unwrap_or_default()).ok();
             let ufrag = message.as_ref().and_then(StunMessage::split_username);

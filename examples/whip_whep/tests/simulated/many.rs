@@ -64,14 +64,7 @@ fn two_hundred_viewers_over_four_workers_see_all() {
 
 #[test]
 fn a_thousand_sessions_in_a_row_leave_nothing_behind() {
-    let camera = CameraConfig {
-        picture_every: secs(1),
-        ..CameraConfig::default()
-    };
-    let plan = Plan {
-        camera,
-        ..Plan::new()
-    };
+    let plan = Plan::new().with_a_picture_every(secs(1));
     story("a_thousand_sessions", 0..1, &plan, |place| {
         place.publishing("tea")?;
         // Its connection for requests is closed when it has been idle for a while.

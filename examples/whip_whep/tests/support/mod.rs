@@ -15,7 +15,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::sync::Once;
 
-use stillpoint::{App, Spawned, Spawner};
+use stillpoint::{App, Buffer, Outbox, SocketId, Spawned, Spawner};
 use stillpoint_shim::{Shim, fresh_thread};
 use stillpoint_sim::{Failure, World, check};
 use str0m::config::DtlsCert;
@@ -152,4 +152,11 @@ pub const fn ms(millis: u64) -> Duration {
 
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// Sends datagrams one after the other.
+fn throw(outbox: &mut Outbox<Lab>, socket: SocketId, to: SocketAddr, datagrams: &[Vec<u8>]) {
+    for datagram in datagrams {
+        outbox.send(socket, to, Buffer::copy_from(datagram));
+    }
 }

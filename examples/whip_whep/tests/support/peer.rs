@@ -17,7 +17,7 @@ use super::camera::{Camera, CameraConfig};
 use super::frames::Screen;
 use super::http::{self, Answer};
 use super::line::{Heard, Line};
-use super::{Ask, Certificate, Lab};
+use super::{Ask, Certificate, Lab, throw};
 
 /// A peer to be.
 #[derive(Debug, Clone)]
@@ -366,11 +366,8 @@ impl Peer {
                     .open_udp(UdpOpen::new(MEDIA, SocketAddr::new(to, 0)));
             }
             Ask::Throw(to, datagrams) => {
-                let buffers = &self.context.as_ref().expect("started").buffers;
                 let socket = self.socket.expect("a socket");
-                for datagram in datagrams {
-                    self.outbox.send(socket, to, buffers.copy_from(&datagram));
-                }
+                throw(&mut self.outbox, socket, to, &datagrams);
             }
             Ask::Finish => self.outbox.finish(),
             other => panic!("a peer was asked to {other:?}, at {now}"),

@@ -45,6 +45,12 @@ impl Plan {
             camera: CameraConfig::default(),
         }
     }
+
+    /// The same, with cameras that film no faster than this.
+    pub fn with_a_picture_every(mut self, picture_every: Duration) -> Self {
+        self.camera.picture_every = picture_every;
+        self
+    }
 }
 
 /// Families of addresses.

@@ -10,7 +10,7 @@ use stillpoint::{
 };
 
 use super::http::Answer;
-use super::{Ask, Lab};
+use super::{Ask, Lab, throw};
 
 #[derive(Debug, Clone, Copy)]
 pub struct StrangerConfig {
@@ -154,11 +154,8 @@ impl Stranger {
                 }
             }
             Ask::Throw(to, datagrams) => {
-                let buffers = &self.context.as_ref().expect("started").buffers;
                 let socket = self.socket.expect("a socket");
-                for datagram in datagrams {
-                    self.outbox.send(socket, to, buffers.copy_from(&datagram));
-                }
+                throw(&mut self.outbox, socket, to, &datagrams);
             }
             Ask::Finish => self.outbox.finish(),
             other => panic!("a stranger was asked to {other:?}"),
